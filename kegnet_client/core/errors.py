@@ -1,0 +1,68 @@
+"""What can go wrong, one class per remedy.
+
+A message says what is wrong, where, and what to do about it; whoever catches one prints it as it is.
+``exit_code`` is what the command line ends with (sysexits.h).
+"""
+
+from collections.abc import Iterable
+
+
+class KegnetError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(KegnetError):
+    """The command was called wrongly: call it again, corrected."""
+
+    exit_code = 64
+
+
+class RecordError(KegnetError):
+    """A record is not what its producer meant to write: mend the producer, the bytes are kept."""
+
+    exit_code = 65
+
+
+class SpoolError(KegnetError):
+    """The spool cannot take a record now: make room or make it writable, then try again."""
+
+    exit_code = 75
+
+
+class SpoolInUseError(KegnetError):
+    """Another instance delivers from this spool: stop that one first."""
+
+    exit_code = 75
+
+
+class TransportError(KegnetError):
+    """The server could not be reached: wait, the record stays in the spool."""
+
+    exit_code = 75
+
+
+class ClockError(KegnetError):
+    """This machine's clock cannot be believed: set it, then try again."""
+
+    exit_code = 75
+
+
+class UntrustedServerError(TransportError):
+    """What answered did not prove to be the server: mend the CA bundle, the URL or the clock."""
+
+    exit_code = 77
+
+
+class ConfigError(KegnetError):
+    """The configuration, the key or the CA bundle is unusable: mend what ``faults`` names.
+
+    ``faults`` holds one line per fault, so that a person mends all of them in one go.
+    """
+
+    exit_code = 78
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__("\n".join(self.faults))

@@ -1,0 +1,75 @@
+"""Whose turn it is: names of spooled records in two lanes, and those that wait for a time of their own.
+
+What was announced goes first, then what waited long enough, then the backlog in the order in which the scan
+found it. A name may stand here twice, or be gone from the spool by the time of its turn; that costs a look.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Turn:
+    """A record's turn. ``announced`` says that its producer was seen to finish it."""
+
+    name: str
+    announced: bool
+
+
+class Lanes:
+    """At most ``limit`` announced names are kept; all times are seconds on one monotonic clock."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._fresh: deque[Turn] = deque()
+        self._backlog: deque[Turn] = deque()
+        self._held: list[tuple[float, Turn]] = []
+
+    def announce(self, name: str) -> bool:
+        """Queue a name that just arrived; False when there is no room, so that a scan has to find it later."""
+        if len(self._fresh) >= self._limit:
+            return False
+        self._fresh.append(Turn(name, announced=True))
+        return True
+
+    def refill(self, names: Iterable[str]) -> None:
+        """The backlog is ``names`` now, oldest first."""
+        self._backlog = deque(Turn(name, announced=False) for name in names)
+
+    def take(self, now_s: float) -> Turn | None:
+        """The next one's turn; None when there is nobody whose time has come."""
+        if self._fresh:
+            return self._fresh.popleft()
+        if self._held and self._held[0][0] <= now_s:
+            return heapq.heappop(self._held)[1]
+        return self._backlog.popleft() if self._backlog else None
+
+    def put_back(self, turn: Turn) -> None:
+        """It goes on waiting where it was."""
+        (self._fresh if turn.announced else self._backlog).appendleft(turn)
+
+    def queue_last(self, turn: Turn) -> None:
+        """Everybody else goes first."""
+        self._backlog.append(turn)
+
+    def hold(self, turn: Turn, until_s: float) -> None:
+        """It has no turn before ``until_s``."""
+        heapq.heappush(self._held, (until_s, turn))
+
+    def due_s(self) -> float | None:
+        """When the next turn is: 0 for at once, None when nobody waits."""
+        if self._fresh or self._backlog:
+            return 0.0
+        return self._held[0][0] if self._held else None
+
+    def held(self) -> set[str]:
+        """The names that wait for a time of their own."""
+        return {turn.name for _, turn in self._held}
+
+    def clear(self) -> None:
+        """The spool is another one now."""
+        self._fresh.clear()
+        self._backlog.clear()
+        self._held.clear()
