@@ -1,0 +1,77 @@
+"""Who may read: whoever has the token that ``hub init`` made, wherever the request comes from.
+
+Everything but ``/rest/``, where a signature counts instead, is behind this door, whether it exists or not: a
+page added later is guarded without anyone having to remember. A program sends ``Authorization: Bearer TOKEN``.
+A browser opens ``/docs?token=TOKEN`` (or ``/``) once, gets the token as a cookie that no script and no other
+site can use, and is sent to the same page without the token in its address.
+"""
+
+import secrets
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OPEN_PREFIX = "/rest/"
+ENTRANCES = ("/", "/docs")
+COOKIE = "__Host-kegnet-hub"
+"""The prefix makes browsers take it over HTTPS only, from this host only."""
+
+_REFUSAL = (
+    "The hub shows this to whoever has its token, which `kegnet-client hub init` wrote into the file `token` of the "
+    "hub's directory.\nSend it as `Authorization: Bearer TOKEN`, or open /docs?token=TOKEN once in this browser.\n"
+)
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+
+class Door:
+    """ASGI middleware that lets a request pass with the token only."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode("ascii")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(OPEN_PREFIX):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "private, no-cache")
+                headers["Content-Security-Policy"] = _POLICY
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        answer = self._check(scope)
+        await (self._app if answer is None else answer)(scope, receive, send_guarded)
+
+    def _check(self, scope: Scope) -> Response | None:
+        """None to let the request pass, or what to answer it with."""
+        headers = Headers(scope=scope)
+        if scope["path"] in ENTRANCES and scope["method"] in ("GET", "HEAD"):
+            offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")
+            if offered is not None:
+                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse()
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
+            return None
+        if self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
+            return None
+        return _refuse()
+
+    def _is_token(self, text: str) -> bool:
+        return secrets.compare_digest(text.encode("utf-8", "surrogateescape"), self._token)
+
+    def _admit(self, path: str) -> Response:
+        answer = RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+        answer.set_cookie(COOKIE, self._token.decode("ascii"), secure=True, httponly=True, samesite="strict")
+        return answer
+
+
+def _refuse() -> Response:
+    return PlainTextResponse(_REFUSAL, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

@@ -1,0 +1,164 @@
+"""The hub as a web application: devices write under ``/rest``, whoever has the token reads the rest.
+
+A 200 is sent after the commit and never before it. What a device did wrong for good is a 400, 413 or 415 with
+the reason in a line of text, who it is a 401, and trouble of the hub's own a 503, after which the device tries
+again. Bodies are read up to their bound and for a bounded time, so that a large or a slow sender costs little.
+
+Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+import kegnet_client
+from kegnet_client.core import rest
+from kegnet_client.core.errors import RecordError
+from kegnet_client.hub import access, api, docs, receive
+from kegnet_client.hub.store import Store, StoreError
+
+BODY_DEADLINE_S = 10.0
+RETRY_AFTER_S = 10
+
+_log = logging.getLogger(__name__)
+
+
+def wall_ms() -> int:
+    """The time, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(store: Store, token: str, clock_ms: Callable[[], int] = wall_ms) -> FastAPI:
+    """The application over ``store``, opened by ``token``."""
+    app = FastAPI(
+        title="KegNet hub",
+        version=kegnet_client.__version__,
+        description="Devices write under `/rest`, signed with their own keys. Reading wants the hub's token.",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(access.Door, token=token)
+    trouble = _Trouble()
+
+    def take(claim: receive.Claim) -> bool:
+        device = store.device(claim.device)
+        if device is None:
+            raise receive.RefusedError("this device is not registered here; `kegnet-client hub devices add` does that")
+        if device.revoked_ms is not None:
+            raise receive.RefusedError("this device is revoked")
+        proven = receive.authenticate(claim, device.public_key_pem)
+        (is_new,) = store.ingest([proven], clock_ms())
+        trouble.over()
+        if is_new:
+            _log.info("%s from %s", claim.content, device.name)
+        return is_new
+
+    for version in receive.VERSIONS:
+        for name in receive.CALLS:
+            app.add_api_route(
+                f"/rest/{version.value}/{name}",
+                _endpoint(name, version, take),
+                methods=["POST"],
+                response_class=PlainTextResponse,
+                operation_id=f"{version.value}_{name}",
+                summary=f"Take a {name} (REST {version.value})",
+                tags=["devices"],
+                openapi_extra=_describe_form(name),
+                responses=_RESPONSES,
+            )
+    app.include_router(api.make_router(store), tags=["reading"])
+    app.include_router(docs.router)
+
+    @app.exception_handler(StoreError)
+    def unavailable(_request: Request, error: StoreError) -> Response:
+        trouble.begins(error)
+        return _text(503, "the database cannot do it now; try again later", {"Retry-After": str(RETRY_AFTER_S)})
+
+    return app
+
+
+class _Trouble:
+    """One line when the database fails, one when it is back, none in between."""
+
+    def __init__(self) -> None:
+        self._lasts = False
+
+    def begins(self, error: StoreError) -> None:
+        if not self._lasts:
+            self._lasts = True
+            _log.warning("%s; nothing is stored until it can, devices are told to come back", error)
+
+    def over(self) -> None:
+        if self._lasts:
+            self._lasts = False
+            _log.info("the database works again")
+
+
+def _endpoint(
+    name: str, version: rest.Version, take: Callable[[receive.Claim], bool]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != rest.CONTENT_TYPE:
+            return _text(415, f"Content-Type is {kind[:80]!r}, expected {rest.CONTENT_TYPE}")
+        try:
+            async with asyncio.timeout(BODY_DEADLINE_S):
+                body = await _read_body(request)
+        except TimeoutError:
+            return _text(408, f"the body did not arrive within {BODY_DEADLINE_S:.0f} s", {"Connection": "close"})
+        except ClientDisconnect:
+            return _text(400, "the body ended early")
+        if body is None:
+            # Closing saves reading the rest of it.
+            return _text(413, f"the body has more than {receive.MAX_BODY_BYTES} bytes", {"Connection": "close"})
+        try:
+            is_new = await run_in_threadpool(take, receive.read_claim(name, version, body))
+        except RecordError as error:
+            return _text(400, str(error))
+        except receive.RefusedError as error:
+            return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
+        return _text(200, "stored" if is_new else "stored before")
+
+    return endpoint
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """The body, or None if it is too large."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > receive.MAX_BODY_BYTES:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > receive.MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _text(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(text + "\n", status, headers)
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "on disk, now or since before"},
+    400: {"description": "not a well-formed record; sending it again is useless"},
+    401: {"description": "unknown or revoked device, or not its signature"},
+    413: {"description": f"more than {receive.MAX_BODY_BYTES} bytes"},
+    415: {"description": "not a form"},
+    503: {"description": "the database cannot do it now; try again after Retry-After"},
+}
+
+
+def _describe_form(name: str) -> dict[str, Any]:
+    fields = (*rest.SIGNED_FIELDS[name], "sig")
+    form = {"type": "object", "required": list(fields), "properties": {field: {"type": "string"} for field in fields}}
+    return {"requestBody": {"required": True, "content": {rest.CONTENT_TYPE: {"schema": form}}}}

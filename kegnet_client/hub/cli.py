@@ -1,0 +1,199 @@
+"""The commands under ``kegnet-client hub``.
+
+Only the parser is built on import: what the hub needs beyond the client is imported by the command that runs,
+so that the client never loads it and a missing extra is one clear message.
+"""
+
+import argparse
+import datetime
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kegnet_client.core.errors import ConfigError, UsageError
+from kegnet_client.core.rest import is_uuid
+
+if TYPE_CHECKING:
+    from kegnet_client.hub.home import Home
+    from kegnet_client.hub.store import Store
+
+DEFAULT_PORT = 8443
+_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the hub's commands; each sets ``handler``, which takes the namespace and returns the exit code."""
+    init = _add(subparsers, "init", "make a certificate authority, a server certificate and a token", _init)
+    init.add_argument(
+        "--host",
+        action="append",
+        metavar="NAME",
+        help="name or address that devices will use, may be repeated (default: this machine's, and localhost)",
+    )
+    init.add_argument("--database", metavar="URL", help="postgresql+psycopg://USER@HOST/NAME (default: a SQLite file)")
+
+    run = _add(subparsers, "run", "serve until stopped", _run)
+    run.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: at all)")
+    run.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free one and prints it"
+    )
+    run.add_argument(
+        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy (default: of none)"
+    )
+
+    devices = subparsers.add_parser("devices", help="who may send", description="who may send")
+    actions = devices.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = _add(actions, "add", "register a device's public key", _add_device)
+    add.add_argument("uuid", metavar="UUID")
+    add.add_argument("public_key", metavar="PUBLIC_KEY.pem", type=Path)
+    add.add_argument("--name", help="what the log and the lists call it (default: the uuid's first part)")
+    _add(actions, "list", "show the devices", _list_devices)
+    revoke = _add(actions, "revoke", "take nothing more from a device; what it sent stays", _revoke_device)
+    revoke.add_argument("uuid", metavar="UUID")
+
+
+def _add(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    command: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(name, help=summary, description=summary)
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="the hub's directory (default: $KEGNET_HUB_DIR, or else /var/lib/kegnet-hub)",
+    )
+    parser.set_defaults(handler=lambda arguments: _with_extra(command, arguments))
+    return parser
+
+
+def _with_extra(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    try:
+        return command(arguments)
+    except ModuleNotFoundError as error:
+        if error.name == "psycopg":
+            raise ConfigError("a PostgreSQL database needs psycopg: pip install 'psycopg[binary]'") from None
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigError("the hub needs its extra: pip install 'kegnet-client[hub]'") from None
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from kegnet_client.hub import pki
+    from kegnet_client.hub.store import Store, check_url
+
+    name = socket.gethostname()
+    hosts = [pki.check_host(host) for host in arguments.host or ("localhost", "127.0.0.1", "::1")]
+    if not arguments.host and pki.is_host(name):
+        hosts.append(name.lower())
+    home = _home(arguments)
+    home.refuse_if_initialised()
+    if arguments.database is not None:
+        check_url(arguments.database)
+        # A database that cannot be reached is found out before anything is made.
+        with closing(Store(arguments.database)) as store:
+            store.prepare()
+    home.initialise(list(dict.fromkeys(hosts)), arguments.database, datetime.datetime.now(datetime.UTC))
+    with closing(_open_store(home)):
+        pass
+    print(f"The hub's directory is {home.directory}, its certificate is for {', '.join(hosts)}.")
+    print(f"Devices trust it with {home.ca_certificate}; the token for reading is in {home.token_file}.")
+    print("Next: kegnet-client hub devices add UUID PUBLIC_KEY.pem, and kegnet-client hub run.")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from kegnet_client.hub import serve
+    from kegnet_client.hub.app import create_app
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("kegnet_client").setLevel(logging.INFO)
+    home = _home(arguments)
+    token = home.token()
+    with closing(_open_store(home)) as store, serve.listen(arguments.bind, arguments.port) as listener:
+        host = home.hosts()[0] if arguments.bind is None else arguments.bind
+        port = listener.getsockname()[1]
+        url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+        def say_ready() -> None:
+            print(
+                f"The hub answers at {url} (docs at {url}/docs?token=..., with what {home.token_file} holds)",
+                flush=True,
+            )
+
+        server = serve.HubServer(create_app(store, token), home, listener, proxy=arguments.proxy, on_ready=say_ready)
+        server.serve_until_stopped()
+    return 0
+
+
+def _add_device(arguments: argparse.Namespace) -> int:
+    from kegnet_client.hub import receive
+    from kegnet_client.hub.app import wall_ms
+
+    uuid = _uuid(arguments.uuid)
+    name = uuid.partition("-")[0] if arguments.name is None else arguments.name
+    if not name.isprintable() or not 1 <= len(name) <= 100:
+        raise UsageError("--name takes 1 to 100 printable characters")
+    try:
+        key = receive.load_public_key(arguments.public_key.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{arguments.public_key} cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{arguments.public_key}: {error}") from None
+    with closing(_open_store(_home(arguments))) as store:
+        store.add_device(uuid, key, name, wall_ms())
+    print(f"{name} ({uuid}) may send, signed with this {receive.key_kind(key)} key.")
+    return 0
+
+
+def _list_devices(arguments: argparse.Namespace) -> int:
+    from kegnet_client.hub import receive
+
+    with closing(_open_store(_home(arguments))) as store:
+        for device in store.devices():
+            kind = receive.key_kind(receive.load_public_key(device.public_key_pem.encode()))
+            seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
+            state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
+            print(f"{device.uuid}  {device.name}  {kind}  {state}")
+    return 0
+
+
+def _revoke_device(arguments: argparse.Namespace) -> int:
+    from kegnet_client.hub.app import wall_ms
+
+    uuid = _uuid(arguments.uuid)
+    with closing(_open_store(_home(arguments))) as store:
+        store.revoke_device(uuid, wall_ms())
+    print(f"{uuid} is revoked: nothing more is taken from it, what it sent stays.")
+    return 0
+
+
+def _home(arguments: argparse.Namespace) -> "Home":
+    from kegnet_client.hub.home import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, Home
+
+    return Home(arguments.dir or Path(os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY))
+
+
+def _open_store(home: "Home") -> "Store":
+    from kegnet_client.hub.store import Store
+
+    store = Store(home.database())
+    store.prepare()
+    return store
+
+
+def _uuid(text: str) -> str:
+    if not is_uuid(text):
+        raise UsageError(f"{text!r} is not a UUID: it stands in the device's client.conf")
+    return text.lower()
+
+
+def _local(unix_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC).astimezone().isoformat(" ", "seconds")

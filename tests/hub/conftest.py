@@ -1,0 +1,173 @@
+"""A hub as it is in real life: its own CA, TLS, uvicorn, SQLite on disk; one for the session, a device per test."""
+
+import base64
+import ssl
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from kegnet_client.core.rest import SIGNED_FIELDS
+from kegnet_client.hub import receive, serve
+from kegnet_client.hub.app import create_app
+from kegnet_client.hub.home import Home
+from kegnet_client.hub.store import Store
+
+NOW_MS = 1_800_000_000_000
+
+Form = Callable[..., bytes]
+Post = Callable[[str, bytes], httpx.Response]
+Serve = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def device_key() -> rsa.RSAPrivateKey:
+    """The key that registered devices sign with."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture(scope="session")
+def other_key() -> rsa.RSAPrivateKey:
+    """A key that no device is registered with."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture
+def form(device_key: rsa.RSAPrivateKey) -> Form:
+    """``form("pour", id=..., pin=0, ..., key=...)`` is the body of that call, signed."""
+
+    def make(call: str, *, key: rsa.RSAPrivateKey = device_key, **fields: object) -> bytes:
+        signed = ",".join(str(fields[name]) for name in SIGNED_FIELDS[call]).encode()
+        signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+        return urlencode({**fields, "sig": base64.b64encode(signature).decode()}).encode()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Home]:
+    """Makes a directory as ``hub init`` does."""
+
+    def make() -> Home:
+        home = Home(tmp_path_factory.mktemp("hub"))
+        home.initialise(["localhost", "127.0.0.1"], None, serve.utc_now())
+        return home
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty database of this test's own."""
+    with closing(Store(tmp_path / "hub.db")) as store:
+        store.prepare()
+        yield store
+
+
+@contextmanager
+def _serving(home: Home, store: Store, **options: object) -> Iterator[str]:
+    """Serves ``store`` from ``home`` in a thread; gives the URL."""
+    ready = threading.Event()
+    with serve.listen("127.0.0.1", 0) as listener:
+        server = serve.HubServer(
+            create_app(store, home.token()),
+            home,
+            listener,
+            on_ready=ready.set,
+            **options,  # type: ignore[arg-type]  # keyword arguments of HubServer
+        )
+        thread = threading.Thread(target=server.serve_until_stopped)
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield f"https://localhost:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def start() -> Iterator[Serve]:
+    """``start(home, store, ...)`` serves until the test ends; gives the URL."""
+    with ExitStack() as stack:
+        yield lambda home, store, **options: stack.enter_context(_serving(home, store, **options))
+
+
+@pytest.fixture(scope="session")
+def hub_home(make_home: Callable[[], Home]) -> Home:
+    """The directory of the session's hub."""
+    return make_home()
+
+
+@pytest.fixture(scope="session")
+def hub_store(hub_home: Home) -> Iterator[Store]:
+    """The database of the session's hub."""
+    with closing(Store(hub_home.database())) as store:
+        store.prepare()
+        yield store
+
+
+@pytest.fixture(scope="session")
+def hub_url(hub_home: Home, hub_store: Store) -> Iterator[str]:
+    """Where the session's hub answers."""
+    with _serving(hub_home, hub_store) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def trust(hub_home: Home) -> ssl.SSLContext:
+    """Trusts the session's hub's CA alone, and as strictly as Python 3.13 does."""
+    context = ssl.create_default_context(cafile=hub_home.ca_certificate)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+@pytest.fixture(scope="session")
+def web(hub_url: str, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
+    """Anyone who can reach the session's hub."""
+    with httpx.Client(base_url=hub_url, verify=trust, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def reader(hub_url: str, hub_home: Home, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
+    """Someone who has the session's hub's token."""
+    headers = {"Authorization": f"Bearer {hub_home.token()}"}
+    with httpx.Client(base_url=hub_url, verify=trust, headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def post(web: httpx.Client) -> Post:
+    """``post("v2/pour", body)`` as a device does it."""
+
+    def send(call: str, body: bytes) -> httpx.Response:
+        return web.post(f"/rest/{call}", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+    return send
+
+
+@pytest.fixture
+def device(hub_store: Store, device_key: rsa.RSAPrivateKey) -> str:
+    """The uuid of a device that is registered with the session's hub for this test."""
+    name = str(uuid.uuid4())
+    hub_store.add_device(name, device_key.public_key(), f"tap {name[:4]}", NOW_MS)
+    return name
+
+
+@pytest.fixture
+def prove(form: Form, device_key: rsa.RSAPrivateKey) -> Callable[..., receive.Proven]:
+    """``prove("pour", id=..., ...)`` is that record with its proof, ready to be stored."""
+    pem = receive.normal_pem(device_key.public_key())
+
+    def make(call: str, **fields: object) -> receive.Proven:
+        return receive.authenticate(receive.read_claim(call, receive.VERSIONS[1], form(call, **fields)), pem)
+
+    return make

@@ -1,0 +1,219 @@
+"""The commands under ``kegnet-client hub``, as a person types them."""
+
+import argparse
+import os
+import signal
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kegnet_client.core.errors import ConfigError, UsageError
+from kegnet_client.hub import cli
+
+UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
+PROGRAM = """
+import argparse
+from kegnet_client.hub.cli import add_commands
+parser = argparse.ArgumentParser()
+add_commands(parser.add_subparsers(required=True))
+arguments = parser.parse_args()
+raise SystemExit(arguments.handler(arguments))
+"""
+
+Hub = Callable[..., int]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    """``hub("devices", "list")`` runs that command on this test's directory."""
+
+    def run(*words: str) -> int:
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser.add_subparsers(required=True))
+        arguments = parser.parse_args([*words, "--dir", str(tmp_path / "hub")])
+        return int(arguments.handler(arguments))
+
+    return run
+
+
+@pytest.fixture
+def public_key(tmp_path: Path, device_key: rsa.RSAPrivateKey) -> str:
+    """A file with a device's public key."""
+    path = tmp_path / "device.pub"
+    path.write_bytes(
+        device_key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return str(path)
+
+
+def test_init_says_what_comes_next_and_not_the_token(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hub("init", "--host", "keg.local", "--host", "192.168.1.5") == 0
+    said = capsys.readouterr().out
+    assert "keg.local, 192.168.1.5" in said
+    assert "hub devices add" in said
+    assert (tmp_path / "hub" / "token").read_text().strip() not in said
+    assert (tmp_path / "hub" / "hub.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_init_changes_nothing_the_second_time(hub: Hub, tmp_path: Path) -> None:
+    hub("init")
+    before = {path: path.read_bytes() for path in (tmp_path / "hub").iterdir()}
+    with pytest.raises(ConfigError, match="initialised already"):
+        hub("init")
+    assert {path: path.read_bytes() for path in (tmp_path / "hub").iterdir()} == before
+
+
+@pytest.mark.parametrize("words", [["--host", "https://keg"], ["--database", "mysql://x"]])
+def test_init_with_bad_words_makes_nothing(hub: Hub, tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(UsageError, match=words[0]):
+        hub("init", *words)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_another_database_is_made_and_remembered(hub: Hub, tmp_path: Path, public_key: str) -> None:
+    hub("init", "--database", f"sqlite:///{tmp_path}/elsewhere.db")
+    hub("devices", "add", UUID, public_key)
+    assert (tmp_path / "elsewhere.db").exists()
+    assert not (tmp_path / "hub" / "hub.db").exists()
+
+
+def test_the_directory_may_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEGNET_HUB_DIR", str(tmp_path / "there"))
+    parser = argparse.ArgumentParser()
+    cli.add_commands(parser.add_subparsers(required=True))
+    arguments = parser.parse_args(["init"])
+    assert arguments.handler(arguments) == 0
+    assert (tmp_path / "there" / "ca.crt").exists()
+    assert "localhost, 127.0.0.1, ::1" in capsys.readouterr().out
+
+
+def test_devices_are_added_listed_and_revoked(hub: Hub, public_key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hub("init")
+    capsys.readouterr()
+    assert hub("devices", "add", UUID.upper(), public_key, "--name", "the left tap") == 0
+    assert hub("devices", "list") == 0
+    said = capsys.readouterr().out
+    assert f"the left tap ({UUID}) may send" in said
+    assert f"{UUID}  the left tap  RSA-2048  never seen" in said
+    assert hub("devices", "revoke", UUID) == 0
+    hub("devices", "list")
+    assert "revoked 20" in capsys.readouterr().out
+
+
+def test_a_device_is_added_once(hub: Hub, public_key: str) -> None:
+    hub("init")
+    hub("devices", "add", UUID, public_key)
+    with pytest.raises(UsageError, match="already"):
+        hub("devices", "add", UUID.upper(), public_key)
+
+
+def test_what_is_wrong_with_a_device_is_named(hub: Hub, tmp_path: Path, public_key: str) -> None:
+    hub("init")
+    with pytest.raises(UsageError, match="not a UUID"):
+        hub("devices", "add", "tap", public_key)
+    with pytest.raises(UsageError, match="--name"):
+        hub("devices", "add", UUID, public_key, "--name", "a\nb")
+    with pytest.raises(ConfigError, match=r"no\.pub cannot be read"):
+        hub("devices", "add", UUID, str(tmp_path / "no.pub"))
+    (tmp_path / "bad.pub").write_text("garbage")
+    with pytest.raises(ConfigError, match=r"bad\.pub: it holds no public key"):
+        hub("devices", "add", UUID, str(tmp_path / "bad.pub"))
+    with pytest.raises(UsageError, match="not registered"):
+        hub("devices", "revoke", UUID)
+
+
+@pytest.mark.parametrize("words", [["run"], ["devices", "list"], ["devices", "revoke", UUID]])
+def test_a_hub_that_was_not_initialised_says_so(hub: Hub, words: list[str]) -> None:
+    with pytest.raises(ConfigError, match="hub init"):
+        hub(*words)
+
+
+def test_the_parser_needs_nothing_of_the_extra() -> None:
+    check = "; ".join(
+        (
+            "import sys",
+            "sys.modules.update(dict.fromkeys(('fastapi', 'uvicorn', 'sqlalchemy', 'starlette')))",
+            "import argparse, kegnet_client.hub.cli as cli",
+            "parser = argparse.ArgumentParser()",
+            "cli.add_commands(parser.add_subparsers())",
+            "arguments = parser.parse_args(['devices', 'list'])",
+            "arguments.handler(arguments)",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert "pip install 'kegnet-client[hub]'" in done.stderr.splitlines()[-1]
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """``hub run`` as a process of its own, ready; with its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, "run", "--dir", str(directory), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Path, number: signal.Signals) -> None:
+    hub("init")
+    token = (tmp_path / "hub" / "token").read_text().strip()
+    context = ssl.create_default_context(cafile=tmp_path / "hub" / "ca.crt")
+    with running(tmp_path / "hub") as (process, line):
+        url = next(word for word in line.split() if word.startswith("https://"))
+        assert token not in line
+        with httpx.Client(base_url=url, verify=context, trust_env=False) as idle:
+            assert idle.get("/api/pours").status_code == 401
+            begin = time.monotonic()
+            os.kill(process.pid, number)
+            out, err = process.communicate(timeout=10)
+        assert time.monotonic() - begin < 2
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_run_stops_in_time_while_the_database_is_locked(
+    hub: Hub, tmp_path: Path, public_key: str, form: Callable[..., bytes]
+) -> None:
+    hub("init")
+    hub("devices", "add", UUID, public_key)
+    context = ssl.create_default_context(cafile=tmp_path / "hub" / "ca.crt")
+    body = form("pour", id=UUID, pin=0, pulses=586, et=8123, ts=1386531209417)
+    with running(tmp_path / "hub") as (process, line):
+        url = next(word for word in line.split() if word.startswith("https://"))
+        other = sqlite3.connect(tmp_path / "hub" / "hub.db", isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            with httpx.Client(verify=context, trust_env=False, timeout=0.5) as client:
+                headers = {"Content-Type": "application/x-www-form-urlencoded"}
+                with pytest.raises(httpx.ReadTimeout):
+                    client.post(f"{url}/rest/v2/pour", content=body, headers=headers)
+            begin = time.monotonic()
+            process.terminate()
+            process.communicate(timeout=10)
+            assert time.monotonic() - begin < 2
+        finally:
+            other.close()
+        assert process.returncode == 0

@@ -1,0 +1,82 @@
+"""The hub's directory."""
+
+from pathlib import Path
+
+import pytest
+
+from kegnet_client.core.errors import ConfigError
+from kegnet_client.hub.home import Home, write_file
+from kegnet_client.hub.serve import utc_now
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A directory as `hub init` makes it."""
+    home = Home(tmp_path / "hub")
+    home.initialise(["localhost"], "postgresql+psycopg://hub:p%40ss@db/kegnet", utc_now())
+    return home
+
+
+def test_what_is_secret_is_its_owners_alone(home: Home) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in home.directory.iterdir()}
+    assert modes == {
+        "ca.key": 0o600,
+        "server.key": 0o600,
+        "token": 0o600,
+        "hub.conf": 0o600,
+        "ca.crt": 0o644,
+        "server.crt": 0o644,
+    }
+    assert home.directory.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["ca.key", "ca.crt", "server.key", "server.crt", "token", "hub.conf", "hub.db"])
+def test_nothing_that_is_there_is_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match="initialised already"):
+        Home(tmp_path).initialise(["localhost"], None, utc_now())
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
+
+
+def test_the_database_url_is_kept_as_it_was_given(home: Home) -> None:
+    assert home.database() == "postgresql+psycopg://hub:p%40ss@db/kegnet"
+
+
+def test_without_a_url_the_database_is_a_file_here(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.initialise(["localhost"], None, utc_now())
+    assert home.database() == tmp_path / "hub.db"
+
+
+def test_every_token_is_its_own(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    other.initialise(["localhost"], None, utc_now())
+    assert len(home.token()) >= 43
+    assert home.token() != other.token()
+
+
+def test_a_directory_that_was_never_initialised_says_what_to_do(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for read in (home.token, home.hosts, home.database, lambda: home.renew_certificate(utc_now())):
+        with pytest.raises(ConfigError, match="hub init"):
+            read()
+
+
+@pytest.mark.parametrize("content", ["", "[hub]\n", "database = x", "[hub\n", "\x80"])
+def test_unusable_settings_say_what_belongs_there(home: Home, content: str) -> None:
+    home.settings.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match="database = URL"):
+        home.database()
+
+
+def test_an_empty_token_opens_nothing(home: Home) -> None:
+    home.token_file.write_text("\n")
+    with pytest.raises(ConfigError, match="holds no token"):
+        home.token()
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_file(tmp_path / "taken", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

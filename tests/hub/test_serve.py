@@ -1,0 +1,186 @@
+"""The hub on the network, with its certificates."""
+
+import datetime
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from cryptography import x509
+
+from kegnet_client.core.errors import ConfigError
+from kegnet_client.hub import pki, serve
+from kegnet_client.hub.app import create_app
+from kegnet_client.hub.home import Home, write_file
+from kegnet_client.hub.store import Store
+
+Serve = Callable[..., str]
+
+
+def peer_certificate(url: str, context: ssl.SSLContext) -> x509.Certificate:
+    address = (str(urlsplit(url).hostname), int(urlsplit(url).port or 0))
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
+
+
+def test_the_strictest_verification_accepts_the_hub(hub_url: str, trust: ssl.SSLContext) -> None:
+    assert trust.verify_flags & ssl.VERIFY_X509_STRICT
+    assert peer_certificate(hub_url, trust).issuer.rfc4514_string().startswith("CN=KegNet hub CA")
+
+
+def test_no_other_ca_does(hub_url: str, make_home: Callable[[], Home]) -> None:
+    other = ssl.create_default_context(cafile=make_home().ca_certificate)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        peer_certificate(hub_url, other)
+
+
+def test_old_tls_is_refused(hub_url: str, hub_home: Home) -> None:
+    old = ssl.create_default_context(cafile=hub_home.ca_certificate)
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    old.minimum_version = ssl.TLSVersion.TLSv1_2
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert peer_certificate(hub_url, old)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        peer_certificate(hub_url, old)
+
+
+def test_a_certificate_that_is_due_is_swapped_in_the_running_hub(
+    make_home: Callable[[], Home], store: Store, start: Serve
+) -> None:
+    home = make_home()
+    days = 0
+    looks = threading.Semaphore(0)
+
+    def clock() -> datetime.datetime:
+        looks.release()
+        return serve.utc_now() + datetime.timedelta(days=days)
+
+    url = start(home, store, clock=clock, renewal_check_s=0.01)
+    context = ssl.create_default_context(cafile=home.ca_certificate)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    before = peer_certificate(url, context)
+    days = 270
+    while looks.acquire(blocking=False):
+        pass
+    for _ in range(3):  # the look that was under way, the one that renews, and one that proves it is over
+        assert looks.acquire(timeout=10)
+    # By this test's clock the new certificate is from the future: its signature is verified below, its time is not.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    after = peer_certificate(url, context)
+    assert after.serial_number != before.serial_number
+    assert after.public_key() == before.public_key()
+    after.verify_directly_issued_by(x509.load_pem_x509_certificate(home.ca_certificate.read_bytes()))
+    assert pki.hosts_of(home.server_certificate.read_bytes()) == ["localhost", "127.0.0.1"]
+    assert home.server_certificate.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_renewal_that_fails_is_told_once_and_the_old_certificate_serves_on(
+    make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = make_home()
+    days = 0
+    looks = threading.Semaphore(0)
+
+    def clock() -> datetime.datetime:
+        looks.release()
+        return serve.utc_now() + datetime.timedelta(days=days)
+
+    url = start(home, store, clock=clock, renewal_check_s=0.01)
+    home.ca_key.unlink()
+    days = 270
+    while looks.acquire(blocking=False):
+        pass
+    for _ in range(4):
+        assert looks.acquire(timeout=10)
+    assert peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "ca.key is missing" in warnings[0]
+
+
+def test_a_certificate_that_came_due_while_the_hub_was_off_is_renewed_at_the_start(
+    make_home: Callable[[], Home], store: Store, start: Serve
+) -> None:
+    home = make_home()
+    ca_key, ca, key = (path.read_bytes() for path in (home.ca_key, home.ca_certificate, home.server_key))
+    old = pki.issue_server(ca_key, ca, key, ["localhost"], serve.utc_now() - datetime.timedelta(days=390))
+    write_file(home.server_certificate, old)
+    url = start(home, store)
+    fresh = peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
+    assert fresh.not_valid_after_utc > serve.utc_now() + datetime.timedelta(days=300)
+
+
+def test_a_hub_whose_certificate_is_due_starts_without_its_ca_key_too(
+    make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = make_home()
+    home.ca_key.unlink()
+    url = start(home, store, clock=lambda: serve.utc_now() + datetime.timedelta(days=270))
+    assert peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
+    assert "ca.key is missing" in caplog.text
+
+
+def test_a_key_that_does_not_belong_to_the_certificate_says_what_to_do(
+    make_home: Callable[[], Home], store: Store, start: Serve
+) -> None:
+    home = make_home()
+    write_file(home.server_key, pki.make_key())
+    with pytest.raises(ConfigError, match="put back the pair"):
+        start(home, store)
+
+
+def test_a_connection_without_a_request_is_closed(
+    hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "FIRST_REQUEST_S", 0.2)
+    address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"POST /rest/v2/pour HTTP/1.1\r\nHost:")
+        assert connection.recv(100) == b""
+
+
+def test_a_connection_is_kept_between_requests(hub_url: str, trust: ssl.SSLContext) -> None:
+    with httpx.Client(base_url=hub_url, verify=trust, trust_env=False) as client:
+        streams = [client.get("/docs").extensions["network_stream"].get_extra_info("client_addr") for _ in range(3)]
+    assert len(set(streams)) == 1
+
+
+def test_forwarded_headers_count_for_nothing_by_default(make_home: Callable[[], Home], store: Store) -> None:
+    with serve.listen("127.0.0.1", 0) as listener:
+        home = make_home()
+        app = create_app(store, home.token())
+        assert serve.HubServer(app, home, listener).config.proxy_headers is False
+        trusting = serve.HubServer(app, home, listener, proxy="10.0.0.2").config
+        assert (trusting.proxy_headers, trusting.forwarded_allow_ips) == (True, "10.0.0.2")
+
+
+def test_a_port_that_is_taken_says_so() -> None:
+    with serve.listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port}.*--port"):
+            serve.listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("bind", "port"), [("192.0.2.1", 0), ("nowhere.invalid", 0), (None, 70000)])
+def test_an_address_that_is_not_this_machines_says_so(bind: str | None, port: int) -> None:
+    with pytest.raises(ConfigError, match="--bind"):
+        serve.listen(bind, port)
+
+
+def test_every_address_of_the_machine_is_served_by_default() -> None:
+    with serve.listen(None, 0) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass

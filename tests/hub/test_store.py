@@ -1,0 +1,263 @@
+"""The hub's database, on a real file; on a real PostgreSQL where KEGNET_TEST_POSTGRES_URL names an empty one."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import create_engine
+
+from kegnet_client.core.errors import UsageError
+from kegnet_client.hub import schema
+from kegnet_client.hub.receive import Proven
+from kegnet_client.hub.store import Query, Store, StoreError, check_url
+
+ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
+TWO = "11111111-2222-4333-8444-555555555555"
+START = 1_700_000_000_000
+
+Prove = Callable[..., Proven]
+
+
+def pour(prove: Prove, number: int, device: str = ONE) -> Proven:
+    return prove("pour", id=device, pin=number % 2, pulses=100 + number, et=1000, ts=START + number)
+
+
+def fill(store: Store, prove: Prove, key: rsa.RSAPrivateKey, count: int) -> int:
+    store.add_device(ONE, key.public_key(), "one", START)
+    store.add_device(TWO, key.public_key(), "two", START)
+    return sum(store.ingest([pour(prove, number // 3, (ONE, TWO)[number % 2]) for number in range(count)], START))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The file behind the fixture ``store``."""
+    return tmp_path / "hub.db"
+
+
+def check_whole_life(store: Store, prove: Prove, key: rsa.RSAPrivateKey) -> None:
+    """The promises that hold on every database."""
+    store.add_device(ONE.upper(), key.public_key(), "one", START)
+    with pytest.raises(UsageError, match="already"):
+        store.add_device(ONE, key.public_key(), "again", START)
+    batch = [
+        pour(prove, 1),
+        pour(prove, 2),
+        prove("ping", id=ONE.upper(), temp=3875, ts=START),
+        prove("ping", id=ONE, temp=-1, ts=START),
+        prove("ip", id=ONE, ip="10.0.0.7", ts=START),
+    ]
+    assert store.ingest(batch, START + 5) == [True] * 5
+    assert store.ingest(batch, START + 9) == [False] * 5
+    device = store.device(ONE.upper())
+    assert device is not None
+    assert (device.last_seen_ms, device.address, device.revoked_ms) == (START + 5, "10.0.0.7", None)
+    rows = store.page(schema.pours, "started_ms", Query(limit=1)).rows
+    assert [(row.pulses, row.device) for row in rows] == [(102, ONE)]
+    checked = list(store.verify_stored())
+    assert [row.fault for row in checked] == [None] * 5
+    store.revoke_device(ONE, START + 10)
+    store.revoke_device(ONE, START + 11)
+    assert [device.revoked_ms for device in store.devices()] == [START + 10]
+    with pytest.raises(UsageError, match="not registered"):
+        store.revoke_device(TWO, START)
+
+
+def test_a_record_is_stored_once_with_its_proof(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
+    check_whole_life(store, prove, device_key)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[Store]:
+    """An empty PostgreSQL database."""
+    url = os.environ.get("KEGNET_TEST_POSTGRES_URL")
+    if url is None:
+        pytest.skip("KEGNET_TEST_POSTGRES_URL names no database to try")
+    with closing(Store(url)) as store:
+        store.prepare()
+        yield store
+    engine = create_engine(url)
+    schema.metadata.drop_all(engine)
+    engine.dispose()
+
+
+def test_postgresql_keeps_the_same_promises(postgresql: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
+    check_whole_life(postgresql, prove, device_key)
+
+
+def test_postgresql_that_is_away_is_said_so(prove: Prove) -> None:
+    with closing(Store("postgresql+psycopg://hub@127.0.0.1:9/none")) as store, pytest.raises(StoreError):
+        store.ingest([pour(prove, 1)], START)
+
+
+def test_a_commit_is_on_disk(store: Store, database: Path) -> None:
+    with store._engine.connect() as connection:
+        settings = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert settings == ["wal", 2]
+    assert database.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 60])
+def test_paging_shows_every_row_once_while_more_arrive(
+    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, limit: int
+) -> None:
+    stored = fill(store, prove, device_key, 40)
+    seen: list[int] = []
+    query = Query(limit)
+    while True:
+        page = store.page(schema.pours, "started_ms", query)
+        seen += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        query = Query(limit, after=page.next)
+        store.ingest([pour(prove, 1000 + len(seen))], START)
+    assert sorted(seen) == list(range(1, stored + 1))
+
+
+def test_filters_narrow_what_is_shown(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, prove, device_key, 40)
+    query = Query(100, since_ms=START + 2, until_ms=START + 6, equal=(("device", ONE), ("pin", 1)))
+    rows = store.page(schema.pours, "started_ms", query).rows
+    assert [(row.started_ms - START, row.pin, row.device) for row in rows] == [(5, 1, ONE), (3, 1, ONE)]
+
+
+def test_a_page_is_read_along_an_index(store: Store, database: Path) -> None:
+    statements = {
+        "pours_by_time": "SELECT * FROM pours WHERE (started_ms, id) < (5, 5) ORDER BY started_ms DESC, id DESC",
+        "pours_by_device": "SELECT * FROM pours WHERE device='a' AND started_ms<5 ORDER BY started_ms DESC, id DESC",
+    }
+    with closing(sqlite3.connect(database)) as connection:
+        for index, statement in statements.items():
+            plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+            assert index in plan
+            assert "B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("pulses = pulses + 1", "columns pulses"),
+        ("record_id = 'x'", "columns record_id"),
+        ("started_ms = 5", "columns started_ms"),
+        ("signed = CAST(replace(signed, '101', '109') AS BLOB)", "signature"),
+        ("signature = x'00'", "signature"),
+        ("signed = x'00'", "fields"),
+        ("protocol = 'v9'", "v9"),
+    ],
+)
+def test_a_row_that_was_changed_later_does_not_verify(
+    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path, change: str, fault: str
+) -> None:
+    fill(store, prove, device_key, 0)
+    store.ingest([pour(prove, 1), pour(prove, 2)], START)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"UPDATE pours SET {change} WHERE id = 1")  # noqa: S608 - fixed text
+    first, second = store.verify_stored(ONE)
+    assert fault in str(first.fault)
+    assert second.fault is None
+    assert list(store.verify_stored(TWO)) == []
+
+
+def test_a_writer_waits_for_its_turn_behind_another_process(
+    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+) -> None:
+    fill(store, prove, device_key, 0)
+    stored: list[bool] = []
+    writer = threading.Thread(target=lambda: stored.extend(store.ingest([pour(prove, 1)], START)))
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer.start()
+        writer.join(0.6)
+        assert writer.is_alive()
+        other.execute("ROLLBACK")
+    writer.join()
+    assert stored == [True]
+
+
+def test_who_waits_is_sent_home_when_the_hub_stops(
+    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+) -> None:
+    fill(store, prove, device_key, 0)
+    failed: list[StoreError] = []
+
+    def write() -> None:
+        try:
+            store.ingest([pour(prove, 1)], START)
+        except StoreError as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write) for _ in range(10)]
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for writer in writers:
+            writer.start()
+        begin = time.monotonic()
+        store.close()
+        for writer in writers:
+            writer.join()
+    assert time.monotonic() - begin < 1
+    assert len(failed) == 10
+
+
+def test_many_writers_at_once_all_get_through(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, prove, device_key, 0)
+    records = [pour(prove, number) for number in range(40)]
+    writers = [threading.Thread(target=store.ingest, args=([record], START)) for record in records * 2]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(store.page(schema.pours, "started_ms", Query(1000)).rows) == 40
+
+
+def test_a_full_disk_stores_nothing_and_passes(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, prove, device_key, 0)
+    with store._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    batch = [pour(prove, number) for number in range(30)]
+    with pytest.raises(StoreError, match="full"):
+        store.ingest(batch, START)
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    assert store.page(schema.pours, "started_ms", Query(10)).rows == []
+    assert all(store.ingest(batch, START))
+
+
+def test_nothing_is_written_into_a_file_that_was_taken_away(
+    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+) -> None:
+    fill(store, prove, device_key, 0)
+    away = database.with_name("away.db")
+    database.rename(away)
+    with pytest.raises(StoreError, match="removed or replaced"):
+        store.ingest([pour(prove, 1)], START)
+    away.rename(database)
+    assert store.ingest([pour(prove, 1)], START) == [True]
+
+
+def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "no" / "hub.db")) as store, pytest.raises(StoreError, match="cannot be opened"):
+        store.prepare()
+
+
+def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").write_bytes(b"x" * 4096)
+    with closing(Store(tmp_path / "hub.db")) as store, pytest.raises(StoreError, match="not a database"):
+        store.prepare()
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://x/y", "sqlite:///here.db", "sqlite://", "no url"])
+def test_databases_that_the_hub_does_not_use(url: str) -> None:
+    with pytest.raises(UsageError, match="--database"):
+        check_url(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://u@h/n", "sqlite:////var/lib/hub.db"])
+def test_databases_that_it_does(url: str) -> None:
+    check_url(url)
