@@ -1,0 +1,1 @@
+"""Producers: whatever writes records into the spool from inside this package."""
