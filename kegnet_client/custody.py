@@ -1,0 +1,82 @@
+"""The one place where records leave the spool: removed once acknowledged, moved once rejected.
+
+Where the directory cannot be changed (a read-only remount, a full disk) the decision is remembered, so that
+nothing is sent twice for it, and carried out when it can be. A restart forgets it; the record is sent again
+then, and the server stores it once.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from kegnet_client.clock import Clock
+from kegnet_client.rejected import reject
+from kegnet_client.spool import Spool, SpoolFile, explain, printable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    file: SpoolFile
+    reason: str | None
+    """Why it is rejected; None when it is acknowledged."""
+
+
+class Custody:
+    """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so."""
+
+    def __init__(self, spool: Spool, clock: Clock) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._pending: dict[str, _Decision] = {}
+        self.problem: str | None = None
+
+    def remove(self, file: SpoolFile) -> None:
+        """The server has the record in ``file``."""
+        self._decide(_Decision(file, None))
+
+    def reject(self, file: SpoolFile, reason: str) -> None:
+        """The record in ``file`` will never be taken, or is none."""
+        name = printable(file.name)
+        log.warning("rejected %s: %s; it is kept in rejected/", name, reason, extra={"KEGNET_FILE": name})
+        self._decide(_Decision(file, reason))
+
+    def is_decided(self, file: SpoolFile) -> bool:
+        """Whether ``file`` stands in the spool only because it could not be taken out."""
+        decision = self._pending.get(file.name)
+        return decision is not None and decision.file == file
+
+    def pending(self) -> set[str]:
+        """The names of the files that are decided and could not be taken out."""
+        return set(self._pending)
+
+    def retry(self) -> None:
+        """Carry out what could not be done before, as far as it can be done now."""
+        for decision in list(self._pending.values()):
+            self._carry_out(decision)
+        if self.problem and not self._pending:
+            self.problem = None
+            log.warning("the spool can be changed again")
+
+    def clear(self) -> None:
+        """The spool is another one now."""
+        self._pending.clear()
+        self.problem = None
+
+    def _decide(self, decision: _Decision) -> None:
+        self._pending[decision.file.name] = decision
+        self._carry_out(decision)
+
+    def _carry_out(self, decision: _Decision) -> None:
+        file = decision.file
+        try:
+            if decision.reason is None:
+                self._spool.remove(file)
+            else:
+                reject(self._spool, file, decision.reason, self._clock.wall_ms())
+        except OSError as error:
+            if not self.problem:
+                self.problem = f"{self._spool.path} cannot be changed: {explain(error)}"
+                log.error("%s; what is delivered stays there and is not sent again", self.problem)
+        else:
+            del self._pending[file.name]
