@@ -1,0 +1,253 @@
+"""One HTTPS exchange: POST bytes, get an answer, or a reason why there is none.
+
+No retry, no redirect, no cookie, and nothing from the environment: no proxy, no netrc, no CA variables. The
+connection is kept between exchanges. requests' adapter is used without its Session, whose conveniences are
+just what must not happen here.
+
+One deadline bounds the exchange: requests' timeout starts anew with every byte, so a second thread shuts the
+socket when the time is up. Limits: it cannot shorten a name lookup that hangs (the resolver's own timeouts
+end that one), and a host with several dead addresses takes up to one deadline for each.
+"""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, SystemTimeWarning
+
+from kegnet_client import __version__
+from kegnet_client.core.delivery import Answer
+from kegnet_client.core.errors import TransportError, UntrustedServerError
+
+MAX_BODY_BYTES = 64 * 1024
+
+_X509_NOT_YET_VALID = 9
+_X509_EXPIRED = 10
+_X509_WRONG_NAME = (62, 64)
+_X509_SELF_SIGNED = (18, 19)
+_X509_UNKNOWN_ISSUER = (2, 20, 21)
+
+# urllib3 warns at every connection while the clock is unset; the certificate's error says it, once.
+warnings.filterwarnings("ignore", category=SystemTimeWarning)
+
+
+class Transport:
+    """The way to one server. ``context`` is None for plain http; ``wall_ms`` is the Unix time, for messages.
+
+    Used by one thread at a time; `abort` may come from any.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, deadline_s: float, wall_ms: Callable[[], int]) -> None:
+        self._deadline_s = deadline_s
+        self._wall_ms = wall_ms
+        self._adapter = _Adapter(context, self._connected)
+        self._socket: socket.socket | None = None
+        self._aborted = False
+        self._alarm = _Alarm(self.abort)
+
+    def post(self, url: str, content_type: str, body: bytes) -> Answer:
+        """The server's answer to ``body``, its own body cut at `MAX_BODY_BYTES`.
+
+        Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
+        other end could not prove who it is; it has not seen a byte of the request then.
+        """
+        headers = {
+            "Content-Type": content_type,
+            "User-Agent": f"kegnet-client/{__version__}",
+            "Accept-Encoding": "identity",
+        }
+        self._aborted = False
+        self._alarm.set(self._deadline_s)
+        try:
+            request = requests.Request("POST", url, headers=headers, data=body).prepare()
+            response = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s))
+            try:
+                answer_body = _read(response.raw)
+            finally:
+                # Ends the connection of a server that has more to say; one that was read to the end is kept.
+                response.close()
+            if self._aborted:
+                # To HTTP a connection that was cut may look like one that came to its end.
+                raise ConnectionAbortedError
+            answer_headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, answer_headers, answer_body)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            if self._alarm.rang:
+                raise TransportError(f"no whole answer within {self._deadline_s:g} s") from error
+            raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
+        finally:
+            self._alarm.clear()
+
+    def abort(self) -> None:
+        """End the exchange that is under way, as a broken connection would."""
+        self._aborted = True
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket's own shutdown, which another thread's read does not survive.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the kept connection."""
+        self._alarm.stop()
+        self._adapter.close()
+
+    def _connected(self, connection: socket.socket) -> None:
+        self._socket = connection
+        if self._aborted:  # before there was anything to shut, such as during a slow name lookup
+            self.abort()
+
+
+def _read(raw: Any) -> bytes:
+    body = b""
+    # Once is not enough: only the read that finds nothing more tells an end from a connection that broke.
+    while len(body) < MAX_BODY_BYTES and (more := raw.read(MAX_BODY_BYTES - len(body), decode_content=False)):
+        body += more
+    return body
+
+
+def explain_failure(error: Exception, deadline_s: float, wall_ms: int) -> TransportError:
+    """What the failed exchange's ``error`` means to a person; ``wall_ms`` is the Unix time."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return UntrustedServerError(_explain_certificate(cause, wall_ms))
+        if isinstance(cause, socket.gaierror):
+            return TransportError(f"the server's name is not found ({cause.strerror})")
+        if isinstance(cause, ssl.SSLError):
+            return TransportError(f"TLS failed ({cause.reason or cause.strerror or cause})")
+        if isinstance(cause, TimeoutError):
+            return TransportError(f"no answer within {deadline_s:g} s")
+        if isinstance(cause, OSError) and cause.strerror:
+            return TransportError(f"no connection ({cause.strerror})")
+    if isinstance(error, requests.Timeout):
+        return TransportError(f"no answer within {deadline_s:g} s")
+    return TransportError(f"the connection broke ({type(error).__name__})")
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with our TLS context alone, which tells of each socket it connects."""
+
+    def __init__(self, context: ssl.SSLContext | None, connected: Callable[[socket.socket], None]) -> None:
+        self._context = context
+        self._connected = connected
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        connected = self._connected
+
+        class PlainConnection(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                connected(self.sock)
+
+        class TlsConnection(HTTPSConnection):
+            def connect(self) -> None:
+                with contextlib.ExitStack() as self._handshake:
+                    super().connect()
+                    connected(self.sock)
+
+            def _new_conn(self) -> socket.socket:
+                plain = super()._new_conn()
+                # The handshake moves its descriptor into an object that is not seen before the end of it.
+                connected(self._handshake.enter_context(plain.dup()))
+                return plain
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = PlainConnection
+
+        class TlsPool(HTTPSConnectionPool):
+            ConnectionCls = TlsConnection
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {} if self._context is None else {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Nothing: requests would load its own list of authorities into our context here."""
+
+
+class _Alarm:
+    """Calls ``ring`` when the time is up, on a thread of its own that sleeps for ever while nothing is set."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._changed = threading.Condition()
+        self._due_s: float | None = None
+        self._asleep = False
+        self._stopped = False
+        self.rang = False
+        threading.Thread(target=self._run, name="deadline", daemon=True).start()
+
+    def set(self, seconds: float) -> None:
+        with self._changed:
+            self.rang = False
+            self._due_s = time.monotonic() + seconds
+            # While it waits for an earlier time it looks again by itself; waking it each time costs a switch.
+            if self._asleep:
+                self._changed.notify()
+
+    def clear(self) -> None:
+        with self._changed:
+            self._due_s = None
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                left_s = None if self._due_s is None else self._due_s - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    self._due_s = None
+                    self.rang = True
+                    self._ring()  # under the lock, so that it never ends the exchange after this one
+                    continue
+                self._asleep = left_s is None
+                self._changed.wait(left_s)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """``error`` and what it was made from: requests and urllib3 wrap the cause as an argument, too."""
+    found: list[BaseException] = []
+    queue: list[object] = [error]
+    while queue:
+        one = queue.pop(0)
+        if isinstance(one, BaseException) and one not in found:
+            found.append(one)
+            queue += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+    # The innermost says most.
+    return found[::-1]
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int) -> str:
+    clock = datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    match error.verify_code:
+        case code if code == _X509_NOT_YET_VALID:
+            return f"the server's certificate is not valid yet: this clock says {clock}; set it if that is wrong"
+        case code if code == _X509_EXPIRED:
+            return f"the server's certificate has expired: renew it there, or set this clock, which says {clock}"
+        case code if code in _X509_WRONG_NAME:
+            return "the server's certificate is for another host: mend the host in serviceBaseURL"
+        case code if code in _X509_SELF_SIGNED:
+            return "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"
+        case code if code in _X509_UNKNOWN_ISSUER:
+            return "the server's certificate is from a CA that is not in caBundle: put that CA there"
+        case _:
+            return f"the server's certificate is not good: {error.verify_message}"
