@@ -1,0 +1,218 @@
+"""``kegnet-client run``: the parts wired together, signals, and what systemd and the status are told.
+
+The main thread waits for signals and nothing else, so that it answers them whatever hangs: the exchange runs
+in the uploader's thread, the bus is read in the thermometer's. Both are daemon threads; a name lookup that
+never returns does not hold up the end of the process.
+"""
+
+import contextlib
+import logging
+import random
+import signal
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kegnet_client import __version__, config
+from kegnet_client.clock import Clock
+from kegnet_client.config import Config
+from kegnet_client.core.errors import KegnetError, SpoolError
+from kegnet_client.core.link import LinkState
+from kegnet_client.core.records import format_celsius
+from kegnet_client.producers.thermometer import Thermometer
+from kegnet_client.spool import Spool, count_waiting, enqueue, printable
+from kegnet_client.state import StateFile
+from kegnet_client.supervisor import Supervisor
+from kegnet_client.uploader import Progress, Uploader
+from kegnet_client.wiring import connect
+
+log = logging.getLogger(__name__)
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+FINISH_S = 1.0
+"""How long a stop waits for the exchange that is under way before it breaks it off."""
+ABORT_S = 0.5
+EXIT_CRASHED = 70
+
+
+class Engine:
+    """One configuration at work. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
+
+    def __init__(self, settings: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
+        self.settings = settings
+        self.spool = spool
+        self._transport, sender = connect(settings, daemon.clock, environ)
+        self.uploader = Uploader(spool, sender.send, daemon.clock, random.random, daemon.progress, daemon.report)
+        self.thermometer = Thermometer(
+            directory=settings.thermometer,
+            interval_s=settings.ping_interval_s,
+            sensor=settings.sensor,
+            all_sensors=False,
+            enqueue=lambda reading: enqueue(settings.spool, reading),
+            heartbeat=self.uploader.heartbeat,
+            clock=daemon.clock,
+        )
+        self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
+
+    def __str__(self) -> str:
+        return f"delivers from {self.spool.path} to {self.settings.base.url} as {self.settings.uuid}"
+
+    def start(self) -> None:
+        """Deliver and measure, in threads of their own."""
+        self._thread.start()
+        self.thermometer.start()
+
+    def stop(self) -> None:
+        """End both within `FINISH_S` and `ABORT_S`; what hangs for longer is left behind and does no harm."""
+        self.thermometer.stop()
+        self.uploader.stop()
+        self._thread.join(FINISH_S)
+        if self._thread.is_alive():
+            self._transport.abort()
+            self._thread.join(ABORT_S)
+        self._transport.close()
+
+    def leave_spool(self) -> None:
+        """Give up the spool after `stop`, unless something that was left behind may still use it."""
+        if not self._thread.is_alive():
+            self.spool.close()
+
+
+class Daemon:
+    """The process that ``run`` is; ``root`` and ``file`` as on the command line."""
+
+    def __init__(self, root: Path, file: Path | None, environ: Mapping[str, str]) -> None:
+        self.clock = Clock()
+        self.progress = Progress()
+        self._root = root
+        self._file = file
+        self._environ = environ
+        self._supervisor = Supervisor(environ)
+        self._state = StateFile(root)
+        self._started_ms = self.clock.wall_ms()
+        self._ready = False
+        self._crashed = False
+        self._main = threading.get_ident()
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit code. Raises `KegnetError` when it cannot start."""
+        settings = config.load(self._root, self._file)
+        spool = Spool(settings.spool)
+        spool.lock()
+        # Blocked in every thread from here on, so that each waits until this one asks for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._engine = Engine(settings, spool, self._environ, self)
+        self._engine.start()
+        self._serve()
+        self._supervisor.stopping()
+        self._engine.stop()
+        self._state.remove()
+        log.info("stopped; what is in the spool waits for the next start")
+        return EXIT_CRASHED if self._crashed else 0
+
+    def guard(self, work: Any) -> None:
+        """Run ``work`` as a thread that must not end by itself: if it does, the process ends, loudly."""
+        try:
+            work()
+        except Exception:
+            log.exception("a fault in kegnet-client itself, please report it; it ends, the spool is untouched")
+            self._crashed = True
+            signal.pthread_kill(self._main, signal.SIGTERM)
+
+    def report(self) -> None:
+        """Tell systemd and the status how things are; called by the uploader, once a second at most."""
+        if self._engine.uploader.scanned.is_set() and not self._ready:
+            self._ready = True
+            self._supervisor.ready()
+            log.info("kegnet-client %s %s", __version__, self._engine)
+        self._supervisor.status(self._status_line())
+        problem = self._state.problem
+        self._state.write(self._snapshot())
+        if self._state.problem and not problem:
+            log.warning("%s", self._state.problem)
+
+    def _serve(self) -> None:
+        tick_s = (self._supervisor.watchdog_s or 0) / 2
+        while True:
+            caught = signal.sigtimedwait(SIGNALS, tick_s) if tick_s else signal.sigwaitinfo(SIGNALS)
+            if caught is None:
+                self._feed_watchdog()
+            elif caught.si_signo == signal.SIGHUP:
+                self._reload()
+            else:
+                return
+
+    def _feed_watchdog(self) -> None:
+        silent_s = self.clock.monotonic_s() - self._engine.uploader.alive_at_s
+        if silent_s < (self._supervisor.watchdog_s or 0):
+            self._supervisor.alive()
+
+    def _reload(self) -> None:
+        """Take over what the configuration says now, or keep what there is if it is not good."""
+        self._supervisor.reloading()
+        old = self._engine
+        spool = old.spool
+        try:
+            settings = config.load(self._root, self._file)
+            if settings.spool != old.settings.spool:
+                spool = Spool(settings.spool)
+                spool.lock()
+            new = Engine(settings, spool, self._environ, self)
+        except KegnetError as error:
+            if spool is not old.spool:
+                spool.close()
+            for line in str(error).splitlines():
+                log.error("reload: %s", line)
+            log.error("reload: the configuration is not good, the one before it stays in force")
+        else:
+            old.stop()
+            if spool is not old.spool:
+                old.leave_spool()
+            self._engine = new
+            new.start()
+            log.info("reloaded: %s", new)
+        self._supervisor.ready()
+
+    def _status_line(self) -> str:
+        progress, thermometer = self.progress, self._engine.thermometer
+        parts = []
+        with contextlib.suppress(SpoolError):  # what is wrong with the spool stands below
+            waiting = count_waiting(self._engine.settings.spool)
+            parts.append(f"{waiting} record{'' if waiting == 1 else 's'} waiting")
+        if progress.last_accepted_ms:
+            when = datetime.fromtimestamp(progress.last_accepted_ms / 1000).astimezone()
+            parts.append(f"last acknowledged at {when:%H:%M:%S}")
+        parts += [format_celsius(reading.millidegrees) for reading in thermometer.latest().values()]
+        if progress.link in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
+            parts.append(f"{progress.link.value}: {progress.link_reason}")
+        parts += filter(None, (progress.spool_problem, progress.watch_problem))
+        return ", ".join(parts)
+
+    def _snapshot(self) -> dict[str, Any]:
+        progress, thermometer, settings = self.progress, self._engine.thermometer, self._engine.settings
+        return {
+            "version": __version__,
+            "started_ms": self._started_ms,
+            "server": settings.base.url,
+            "link": progress.link.value,
+            "link_reason": progress.link_reason,
+            "last_status": progress.last_status,
+            "last_acknowledged_ms": progress.last_accepted_ms,
+            "counters": {
+                "accepted": progress.accepted,
+                "rejected": progress.rejected,
+                "deferred": progress.deferred,
+                "misconfigured": progress.misconfigured,
+                "readings_not_taken": thermometer.not_taken,
+            },
+            "temperatures": [
+                {"sensor": one.sensor, "millidegrees": one.millidegrees, "taken_ms": one.taken_ms}
+                for one in thermometer.latest().values()
+            ],
+            "problems": [
+                *(f"{printable(name)} stays where it is: {why}" for name, why in dict(progress.stuck).items()),
+                *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
+            ],
+        }

@@ -1,0 +1,35 @@
+"""``kegnet-client send``: deliver what is in the spool once, and end with what came of it."""
+
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+from kegnet_client import config
+from kegnet_client.clock import Clock
+from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
+from kegnet_client.spool import Spool, count_waiting
+from kegnet_client.uploader import Progress, Uploader
+from kegnet_client.wiring import connect
+
+REFUSED = (401, 403)
+
+
+def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
+    """Try each record once and print a summary; the exit code says the worst that happened."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = config.load(root, file)
+    clock = Clock()
+    transport, sender = connect(settings, clock, environ)
+    spool = Spool(settings.spool)
+    spool.lock()
+    progress = Progress()
+    Uploader(spool, sender.send, clock, random.random, progress).drain()
+    transport.close()
+    remaining = count_waiting(settings.spool)
+    print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
+    if progress.misconfigured and progress.last_status in REFUSED:
+        return UntrustedServerError.exit_code
+    if remaining:
+        return SpoolError.exit_code
+    return RecordError.exit_code if progress.rejected else 0

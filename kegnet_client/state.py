@@ -1,0 +1,62 @@
+"""What the daemon tells ``kegnet-client status``: one small JSON file, written by the one, read by the other.
+
+It holds what a restart may lose. It is in /run/kegnet-client for the installed root, so that no SD card wears
+out for it, and in ROOT/.state for every other root and where /run is not ours to write.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kegnet_client.config import DEFAULT_ROOT
+
+RUN_DIRECTORY = Path("/run/kegnet-client")
+FILE_NAME = "state.json"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StateFile:
+    """The file of one root. ``problem`` says why it cannot be written, if so."""
+
+    def __init__(self, root: Path) -> None:
+        self._directories = [*([RUN_DIRECTORY] if root == DEFAULT_ROOT else []), root / ".state"]
+        self._path: Path | None = None
+        self.problem: str | None = None
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace what readers see; without fsync, since a power cut may have it."""
+        data = json.dumps({"pid": os.getpid(), "boot_id": _boot_id(), **state})
+        for directory in [self._path.parent] if self._path else self._directories:
+            try:
+                directory.mkdir(mode=0o755, exist_ok=True)
+                temp = directory / f".{FILE_NAME}.tmp"
+                temp.write_text(data, "utf-8")
+                self._path = temp.replace(directory / FILE_NAME)
+                self.problem = None
+            except OSError as error:
+                self.problem = f"{directory}: {error.strerror}; kegnet-client status knows nothing of this process"
+            else:
+                return
+
+    def remove(self) -> None:
+        """The process that it tells of ends."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def read(self) -> dict[str, Any] | None:
+        """What a running process says of itself; None when none runs."""
+        for directory in self._directories:
+            try:
+                state: dict[str, Any] = json.loads((directory / FILE_NAME).read_text("utf-8"))
+            except (OSError, ValueError):
+                continue
+            if state.get("boot_id") == _boot_id() and Path(f"/proc/{state.get('pid')}").exists():
+                return state
+        return None
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text("ascii").strip()
