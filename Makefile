@@ -1,0 +1,81 @@
+# make demo and make test set up all that they need: system packages (through apt) and virtual environments.
+
+PYTHON ?= python3
+OTHER_PYTHONS = 3.12 3.13
+
+SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
+RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
+TEST_PACKAGES = nginx-light openssl strace util-linux
+
+# Installs those of the packages $(1) that are missing; a machine without apt is told what it takes.
+define install_packages
+	@missing=; for package in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    command -v apt-get >/dev/null || { echo "Please install what Debian calls:$$missing" >&2; exit 1; }; \
+	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    echo "Installing$$missing"; \
+	    $$sudo apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $$missing; \
+	fi
+endef
+
+.PHONY: demo test lint clean
+
+demo: .venv/demo
+	.venv/bin/kegnet-client demo
+
+.venv/demo: $(SOURCES)
+	$(call install_packages,$(RUN_PACKAGES))
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q --upgrade pip
+	rm -rf build
+	.venv/bin/pip install -q '.[hub]'
+	touch $@
+
+# The wheel is what is tested: the tests import what pip has installed from it.
+dist/stamp: $(SOURCES)
+	rm -rf build dist
+	.venv-test/bin/python -m build -q --wheel
+	touch $@
+
+test: test-packages .venv-test/tools lint
+	$(MAKE) -s dist/stamp
+	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
+	rm -f .coverage*
+	.venv-test/bin/python -m coverage run -p -m pytest
+	.venv-test/bin/python -m coverage combine -q
+	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
+	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
+
+# Another Python, where there is one: on the path or among pyenv's.
+test-%:
+	@python=$$(command -v python$* || ls -d $$HOME/.pyenv/versions/$*.*/bin/python 2>/dev/null | tail -n 1); \
+	if [ -z "$$python" ]; then echo "Python $* is not here: its tests are left out"; exit 0; fi; \
+	set -e; \
+	[ -x .venv-$*/bin/pip ] || $$python -m venv .venv-$*; \
+	.venv-$*/bin/pip install -q --upgrade pip; \
+	wheel=$$(ls dist/*.whl); \
+	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
+	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
+	echo "Python $*"; \
+	.venv-$*/bin/python -P -m pytest -q -m 'not system'
+
+.PHONY: test-packages
+test-packages:
+	$(call install_packages,$(RUN_PACKAGES) $(TEST_PACKAGES))
+
+.venv-test/tools: setup.cfg
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/pip install -q --upgrade pip build
+	.venv-test/bin/pip install -q '.[hub,postgresql,test]'
+	touch $@
+
+lint: .venv-test/tools
+	.venv-test/bin/ruff check
+	.venv-test/bin/ruff format --check
+	.venv-test/bin/mypy
+
+clean:
+	rm -rf .venv .venv-test .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

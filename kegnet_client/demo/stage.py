@@ -1,0 +1,118 @@
+"""Sets the demo up in a directory of its own and runs its processes; everything is gone afterwards."""
+
+import os
+import pty
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO
+
+from kegnet_client.core.errors import KegnetError
+from kegnet_client.demo.actors import show_temperature
+
+PING_INTERVAL_S = 10
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+
+
+class Stage:
+    """A hub, a device registered with it, and what they say, line by line, in ``lines`` as (who, line)."""
+
+    def __init__(self) -> None:
+        self.lines: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._home = tempfile.TemporaryDirectory(prefix="kegnet-demo-")
+        self._processes: list[subprocess.Popen[bytes]] = []
+        directory = Path(self._home.name)
+        self.root = directory / "device"
+        self.hub = directory / "hub"
+        self.tree = directory / "w1"
+        self.url = ""
+
+    @property
+    def spool(self) -> Path:
+        """Where records wait."""
+        return self.root / "spool"
+
+    @property
+    def token(self) -> str:
+        """What the hub's readers have to show."""
+        return (self.hub / "token").read_text("ascii").strip()
+
+    def set_up(self) -> None:
+        """Start the hub, make the device, register it, start its daemon."""
+        command = [sys.executable, "-P", "-m", "kegnet_client.cli"]
+        self._call(*command, "hub", "init", "--dir", str(self.hub), "--host", "localhost", "--host", "127.0.0.1")
+        self.start("hub", *command, "hub", "run", "--dir", str(self.hub), "--bind", "127.0.0.1", "--port", "0")
+        self.url = self.wait_for("hub", r"https://\S+:[0-9]+")
+        ca = str(self.hub / "ca.crt")
+        self._call(*command, "init", "--root", str(self.root), "--url", f"{self.url}/rest/v2", "--ca", ca)
+        conf = self.root / "conf" / "client.conf"
+        text = conf.read_text("utf-8")
+        uuid = re.search(r"^uuid *= *(\S+)", text, re.MULTILINE)
+        if uuid is None:
+            raise KegnetError(f"{conf}: no uuid after init")
+        key = str(self.root / "conf" / "device.pub")
+        self._call(
+            *command, "hub", "devices", "add", uuid[1], key, "--name", "Demo bar", "--dir", str(self.hub)
+        )  # fmt: skip
+        text = re.sub(r"^#?(pingInterval) *=.*", rf"\1 = {PING_INTERVAL_S}", text, flags=re.MULTILINE)
+        head, thermometer, rest = text.partition("[Thermometer]")
+        rest = re.sub(r"^#?(directory) *=.*", rf"\1 = {self.tree}", rest, count=1, flags=re.MULTILINE)
+        conf.write_text(head + thermometer + rest, "utf-8")
+        show_temperature(self.tree, 62)
+        self.start("client", *command, "run", "--root", str(self.root))
+        self.wait_for("client", "delivers from")
+
+    def start(self, who: str, *command: str) -> None:
+        """Run ``command`` until the end; on a terminal of its own, so that it logs there."""
+        ours, its = pty.openpty()
+        # In a session of its own: Ctrl-C reaches the demo alone, which then ends everything in order.
+        process = subprocess.Popen(  # noqa: S603 - our own programs
+            command, stdin=subprocess.DEVNULL, stdout=its, stderr=its, start_new_session=True
+        )
+        os.close(its)
+        self._processes.append(process)
+        threading.Thread(target=self._listen, args=(who, os.fdopen(ours, "rb")), name=who, daemon=True).start()
+
+    def wait_for(self, who: str, pattern: str, timeout_s: float = START_TIMEOUT_S) -> str:
+        """What matches ``pattern`` in the next line of ``who`` that has it; other lines are passed over."""
+        seen: list[str] = []
+        while True:
+            try:
+                speaker, line = self.lines.get(timeout=timeout_s)
+            except queue.Empty:
+                raise KegnetError(f"{who} did not say {pattern!r} in {timeout_s:g} s, but: {seen}") from None
+            seen.append(f"{speaker}: {line}")
+            match = re.search(pattern, line) if speaker == who else None
+            if match:
+                return match[0]
+
+    def tear_down(self) -> None:
+        """End what was started, the last first, and remove the directory."""
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._home.cleanup()
+
+    def _call(self, *command: str) -> None:
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - our own programs
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise KegnetError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+    def _listen(self, who: str, terminal: IO[bytes]) -> None:
+        try:
+            for line in terminal:
+                self.lines.put((who, line.decode("utf-8", "replace").rstrip()))
+        except OSError:  # how a terminal ends whose last process has gone
+            terminal.close()
