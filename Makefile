@@ -34,7 +34,9 @@ demo: .venv/demo
 	.venv/bin/pip install -q '.[hub]'
 	touch $@
 
-# The wheel is what is tested: the tests import what pip has installed from it.
+# The wheel is what is tested: nothing is imported from the directory that make runs in.
+export PYTHONSAFEPATH = 1
+
 dist/stamp: $(SOURCES)
 	rm -rf build dist
 	.venv-test/bin/python -m build -q --wheel
@@ -51,7 +53,10 @@ test: test-packages .venv-test/tools lint
 
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:
-	@python=$$(command -v python$* || ls -d $$HOME/.pyenv/versions/$*.*/bin/python 2>/dev/null | tail -n 1); \
+	@python=; \
+	for candidate in python$* $$HOME/.pyenv/versions/$*.*/bin/python; do \
+	    if $$candidate -c '' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
 	if [ -z "$$python" ]; then echo "Python $* is not here: its tests are left out"; exit 0; fi; \
 	set -e; \
 	[ -x .venv-$*/bin/pip ] || $$python -m venv .venv-$*; \
@@ -60,7 +65,7 @@ test-%:
 	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
-	.venv-$*/bin/python -P -m pytest -q -m 'not system'
+	.venv-$*/bin/python -m pytest -q -m 'not system'
 
 .PHONY: test-packages
 test-packages:

@@ -1,7 +1,8 @@
 """Who may read: whoever has the token that ``hub init`` made, wherever the request comes from.
 
-Everything but ``/rest/``, where a signature counts instead, is behind this door, whether it exists or not: a
-page added later is guarded without anyone having to remember. A program sends ``Authorization: Bearer TOKEN``.
+Everything is behind this door, whether it exists or not: a page added later is guarded without anyone having to
+remember. Outside are only ``/rest/`` and what a device needs to join or to change its key: there a signature or a
+one-time code counts instead. A program sends ``Authorization: Bearer TOKEN``.
 A browser opens ``/docs?token=TOKEN`` (or ``/``) once, gets the token as a cookie that no script and no other
 site can use, and is sent to the same page without the token in its address.
 """
@@ -14,7 +15,10 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kegnet_client.core import enrolment
+
 OPEN_PREFIX = "/rest/"
+OPEN_PATHS = enrolment.PATHS
 ENTRANCES = ("/", "/docs")
 COOKIE = "__Host-kegnet-hub"
 """The prefix makes browsers take it over HTTPS only, from this host only."""
@@ -34,7 +38,8 @@ class Door:
         self._token = token.encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(OPEN_PREFIX):
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path.startswith(OPEN_PREFIX) or path in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
 

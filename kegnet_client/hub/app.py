@@ -7,7 +7,6 @@ again. Bodies are read up to their bound and for a bounded time, so that a large
 Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -16,15 +15,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 import kegnet_client
 from kegnet_client.core import rest
 from kegnet_client.core.errors import RecordError
-from kegnet_client.hub import access, api, docs, receive
+from kegnet_client.hub import access, api, docs, enrol_api, receive
+from kegnet_client.hub.bodies import BodyError, read_body
 from kegnet_client.hub.store import Store, StoreError
 
-BODY_DEADLINE_S = 10.0
 RETRY_AFTER_S = 10
 
 _log = logging.getLogger(__name__)
@@ -35,8 +33,8 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def create_app(store: Store, token: str, clock_ms: Callable[[], int] = wall_ms) -> FastAPI:
-    """The application over ``store``, opened by ``token``."""
+def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], int] = wall_ms) -> FastAPI:
+    """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     app = FastAPI(
         title="KegNet hub",
         version=kegnet_client.__version__,
@@ -52,10 +50,10 @@ def create_app(store: Store, token: str, clock_ms: Callable[[], int] = wall_ms) 
     def take(claim: receive.Claim) -> bool:
         device = store.device(claim.device)
         if device is None:
-            raise receive.RefusedError("this device is not registered here; `kegnet-client hub devices add` does that")
+            raise receive.RefusedError(receive.NOT_REGISTERED)
         if device.revoked_ms is not None:
-            raise receive.RefusedError("this device is revoked")
-        proven = receive.authenticate(claim, device.public_key_pem)
+            raise receive.RefusedError(receive.REVOKED)
+        proven = receive.authenticate(claim, *device.keys_pem)
         (is_new,) = store.ingest([proven], clock_ms())
         trouble.over()
         if is_new:
@@ -75,6 +73,7 @@ def create_app(store: Store, token: str, clock_ms: Callable[[], int] = wall_ms) 
                 openapi_extra=_describe_form(name),
                 responses=_RESPONSES,
             )
+    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms), tags=["joining"])
     app.include_router(api.make_router(store), tags=["reading"])
     app.include_router(docs.router)
 
@@ -107,21 +106,11 @@ def _endpoint(
     name: str, version: rest.Version, take: Callable[[receive.Claim], bool]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != rest.CONTENT_TYPE:
-            return _text(415, f"Content-Type is {kind[:80]!r}, expected {rest.CONTENT_TYPE}")
         try:
-            async with asyncio.timeout(BODY_DEADLINE_S):
-                body = await _read_body(request)
-        except TimeoutError:
-            return _text(408, f"the body did not arrive within {BODY_DEADLINE_S:.0f} s", {"Connection": "close"})
-        except ClientDisconnect:
-            return _text(400, "the body ended early")
-        if body is None:
-            # Closing saves reading the rest of it.
-            return _text(413, f"the body has more than {receive.MAX_BODY_BYTES} bytes", {"Connection": "close"})
-        try:
+            body = await read_body(request, rest.CONTENT_TYPE, receive.MAX_BODY_BYTES)
             is_new = await run_in_threadpool(take, receive.read_claim(name, version, body))
+        except BodyError as error:
+            return _text(error.status, str(error), error.headers)
         except RecordError as error:
             return _text(400, str(error))
         except receive.RefusedError as error:
@@ -129,19 +118,6 @@ def _endpoint(
         return _text(200, "stored" if is_new else "stored before")
 
     return endpoint
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """The body, or None if it is too large."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > receive.MAX_BODY_BYTES:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > receive.MAX_BODY_BYTES:
-            return None
-    return bytes(body)
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

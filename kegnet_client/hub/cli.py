@@ -6,6 +6,7 @@ so that the client never loads it and a missing extra is one clear message.
 
 import argparse
 import datetime
+import ipaddress
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.rest import is_uuid
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from kegnet_client.hub.store import Store
 
 DEFAULT_PORT = 8443
+MAX_VALID_MINUTES = 7 * 24 * 60
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
 
 
@@ -44,6 +47,21 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     run.add_argument(
         "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy (default: of none)"
+    )
+
+    invite = _add(subparsers, "invite", "print the command that enrols one device", _invite)
+    invite.add_argument("--name", help="what the log and the lists will call it (default: its uuid's first part)")
+    invite.add_argument(
+        "--valid-minutes",
+        type=int,
+        default=60,
+        metavar="MINUTES",
+        help="how long it may be used (default: %(default)s)",
+    )
+    invite.add_argument(
+        "--url",
+        metavar="URL",
+        help=f"where the device reaches the hub (default: its certificate's name, {DEFAULT_PORT})",
     )
 
     devices = subparsers.add_parser("devices", help="who may send", description="who may send")
@@ -105,7 +123,8 @@ def _init(arguments: argparse.Namespace) -> int:
         pass
     print(f"The hub's directory is {home.directory}, its certificate is for {', '.join(hosts)}.")
     print(f"Devices trust it with {home.ca_certificate}; the token for reading is in {home.token_file}.")
-    print("Next: kegnet-client hub devices add UUID PUBLIC_KEY.pem, and kegnet-client hub run.")
+    print("Next: kegnet-client hub run; then kegnet-client hub invite for each device, which prints what to run there.")
+    print("For a device that has its key already: kegnet-client hub devices add UUID PUBLIC_KEY.pem.")
     return 0
 
 
@@ -116,7 +135,7 @@ def _run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
     home = _home(arguments)
-    token = home.token()
+    token, ca = home.token(), home.ca()
     with closing(_open_store(home)) as store, serve.listen(arguments.bind, arguments.port) as listener:
         host = home.hosts()[0] if arguments.bind is None else arguments.bind
         port = listener.getsockname()[1]
@@ -128,8 +147,46 @@ def _run(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
 
-        server = serve.HubServer(create_app(store, token), home, listener, proxy=arguments.proxy, on_ready=say_ready)
+        server = serve.HubServer(
+            create_app(store, token, ca), home, listener, proxy=arguments.proxy, on_ready=say_ready
+        )
         server.serve_until_stopped()
+    return 0
+
+
+def _invite(arguments: argparse.Namespace) -> int:
+    from kegnet_client.core.enrolment import format_code
+    from kegnet_client.hub import enrolment, pki
+    from kegnet_client.hub.app import wall_ms
+
+    if not 1 <= arguments.valid_minutes <= MAX_VALID_MINUTES:
+        raise UsageError(f"--valid-minutes takes 1 to {MAX_VALID_MINUTES} (a week)")
+    name = None if arguments.name is None else _name(arguments.name)
+    home = _home(arguments)
+    hosts = home.hosts()
+    if arguments.url is None:
+        host = next((host for host in hosts if not _is_loopback(host)), hosts[0])
+        port = DEFAULT_PORT
+    else:
+        host, port = _host_and_port(arguments.url)
+    if host not in hosts:
+        raise UsageError(
+            f"--url: the hub's certificate is for {', '.join(hosts)}, so no device would believe {host}; "
+            "a hub is made for other names with `kegnet-client hub init --host NAME`"
+        )
+    expires_ms = wall_ms() + arguments.valid_minutes * 60_000
+    ca_der = pki.ca_der(home.ca())
+    with closing(_open_store(home)) as store:
+        code = format_code(ca_der, enrolment.invite(store, name, expires_ms))
+    print(f"Within {arguments.valid_minutes} minutes, once, on the device:\n", file=sys.stderr)
+    sys.stderr.flush()
+    print(f"sudo kegnet-client enroll https://{f'[{host}]' if ':' in host else host}:{port} {code}")
+    if _is_loopback(host):
+        print(
+            f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "
+            "A hub is made for other names with `kegnet-client hub init --host NAME`.",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -138,9 +195,7 @@ def _add_device(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub.app import wall_ms
 
     uuid = _uuid(arguments.uuid)
-    name = uuid.partition("-")[0] if arguments.name is None else arguments.name
-    if not name.isprintable() or not 1 <= len(name) <= 100:
-        raise UsageError("--name takes 1 to 100 printable characters")
+    name = _name(uuid.partition("-")[0] if arguments.name is None else arguments.name)
     try:
         key = receive.load_public_key(arguments.public_key.read_bytes())
     except OSError as error:
@@ -161,6 +216,8 @@ def _list_devices(arguments: argparse.Namespace) -> int:
             kind = receive.key_kind(receive.load_public_key(device.public_key_pem.encode()))
             seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
             state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
+            if device.next_key_pem is not None and device.revoked_ms is None:
+                state += ", changes its key (both are taken)"
             print(f"{device.uuid}  {device.name}  {kind}  {state}")
     return 0
 
@@ -193,6 +250,30 @@ def _uuid(text: str) -> str:
     if not is_uuid(text):
         raise UsageError(f"{text!r} is not a UUID: it stands in the device's client.conf")
     return text.lower()
+
+
+def _name(text: str) -> str:
+    if not text.isprintable() or not 1 <= len(text) <= 100:
+        raise UsageError("--name takes 1 to 100 printable characters")
+    return text
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url.rstrip("/"))
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "https" or not parts.hostname or url.rstrip("/") != f"https://{parts.netloc}" or "@" in url:
+        raise UsageError(f"--url {url!r}: write it as https://HOST:{DEFAULT_PORT}")
+    return parts.hostname, 443 if port is None else port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _local(unix_ms: int) -> str:

@@ -74,6 +74,10 @@ class Home:
             raise ConfigError(f"{self.token_file} holds no token: put back the one that `kegnet-client hub init` made")
         return token
 
+    def ca(self) -> bytes:
+        """The CA certificate, as PEM."""
+        return self._read(self.ca_certificate)
+
     def hosts(self) -> list[str]:
         """The names and addresses that the server certificate is for."""
         return pki.hosts_of(self._read(self.server_certificate))

@@ -80,6 +80,11 @@ def hosts_of(certificate_pem: bytes) -> list[str]:
     return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
+def ca_der(certificate_pem: bytes) -> bytes:
+    """The CA certificate's own bytes, as devices know it by."""
+    return _load_certificate(certificate_pem, "the CA's certificate").public_bytes(serialization.Encoding.DER)
+
+
 def needs_renewal(certificate_pem: bytes, now: datetime.datetime) -> bool:
     """Whether two thirds of the certificate's life are over, or it is from the future.
 

@@ -13,10 +13,12 @@ recognised by its identity.
 import functools
 import ipaddress
 from dataclasses import dataclass
+from typing import cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kegnet_client.core import records, rest
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
@@ -26,6 +28,9 @@ MAX_BODY_BYTES = 4096
 """No form of REST v1 or v2 comes near it: the longest, with an RSA-4096 signature, has 900 bytes."""
 
 MIN_RSA_BITS = 2048
+NOT_REGISTERED = "this device is not registered here; `kegnet-client hub devices add` does that"
+REVOKED = "this device is revoked"
+_P256_FIELD_BYTES = 32
 CALLS = tuple(rest.SIGNED_FIELDS)
 VERSIONS = (rest.Version.V1, rest.Version.V2)
 
@@ -99,18 +104,36 @@ def reread_claim(name: str, version: rest.Version, signed: bytes, signature: byt
     return _claim(rest.Call(name, tuple(zip(names, values, strict=True))), version, signature)
 
 
-def authenticate(claim: Claim, public_key_pem: str) -> Proven:
-    """``claim``, proven to be signed with the key that belongs to ``public_key_pem``, or `RefusedError`."""
-    key = _load_registered(public_key_pem)
-    if not isinstance(key, rsa.RSAPublicKey):
+def authenticate(claim: Claim, *public_keys_pem: str) -> Proven:
+    """``claim``, proven to be signed with the key of one of ``public_keys_pem``, or `RefusedError`."""
+    keys = [(pem, load_registered(pem)) for pem in public_keys_pem]
+    usable = [(pem, key) for pem, key in keys if isinstance(key, rsa.RSAPublicKey)]
+    if not usable:
         raise RefusedError(
             f"{claim.version.value} is signed with RSA, this device is registered with another kind of key"
         )
+    for pem, key in usable:
+        if is_signed(key, claim.signature, claim.signed):
+            return Proven(claim, fingerprint(pem))
+    raise RefusedError("the signature is not this device's")
+
+
+def is_signed(key: PublicKey, signature: bytes, data: bytes) -> bool:
+    """Whether the private key of ``key`` made ``signature`` over ``data``. That of P-256 is r and s, 32 bytes each."""
     try:
-        key.verify(claim.signature, claim.signed, padding.PKCS1v15(), hashes.SHA256())
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, data)
+        else:
+            if len(signature) != 2 * _P256_FIELD_BYTES:
+                return False
+            halves = signature[:_P256_FIELD_BYTES], signature[_P256_FIELD_BYTES:]
+            pair = encode_dss_signature(*(int.from_bytes(half, "big") for half in halves))
+            key.verify(pair, data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
-        raise RefusedError("the signature is not this device's") from None
-    return Proven(claim, fingerprint(public_key_pem))
+        return False
+    return True
 
 
 def load_public_key(pem: bytes) -> PublicKey:
@@ -158,9 +181,10 @@ def fingerprint(public_key_pem: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _load_registered(public_key_pem: str) -> object:
+def load_registered(public_key_pem: str) -> PublicKey:
+    """The key in ``public_key_pem``, which was judged when it was registered."""
     # Loading costs more than verifying. The cache is by content, so it cannot outlive a revocation.
-    return serialization.load_pem_public_key(public_key_pem.encode("ascii"))
+    return cast(PublicKey, serialization.load_pem_public_key(public_key_pem.encode("ascii")))
 
 
 def _claim(call: rest.Call, version: rest.Version, signature: bytes) -> Claim:

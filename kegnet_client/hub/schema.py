@@ -29,12 +29,24 @@ devices = Table(
     Column("uuid", String(36), nullable=False, unique=True),
     Column("name", String(100), nullable=False),
     Column("key", ForeignKey("keys.fingerprint"), nullable=False),
+    Column("next_key", ForeignKey("keys.fingerprint")),
     Column("added_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
     Column("last_seen_ms", BigInteger),
     Column("address", String(45)),
     Index("devices_by_time", "added_ms", "id"),
 )
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", String(100)),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Column("device", ForeignKey("devices.uuid")),
+)
+"""One-time codes; who has only this table can use none of them."""
 
 
 def _records(name: str, time: str, *columns: Column[int] | Column[str]) -> Table:

@@ -57,17 +57,26 @@ class StoreError(KegnetError):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A registered device. ``last_seen_ms`` is when it last sent something new, by the hub's clock."""
+    """A registered device. ``last_seen_ms`` is when it last sent something new, by the hub's clock.
+
+    While it changes its key it has two: what either signed is taken.
+    """
 
     id: int
     uuid: str
     name: str
     key_fingerprint: str
     public_key_pem: str
+    next_key_pem: str | None
     added_ms: int
     revoked_ms: int | None
     last_seen_ms: int | None
     address: str | None
+
+    @property
+    def keys_pem(self) -> tuple[str, ...]:
+        """The public keys that it may sign with."""
+        return (self.public_key_pem,) if self.next_key_pem is None else (self.public_key_pem, self.next_key_pem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ class Store:
                 self._file_id = _file_id(self._file)
             except OSError as error:
                 raise StoreError(f"{self._file} cannot be opened: {error.strerror}") from error
-        self._write(schema.metadata.create_all)
+        self.write(schema.metadata.create_all)
 
     def close(self) -> None:
         """Send those who wait home and close the connections."""
@@ -148,10 +157,10 @@ class Store:
         values = {"uuid": uuid.lower(), "name": name, "key": receive.fingerprint(pem), "added_ms": now_ms}
 
         def work(connection: Connection) -> bool:
-            self._insert_new(connection, schema.keys, {"fingerprint": values["key"], "pem": pem})
-            return self._insert_new(connection, schema.devices, values)
+            self.insert_new(connection, schema.keys, {"fingerprint": values["key"], "pem": pem})
+            return self.insert_new(connection, schema.devices, values)
 
-        if not self._write(work):
+        if not self.write(work):
             raise UsageError(f"{uuid} is registered already; a device with a new key gets a new uuid")
 
     def revoke_device(self, uuid: str, now_ms: int) -> None:
@@ -160,7 +169,7 @@ class Store:
         statement = (
             update(table).where(table.c.uuid == uuid.lower(), table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
         )
-        if not self._write(lambda connection: connection.execute(statement).rowcount) and self.device(uuid) is None:
+        if not self.write(lambda connection: connection.execute(statement).rowcount) and self.device(uuid) is None:
             raise UsageError(f"{uuid} is not registered; `kegnet-client hub devices list` shows who is")
 
     def device(self, uuid: str) -> Device | None:
@@ -176,7 +185,7 @@ class Store:
     def ingest(self, records: Iterable[Proven], received_ms: int) -> list[bool]:
         """Store ``records`` in one transaction; for each, whether it is new. On return all are on disk."""
         batch = tuple(records)
-        return self._write(lambda connection: [self._ingest(connection, proven, received_ms) for proven in batch])
+        return self.write(lambda connection: [self._ingest(connection, proven, received_ms) for proven in batch])
 
     def page(self, table: Table, time_column: str, query: Query) -> Page:
         """The rows of ``table`` that ``query`` asks for, newest first."""
@@ -225,15 +234,20 @@ class Store:
             "signature": claim.signature,
             "key": proven.key_fingerprint,
         }
-        if not self._insert_new(connection, table, row):
+        if not self.insert_new(connection, table, row):
             return False
         seen: dict[str, Any] = {"last_seen_ms": received_ms}
         if isinstance(claim.content, Address):
             seen["address"] = claim.content.address
-        connection.execute(update(schema.devices).where(schema.devices.c.uuid == claim.device).values(seen))
+        devices = schema.devices
+        statement = update(devices).where(devices.c.uuid == claim.device, devices.c.revoked_ms.is_(None))
+        if connection.execute(statement.values(seen)).rowcount != 1:
+            # Revoked since its signature was verified: the transaction and the row above are undone.
+            raise receive.RefusedError(receive.REVOKED)
         return True
 
-    def _insert_new(self, connection: Connection, table: Table, values: dict[str, Any]) -> bool:
+    def insert_new(self, connection: Connection, table: Table, values: dict[str, Any]) -> bool:
+        """Whether ``values`` are a new row of ``table``; nothing is changed where there is one with their key."""
         dialect_insert = sqlite.insert if self._is_sqlite else postgresql.insert
         statement = dialect_insert(table).values(values).on_conflict_do_nothing()
         # Asked for the row's key, because not every driver counts the rows of an insert.
@@ -246,7 +260,8 @@ class Store:
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _store_error(error) from error
 
-    def _write(self, work: Callable[[Connection], _T]) -> _T:
+    def write(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` gives, in one transaction that is on disk on return; an exception undoes all of it."""
         if not self._is_sqlite:
             return self._transact(work)
         deadline = time.monotonic() + PATIENCE_S
@@ -314,18 +329,21 @@ def _verify_row(table: Table, row: Row[Any]) -> str | None:
 
 
 def _select_devices() -> Select[Any]:
-    table = schema.devices
-    return select(
+    table, key, next_key = schema.devices, schema.keys.alias(), schema.keys.alias()
+    statement = select(
         table.c.id,
         table.c.uuid,
         table.c.name,
         table.c.key.label("key_fingerprint"),
-        schema.keys.c.pem.label("public_key_pem"),
+        key.c.pem.label("public_key_pem"),
+        next_key.c.pem.label("next_key_pem"),
         table.c.added_ms,
         table.c.revoked_ms,
         table.c.last_seen_ms,
         table.c.address,
-    ).join(schema.keys)
+    )
+    joined = table.join(key, table.c.key == key.c.fingerprint)
+    return statement.select_from(joined.outerjoin(next_key, table.c.next_key == next_key.c.fingerprint))
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -77,7 +77,7 @@ def _serving(home: Home, store: Store, **options: object) -> Iterator[str]:
     ready = threading.Event()
     with serve.listen("127.0.0.1", 0) as listener:
         server = serve.HubServer(
-            create_app(store, home.token()),
+            create_app(store, home.token(), home.ca()),
             home,
             listener,
             on_ready=ready.set,

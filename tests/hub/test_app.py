@@ -215,7 +215,7 @@ def test_the_largest_body_is_read(post: Post, form: Form, device: str) -> None:
 def test_a_body_that_does_not_come_is_408_and_the_others_are_served(
     hub_url: str, trust: ssl.SSLContext, post: Post, form: Form, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "BODY_DEADLINE_S", 0.3)
+    monkeypatch.setattr(bodies, "BODY_DEADLINE_S", 0.3)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,

@@ -31,7 +31,8 @@ def test_the_files_are_what_they_are_called(reader: httpx.Client) -> None:
 def test_the_description_names_every_call(reader: httpx.Client) -> None:
     paths = reader.get("/openapi.json").json()["paths"]
     calls = {f"/rest/{version}/{name}" for version in ("v1", "v2") for name in ("pour", "ping", "ip")}
-    assert set(paths) == calls | {"/api/pours", "/api/temperatures", "/api/devices"}
+    joining = {"/ca.crt", "/enroll", "/rotate", "/rotate/confirm"}
+    assert set(paths) == calls | joining | {"/api/pours", "/api/temperatures", "/api/devices"}
     form = paths["/rest/v2/ping"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     assert form["schema"]["required"] == ["id", "temp", "ts", "sig"]
     assert "text/csv" in paths["/api/pours"]["get"]["responses"]["200"]["content"]

@@ -160,7 +160,7 @@ def test_a_connection_is_kept_between_requests(hub_url: str, trust: ssl.SSLConte
 def test_forwarded_headers_count_for_nothing_by_default(make_home: Callable[[], Home], store: Store) -> None:
     with serve.listen("127.0.0.1", 0) as listener:
         home = make_home()
-        app = create_app(store, home.token())
+        app = create_app(store, home.token(), home.ca())
         assert serve.HubServer(app, home, listener).config.proxy_headers is False
         trusting = serve.HubServer(app, home, listener, proxy="10.0.0.2").config
         assert (trusting.proxy_headers, trusting.forwarded_allow_ips) == (True, "10.0.0.2")
