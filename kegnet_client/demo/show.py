@@ -50,7 +50,7 @@ A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-
     stage.start("thermometer", *actors, "thermometer", str(stage.tree))
     stage.start("tap", *actors, "tap", str(stage.spool))
     while True:
-        who, line = stage.lines.get()
+        who, line = stage.next_line()
         print(f"{who:<12} {line}", flush=True)
 
 

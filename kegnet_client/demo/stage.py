@@ -1,5 +1,6 @@
 """Sets the demo up in a directory of its own and runs its processes; everything is gone afterwards."""
 
+import contextlib
 import os
 import pty
 import queue
@@ -20,10 +21,10 @@ STOP_TIMEOUT_S = 5.0
 
 
 class Stage:
-    """A hub, a device registered with it, and what they say, line by line, in ``lines`` as (who, line)."""
+    """A hub, a device registered with it, and what they say, line by line."""
 
     def __init__(self) -> None:
-        self.lines: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
         self._home = tempfile.TemporaryDirectory(prefix="kegnet-demo-")
         self._processes: list[subprocess.Popen[bytes]] = []
         directory = Path(self._home.name)
@@ -78,15 +79,27 @@ class Stage:
         self._processes.append(process)
         threading.Thread(target=self._listen, args=(who, os.fdopen(ours, "rb")), name=who, daemon=True).start()
 
+    def next_line(self, timeout_s: float | None = None) -> tuple[str, str]:
+        """Who says what next. Raises `KegnetError` when a process has ended, or nobody says anything in time."""
+        try:
+            who, line = self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            raise KegnetError(f"nothing happened for {timeout_s:g} s") from None
+        if line is None:
+            raise KegnetError(f"{who} has ended; what it said stands above")
+        return who, line
+
     def wait_for(self, who: str, pattern: str, timeout_s: float = START_TIMEOUT_S) -> str:
-        """What matches ``pattern`` in the next line of ``who`` that has it; other lines are passed over."""
-        seen: list[str] = []
+        """What matches ``pattern`` in the next line of ``who`` that has it; without one, all that was said is shown."""
+        seen: list[tuple[str, str]] = []
         while True:
             try:
-                speaker, line = self.lines.get(timeout=timeout_s)
-            except queue.Empty:
-                raise KegnetError(f"{who} did not say {pattern!r} in {timeout_s:g} s, but: {seen}") from None
-            seen.append(f"{speaker}: {line}")
+                seen.append(self.next_line(timeout_s))
+            except KegnetError:
+                for one in seen:
+                    print(f"{one[0]:<12} {one[1]}", file=sys.stderr)
+                raise
+            speaker, line = seen[-1]
             match = re.search(pattern, line) if speaker == who else None
             if match:
                 return match[0]
@@ -111,8 +124,7 @@ class Stage:
             raise KegnetError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
     def _listen(self, who: str, terminal: IO[bytes]) -> None:
-        try:
+        with terminal, contextlib.suppress(OSError):  # an error is how a terminal ends whose processes have gone
             for line in terminal:
-                self.lines.put((who, line.decode("utf-8", "replace").rstrip()))
-        except OSError:  # how a terminal ends whose last process has gone
-            terminal.close()
+                self._lines.put((who, line.decode("utf-8", "replace").rstrip()))
+        self._lines.put((who, None))

@@ -1,0 +1,41 @@
+"""What a newcomer sees first."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+KEGNET_CLIENT = Path(sys.executable).with_name("kegnet-client")
+TIMEOUT_S = 90.0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_one_round_of_the_demo_delivers_verifies_and_cleans_up(tmp_path: Path) -> None:
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [KEGNET_CLIENT, "demo", "--once"], env=environ, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "done: the row is there, its signature holds, the file is gone"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_the_demo_and_all_that_it_started() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        environ = {**os.environ, "TMPDIR": directory, "PYTHONUNBUFFERED": "1"}
+        demo = subprocess.Popen([KEGNET_CLIENT, "demo"], env=environ, stdout=subprocess.PIPE, text=True)
+        assert demo.stdout is not None
+        while "is in the spool" not in demo.stdout.readline():
+            pass
+        children = children_of(demo.pid)
+        assert len(children) == 4, "a hub, a daemon, a tap and a thermometer"
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=TIMEOUT_S)
+        assert demo.returncode == 0
+        assert [child for child in children if Path(f"/proc/{child}").exists()] == []
+        assert list(Path(directory).iterdir()) == []
