@@ -44,7 +44,7 @@ def check(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     report.on("clock", lambda: _look_at_clock(clock), str)
     reachable = report.on("TLS", lambda: _shake_hands(settings, clock), str)
     if identity and reachable:
-        report.on("server", lambda: _send_heartbeat(settings, clock, environ), str)
+        report.on("server", lambda: send_heartbeat(settings, clock, environ), str)
     report.on("thermometer", lambda: _read_bus(settings), str)
     return report.code
 
@@ -109,8 +109,9 @@ def _shake_hands(settings: Config, clock: Clock) -> str:
         raise type(failure)(f"{base.host}:{base.port}: {failure}") from error
 
 
-def _send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
-    transport, sender = connect(settings, clock, environ)
+def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
+    """One signed exchange; what came of it. Raises `KegnetError`."""
+    transport, sender = connect(settings, clock, find_identity(settings, environ))
     try:
         verdict = sender.send(Heartbeat(clock.wall_ms()))
     finally:

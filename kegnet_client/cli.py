@@ -73,6 +73,10 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     init = add("init", _init, "make this device's uuid, key and configuration")
     init.add_argument("--url", required=True, help="the server's address, such as https://kegnet.example/rest/v2")
     init.add_argument("--ca", type=Path, metavar="FILE", help="the server's CA bundle (default: this system's)")
+    enroll = add("enroll", _enroll, "make this a device of a hub, with the code that the hub printed")
+    enroll.add_argument("url", metavar="URL", help="the hub's address, such as https://hub:8443")
+    enroll.add_argument("code", metavar="CODE", help="what kegnet-client hub invite printed there")
+    add("rotate-key", _rotate_key, "give this device another private key; go on with it after a failure")
     pour = add("pour", _pour, "put one pour into the spool by hand")
     pour.add_argument("--pin", type=int, required=True, help="the flow meter's pin, 0 to 255")
     pour.add_argument("--pulses", type=int, required=True, help="how many pulses it counted")
@@ -87,7 +91,7 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     rejected.add_argument("names", nargs="*", metavar="NAME", help="which to retry (default: all)")
     demo = add("demo", _demo, "show the whole way on this machine, with a hub of its own")
     demo.add_argument("--once", action="store_true", help="do one round, check it and end")
-    hub = add("hub", _no_hub, "a KegNet server of your own: init, run, devices")
+    hub = add("hub", _no_hub, "a KegNet server of your own: init, run, invite, devices")
     if "hub" in arguments:
         from kegnet_client.hub.cli import add_commands
 
@@ -125,6 +129,18 @@ def _init(options: argparse.Namespace) -> int:
     for step in made.next_steps:
         print(step)
     return 0
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from kegnet_client.enrolment import enroll
+
+    return enroll(_root(options), options.url, options.code, os.environ)
+
+
+def _rotate_key(options: argparse.Namespace) -> int:
+    from kegnet_client.rotation import rotate_key
+
+    return rotate_key(_root(options), options.config)
 
 
 def _pour(options: argparse.Namespace) -> int:

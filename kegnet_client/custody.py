@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from kegnet_client.clock import Clock
+from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
 from kegnet_client.rejected import reject
 from kegnet_client.spool import Spool, SpoolFile, explain, printable
 
@@ -38,7 +39,8 @@ class Custody:
     def reject(self, file: SpoolFile, reason: str) -> None:
         """The record in ``file`` will never be taken, or is none."""
         name = printable(file.name)
-        log.warning("rejected %s: %s; it is kept in rejected/", name, reason, extra={"KEGNET_FILE": name})
+        extra = {"KEGNET_FILE": name, "MESSAGE_ID": REJECTED_ID}
+        log.warning("rejected %s: %s; it is kept in rejected/", name, reason, extra=extra)
         self._decide(_Decision(file, reason))
 
     def is_decided(self, file: SpoolFile) -> bool:
@@ -77,6 +79,7 @@ class Custody:
         except OSError as error:
             if not self.problem:
                 self.problem = f"{self._spool.path} cannot be changed: {explain(error)}"
-                log.error("%s; what is delivered stays there and is not sent again", self.problem)
+                extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
+                log.error("%s; what is delivered stays there and is not sent again", self.problem, extra=extra)
         else:
             del self._pending[file.name]

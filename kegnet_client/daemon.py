@@ -6,6 +6,7 @@ never returns does not hold up the end of the process.
 """
 
 import contextlib
+import faulthandler
 import logging
 import random
 import signal
@@ -20,13 +21,14 @@ from kegnet_client.clock import Clock
 from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError, SpoolError
 from kegnet_client.core.link import LinkState
-from kegnet_client.core.records import format_celsius
+from kegnet_client.core.records import Reading, format_celsius
+from kegnet_client.log import CRASHED_ID
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.spool import Spool, count_waiting, enqueue, printable
 from kegnet_client.state import StateFile
 from kegnet_client.supervisor import Supervisor
 from kegnet_client.uploader import Progress, Uploader
-from kegnet_client.wiring import connect
+from kegnet_client.wiring import connect, find_identity
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class Engine:
     def __init__(self, settings: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
         self.settings = settings
         self.spool = spool
-        self._transport, sender = connect(settings, daemon.clock, environ)
+        identity = find_identity(settings, environ)
+        self.key = identity.fingerprint
+        self._transport, sender = connect(settings, daemon.clock, identity)
         self.uploader = Uploader(spool, sender.send, daemon.clock, random.random, daemon.progress, daemon.report)
         self.thermometer = Thermometer(
             directory=settings.thermometer,
@@ -98,6 +102,8 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit code. Raises `KegnetError` when it cannot start."""
+        # The watchdog ends a process that hangs with SIGABRT: where each thread stands goes to stderr then.
+        faulthandler.enable()
         settings = config.load(self._root, self._file)
         spool = Spool(settings.spool)
         spool.lock()
@@ -117,7 +123,10 @@ class Daemon:
         try:
             work()
         except Exception:
-            log.exception("a fault in kegnet-client itself, please report it; it ends, the spool is untouched")
+            log.exception(
+                "a fault in kegnet-client itself, please report it; it ends, the spool is untouched",
+                extra={"MESSAGE_ID": CRASHED_ID},
+            )
             self._crashed = True
             signal.pthread_kill(self._main, signal.SIGTERM)
 
@@ -137,17 +146,19 @@ class Daemon:
         tick_s = (self._supervisor.watchdog_s or 0) / 2
         while True:
             caught = signal.sigtimedwait(SIGNALS, tick_s) if tick_s else signal.sigwaitinfo(SIGNALS)
-            if caught is None:
-                self._feed_watchdog()
-            elif caught.si_signo == signal.SIGHUP:
+            if caught is not None:
+                if caught.si_signo != signal.SIGHUP:
+                    return
                 self._reload()
-            else:
-                return
+            self._feed_watchdog()
 
     def _feed_watchdog(self) -> None:
-        silent_s = self.clock.monotonic_s() - self._engine.uploader.alive_at_s
-        if silent_s < (self._supervisor.watchdog_s or 0):
+        if self._supervisor.watchdog_s is None:
+            return
+        uploader = self._engine.uploader
+        if self.clock.monotonic_s() - uploader.alive_at_s < self._supervisor.watchdog_s:
             self._supervisor.alive()
+        uploader.nudge()  # else it would sleep for as long as there is nothing to do
 
     def _reload(self) -> None:
         """Take over what the configuration says now, or keep what there is if it is not good."""
@@ -173,10 +184,11 @@ class Daemon:
             self._engine = new
             new.start()
             log.info("reloaded: %s", new)
-        self._supervisor.ready()
+        if self._ready:  # else `report` says so once the first scan is done
+            self._supervisor.ready()
 
     def _status_line(self) -> str:
-        progress, thermometer = self.progress, self._engine.thermometer
+        progress = self.progress
         parts = []
         with contextlib.suppress(SpoolError):  # what is wrong with the spool stands below
             waiting = count_waiting(self._engine.settings.spool)
@@ -184,11 +196,16 @@ class Daemon:
         if progress.last_accepted_ms:
             when = datetime.fromtimestamp(progress.last_accepted_ms / 1000).astimezone()
             parts.append(f"last acknowledged at {when:%H:%M:%S}")
-        parts += [format_celsius(reading.millidegrees) for reading in thermometer.latest().values()]
+        parts += [format_celsius(reading.millidegrees) for reading in self._fresh_readings()]
         if progress.link in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
             parts.append(f"{progress.link.value}: {progress.link_reason}")
         parts += filter(None, (progress.spool_problem, progress.watch_problem))
         return ", ".join(parts)
+
+    def _fresh_readings(self) -> list[Reading]:
+        """What the sensors said this round or the one before: what is older says nothing of now."""
+        since_ms = self.clock.wall_ms() - 2000 * self._engine.settings.ping_interval_s
+        return [one for one in self._engine.thermometer.latest().values() if one.taken_ms >= since_ms]
 
     def _snapshot(self) -> dict[str, Any]:
         progress, thermometer, settings = self.progress, self._engine.thermometer, self._engine.settings
@@ -196,6 +213,7 @@ class Daemon:
             "version": __version__,
             "started_ms": self._started_ms,
             "server": settings.base.url,
+            "key": self._engine.key,
             "link": progress.link.value,
             "link_reason": progress.link_reason,
             "last_status": progress.last_status,

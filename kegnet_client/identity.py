@@ -9,6 +9,7 @@ a package may keep its conf/ elsewhere. Inside systemd's credentials directory t
 access is granted by an ACL, which shows as group-readable.
 """
 
+import hashlib
 import os
 import pwd
 import re
@@ -73,6 +74,12 @@ class Identity:
             case ec.EllipticCurvePrivateKey():
                 pair = decode_dss_signature(self.key.sign(data, ec.ECDSA(hashes.SHA256())))
                 return b"".join(number.to_bytes(_P256_FIELD_BYTES, "big") for number in pair)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the public key's DER encoding, in hexadecimal, as the server names the key."""
+        der = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(der).hexdigest()
 
     def public_pem(self) -> bytes:
         """The public key, for the server to know this device by."""

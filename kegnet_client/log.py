@@ -3,6 +3,9 @@
 A terminal on stderr gets them as they are. Under systemd they go to the journal with their fields, elsewhere to
 /dev/log, both as facility user, ident ``kegnet-client``; without any of these to stderr.
 
+The few events that are worth an alert have a MESSAGE_ID of their own in the journal, always the same
+(``journalctl MESSAGE_ID=...``): the constants below.
+
 Security: whatever came from a file, a name or a server is made printable by the one who logs it.
 """
 
@@ -16,17 +19,27 @@ from pathlib import Path
 IDENT = "kegnet-client"
 SYSLOG_SOCKET = Path("/dev/log")
 _FACILITY_USER = "1"
+_MESSAGE_ALONE = logging.Formatter("%(message)s")
+
+REJECTED_ID = "c53aad5fbf564955ba4d7d9d2c2f6f9c"
+"""A record was moved to rejected/; KEGNET_FILE says which."""
+MISCONFIGURED_ID = "7b9ea5e0bccd4a3e81ce98a41ca1256d"
+"""The server refuses this device, or is not the server: nothing goes until a person mends what the line says."""
+SPOOL_UNCHANGEABLE_ID = "c3e3eca625c24a0d97c2e044bceb4e6c"
+"""Delivered records cannot be removed from the spool: a read-only file system, a full disk."""
+CRASHED_ID = "22698cc49b634386aa125406716cf370"
+"""A fault in the program itself; systemd starts it again."""
 
 
-def set_up(environ: Mapping[str, str]) -> None:
+def set_up(environ: Mapping[str, str], syslog_socket: Path = SYSLOG_SOCKET) -> None:
     """Send every log line of this process to the place that fits how it was started."""
-    handler = _handler(environ)
+    handler = _handler(environ, syslog_socket)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # A handler that fails must not print its trace where the next line is expected.
     logging.raiseExceptions = False
 
 
-def _handler(environ: Mapping[str, str]) -> logging.Handler:
+def _handler(environ: Mapping[str, str], syslog_socket: Path) -> logging.Handler:
     if sys.stderr.isatty():
         return _to_stderr()
     if _is_journal(environ.get("JOURNAL_STREAM", "")):
@@ -34,13 +47,13 @@ def _handler(environ: Mapping[str, str]) -> logging.Handler:
         from systemd.journal import JournalHandler
 
         journal: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER=IDENT, SYSLOG_FACILITY=_FACILITY_USER)
+        journal.setFormatter(_MESSAGE_ALONE)
         return journal
-    if SYSLOG_SOCKET.exists():
-        try:
-            syslog = logging.handlers.SysLogHandler(str(SYSLOG_SOCKET), logging.handlers.SysLogHandler.LOG_USER)
-        except OSError:
-            return _to_stderr()
+    if syslog_socket.is_socket():
+        # Where nobody listens yet or any more, it tries again with each line.
+        syslog = logging.handlers.SysLogHandler(str(syslog_socket), logging.handlers.SysLogHandler.LOG_USER)
         syslog.ident = f"{IDENT}[{os.getpid()}]: "
+        syslog.setFormatter(_MESSAGE_ALONE)
         return syslog
     return _to_stderr()
 

@@ -10,7 +10,7 @@ from kegnet_client.clock import Clock
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
 from kegnet_client.spool import Spool, count_waiting
 from kegnet_client.uploader import Progress, Uploader
-from kegnet_client.wiring import connect
+from kegnet_client.wiring import connect, find_identity
 
 REFUSED = (401, 403)
 
@@ -20,7 +20,7 @@ def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = config.load(root, file)
     clock = Clock()
-    transport, sender = connect(settings, clock, environ)
+    transport, sender = connect(settings, clock, find_identity(settings, environ))
     spool = Spool(settings.spool)
     spool.lock()
     progress = Progress()

@@ -14,24 +14,24 @@ from kegnet_client.config import DEFAULT_ROOT
 
 RUN_DIRECTORY = Path("/run/kegnet-client")
 FILE_NAME = "state.json"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class StateFile:
     """The file of one root. ``problem`` says why it cannot be written, if so."""
 
-    def __init__(self, root: Path) -> None:
-        self._directories = [*([RUN_DIRECTORY] if root == DEFAULT_ROOT else []), root / ".state"]
+    def __init__(self, root: Path, run_directory: Path = RUN_DIRECTORY) -> None:
+        self._directories = [*([run_directory] if root == DEFAULT_ROOT else []), root / ".state"]
         self._path: Path | None = None
         self.problem: str | None = None
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what readers see; without fsync, since a power cut may have it."""
-        data = json.dumps({"pid": os.getpid(), "boot_id": _boot_id(), **state})
+        data = json.dumps({"pid": os.getpid(), "born": _born(os.getpid()), **state})
         for directory in [self._path.parent] if self._path else self._directories:
             try:
                 directory.mkdir(mode=0o755, exist_ok=True)
                 temp = directory / f".{FILE_NAME}.tmp"
+                temp.touch(0o644)  # the group may read it and not write, whatever the umask leaves it in the spool
                 temp.write_text(data, "utf-8")
                 self._path = temp.replace(directory / FILE_NAME)
                 self.problem = None
@@ -53,10 +53,17 @@ class StateFile:
                 state: dict[str, Any] = json.loads((directory / FILE_NAME).read_text("utf-8"))
             except (OSError, ValueError):
                 continue
-            if state.get("boot_id") == _boot_id() and Path(f"/proc/{state.get('pid')}").exists():
+            born = _born(state.get("pid"))
+            if born is not None and born == state.get("born"):
                 return state
         return None
 
 
-def _boot_id() -> str:
-    return _BOOT_ID.read_text("ascii").strip()
+def _born(pid: object) -> int | None:
+    """When the process ``pid`` began, in ticks since the boot: no later one with this number has the same. None
+    when there is none."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(status.rpartition(b")")[2].split()[19])

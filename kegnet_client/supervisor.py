@@ -24,16 +24,16 @@ class Supervisor:
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """The service goes down."""
-        self._notify("STOPPING=1")
+        """The service goes down; what it said last would soon be wrong."""
+        self._notify("STOPPING=1\nSTATUS=")
 
     def alive(self) -> None:
         """Everything that must not stop has made progress."""
         self._notify("WATCHDOG=1")
 
     def status(self, line: str) -> None:
-        """What ``systemctl status`` shows."""
-        self._notify(f"STATUS={line}")
+        """What ``systemctl status`` shows; one line, since the next one would be an assignment of its own."""
+        self._notify("STATUS=" + " ".join(line.splitlines()))
 
     def _notify(self, message: str) -> None:
         if self._listens:

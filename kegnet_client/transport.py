@@ -1,4 +1,4 @@
-"""One HTTPS exchange: POST bytes, get an answer, or a reason why there is none.
+"""One HTTPS exchange: POST bytes (or GET), get an answer, or a reason why there is none.
 
 No retry, no redirect, no cookie, and nothing from the environment: no proxy, no netrc, no CA variables. The
 connection is kept between exchanges. requests' adapter is used without its Session, whose conveniences are
@@ -61,15 +61,18 @@ class Transport:
         Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
         other end could not prove who it is; it has not seen a byte of the request then.
         """
-        headers = {
-            "Content-Type": content_type,
-            "User-Agent": f"kegnet-client/{__version__}",
-            "Accept-Encoding": "identity",
-        }
+        return self._exchange("POST", url, {"Content-Type": content_type}, body)
+
+    def get(self, url: str) -> Answer:
+        """What the server has at ``url``; bounds and errors as with `post`."""
+        return self._exchange("GET", url, {}, None)
+
+    def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        headers |= {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
         self._aborted = False
         self._alarm.set(self._deadline_s)
         try:
-            request = requests.Request("POST", url, headers=headers, data=body).prepare()
+            request = requests.Request(method, url, headers=headers, data=body).prepare()
             response = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s))
             try:
                 answer_body = _read(response.raw)
@@ -105,7 +108,7 @@ class Transport:
     def _connected(self, connection: socket.socket) -> None:
         self._socket = connection
         if self._aborted:  # before there was anything to shut, such as during a slow name lookup
-            self.abort()
+            raise ConnectionAbortedError
 
 
 def _read(raw: Any) -> bytes:
@@ -160,7 +163,11 @@ class _Adapter(HTTPAdapter):
             def _new_conn(self) -> socket.socket:
                 plain = super()._new_conn()
                 # The handshake moves its descriptor into an object that is not seen before the end of it.
-                connected(self._handshake.enter_context(plain.dup()))
+                try:
+                    connected(self._handshake.enter_context(plain.dup()))
+                except OSError:
+                    plain.close()
+                    raise
                 return plain
 
         class PlainPool(HTTPConnectionPool):
@@ -175,7 +182,9 @@ class _Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {} if self._context is None else {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+        if self._context is None:
+            return host, {}
+        return host, {"ssl_context": self._context, "cert_reqs": self._context.verify_mode.name}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: requests would load its own list of authorities into our context here."""

@@ -21,6 +21,7 @@ from kegnet_client.core.lanes import Lanes, Turn
 from kegnet_client.core.link import Action, Decision, Link, LinkState
 from kegnet_client.core.records import Heartbeat, Record, is_record_name
 from kegnet_client.custody import Custody
+from kegnet_client.log import MISCONFIGURED_ID
 from kegnet_client.spool import NOT_REGULAR, SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, explain, printable
 from kegnet_client.watcher import Events, Watcher
 
@@ -117,6 +118,10 @@ class Uploader:
     def stop(self) -> None:
         """End `run` after the exchange that is under way; from any thread."""
         self._stopping.set()
+        self._watcher.wake()
+
+    def nudge(self) -> None:
+        """Have it renew `alive_at_s`, if it can; from any thread."""
         self._watcher.wake()
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -313,7 +318,12 @@ class Uploader:
         """One line for a change of state, none for a retry."""
         state, reason = self._link.state, self._link.reason
         if state is LinkState.MISCONFIGURED and (state, reason) != (state_before, reason_before):
-            log.error("%s. Records stay in the spool; next try in %.0f s or on reload", reason, MISCONFIGURED_RETRY_S)
+            log.error(
+                "%s. Records stay in the spool; next try in %.0f s or on reload",
+                reason,
+                MISCONFIGURED_RETRY_S,
+                extra={"KEGNET_HTTP_STATUS": self.progress.last_status, "MESSAGE_ID": MISCONFIGURED_ID},
+            )
         elif state is LinkState.DEFERRED and state is not state_before:
             log.warning("%s. Records stay in the spool and are tried again by and by", reason)
         elif state is LinkState.UP and state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):

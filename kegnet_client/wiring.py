@@ -23,9 +23,13 @@ def find_identity(settings: Config, environ: Mapping[str, str]) -> Identity:
     return load_identity(settings.uuid, settings.private_key, settings.base.version)
 
 
-def connect(settings: Config, clock: Clock, environ: Mapping[str, str]) -> tuple[Transport, Sender]:
-    """The way to the configured server, unused yet, and what signs and sends over it. Raises `ConfigError`."""
-    identity = find_identity(settings, environ)
+def reach(settings: Config, clock: Clock) -> Transport:
+    """The way to the configured server, unused yet. Raises `ConfigError`."""
     context = client_context(settings.ca_bundle) if settings.base.url.startswith("https:") else None
-    transport = Transport(context, settings.deadline_s, clock.wall_ms)
+    return Transport(context, settings.deadline_s, clock.wall_ms)
+
+
+def connect(settings: Config, clock: Clock, identity: Identity) -> tuple[Transport, Sender]:
+    """The way to the configured server, and what signs as ``identity`` and sends over it. Raises `ConfigError`."""
+    transport = reach(settings, clock)
     return transport, Sender(settings.uuid, identity.sign, settings.base, transport.post, clock.wall_ms)

@@ -77,7 +77,7 @@ def judge(answer: Answer, url: str, wall_ms: int) -> Verdict:
     if 200 <= status < 300:
         return Verdict(Disposition.ACCEPTED, said, status)
     if status in _BAD_RECORD:
-        return Verdict(Disposition.REJECTED, said + _quote(answer.body), status)
+        return Verdict(Disposition.REJECTED, said + quote(answer.body), status)
     if status in _ASK_LATER or 500 <= status < 600:
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), wall_ms)
         alone = status >= 500 and retry_after_s is None
@@ -112,14 +112,16 @@ def _remedy(answer: Answer, url: str, wall_ms: int) -> str:
             minutes = round((wall_ms - server_ms) / 60_000)
             side = "ahead of" if minutes > 0 else "behind"
             return f"this clock is {abs(minutes)} min {side} the server's; set it (timedatectl)"
+        if answer.headers.get("content-type", "").startswith("text/plain") and (why := quote(answer.body)):
+            return f"it refuses this device or its key{why}; the uuid and the public key have to be registered there"
         return "it does not know this device or its key; register the uuid and the public key there"
     if 300 <= status < 400:
         location = answer.headers.get("location", "")
-        return f"redirects are not followed; put the final address into serviceBaseURL{_quote(location.encode())}"
+        return f"redirects are not followed; put the final address into serviceBaseURL{quote(location.encode())}"
     return f"{url} is not where it takes records; mend serviceBaseURL"
 
 
-def _quote(body: bytes) -> str:
+def quote(body: bytes) -> str:
     """The beginning of ``body`` as a harmless suffix of a message."""
     text = " ".join(body[:200].decode("utf-8", "replace").split())
     text = "".join(character if character.isprintable() else "?" for character in text)

@@ -55,6 +55,12 @@ class UntrustedServerError(TransportError):
     exit_code = 77
 
 
+class ServerRefusalError(KegnetError):
+    """The server refuses this device or what it asks for: mend what the message names."""
+
+    exit_code = 77
+
+
 class ConfigError(KegnetError):
     """The configuration, the key or the CA bundle is unusable: mend what ``faults`` names.
 

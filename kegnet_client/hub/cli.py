@@ -131,6 +131,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub import serve
     from kegnet_client.hub.app import create_app
+    from kegnet_client.supervisor import Supervisor
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
@@ -146,6 +147,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"The hub answers at {url} (docs at {url}/docs?token=..., with what {home.token_file} holds)",
                 flush=True,
             )
+            supervisor = Supervisor(os.environ)
+            supervisor.status(f"answers at {url}")
+            supervisor.ready()
 
         server = serve.HubServer(
             create_app(store, token, ca), home, listener, proxy=arguments.proxy, on_ready=say_ready

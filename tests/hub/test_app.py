@@ -13,7 +13,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from kegnet_client.hub import app, schema
+from kegnet_client.hub import bodies, schema
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Query, Store
 
