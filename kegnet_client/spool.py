@@ -246,7 +246,8 @@ class Spool:
         return (now.st_ino, now.st_mtime_ns, now.st_size) == (file.inode, file.mtime_ns, file.size)
 
     def _open(self) -> int:
-        self.path.mkdir(mode=0o770, parents=True, exist_ok=True)
+        # Sticky, so that no producer removes what another one wrote; the group is that of a setgid parent.
+        self.path.mkdir(mode=0o1770, parents=True, exist_ok=True)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import select
-import weakref
+import threading
 from dataclasses import dataclass, field
 
 import pyinotify
@@ -41,8 +41,8 @@ class Watcher:
     def __init__(self) -> None:
         self.problem: str | None = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # Not in `close`: another thread may be about to write to it, and the number may be another file's by then.
-        weakref.finalize(self, os.close, self._wake_fd)
+        self._wakeable = True
+        self._wake_lock = threading.Lock()
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._manager: pyinotify.WatchManager | None = None
@@ -82,12 +82,17 @@ class Watcher:
         return events
 
     def wake(self) -> None:
-        """End the wait that is under way, or the next one."""
-        os.eventfd_write(self._wake_fd, 1)
+        """End the wait that is under way, or the next one; after `close` it does nothing."""
+        with self._wake_lock:  # a closed descriptor's number may be another file's by now
+            if self._wakeable:
+                os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
-        """Stop watching; `wake` does nothing any more."""
+        """Give back every descriptor."""
         self._unwatch()
+        with self._wake_lock:
+            self._wakeable = False
+            os.close(self._wake_fd)
 
     def _unwatch(self) -> None:
         if self._manager is not None:

@@ -1,0 +1,96 @@
+"""A spool, disks of their own, and processes that die."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from kegnet_client.spool import Spool
+
+DIE_AT_EVERY_STEP = """
+import os, sys
+
+def die_at_every_step(prepare, work, check):
+    \"\"\"Run `work` in a process that ends before its first system call, then in one before its second, ...\"\"\"
+    step, died = 0, True
+    while died:
+        prepare()
+        if (pid := os.fork()) == 0:
+            left = step
+            def profile(frame, event, function):
+                nonlocal left
+                if event == "c_call" and getattr(function, "__module__", None) in ("posix", "fcntl", "select"):
+                    left -= 1
+                    if left < 0:
+                        os._exit(9)
+            sys.setprofile(profile)
+            work()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, 9), status
+        died = status == 9
+        check(died)
+        step += 1
+    print(step)
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "ignore:The asyncore module is deprecated")  # pyinotify imports it
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """An empty spool that this process delivers from."""
+    spool = Spool(tmp_path / "spool")
+    spool.lock()
+    yield spool
+    spool.close()
+
+
+@pytest.fixture
+def mount_tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """``mount_tmpfs("size=64k")`` is the root of a small disk of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("takes root: it mounts a tmpfs")
+    with ExitStack() as stack:
+
+        def mount(options: str) -> Path:
+            root = tmp_path / "disk"
+            root.mkdir()
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", root], check=False, capture_output=True, text=True
+            )
+            if done.returncode:
+                pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+            stack.callback(lambda: subprocess.run(["umount", "--lazy", str(root)], check=True))
+            return root
+
+        yield mount
+
+
+@pytest.fixture
+def die_at_every_step(tmp_path: Path) -> Callable[[str], int]:
+    """Runs a script that calls ``die_at_every_step(prepare, work, check)`` in a directory; how many steps there were.
+
+    ``work`` runs again and again in a process that ends at the next system call; ``check(died)`` follows each.
+    """
+
+    def run(script: str) -> int:
+        directory = tmp_path / "dying"
+        directory.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", DIE_AT_EVERY_STEP + script, directory],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    return run

@@ -1,0 +1,142 @@
+"""Records leave the spool only here, and what cannot be done now is done later."""
+
+import errno
+import logging
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kegnet_client.clock import Clock
+from kegnet_client.custody import Custody
+from kegnet_client.rejected import list_rejected
+from kegnet_client.spool import Spool, SpoolFile
+
+
+class StubbornSpool(Spool):
+    """Does not let go of the files named in ``stubborn``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.stubborn: set[str] = set()
+
+    def remove(self, file: SpoolFile) -> bool:
+        if file.name in self.stubborn:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return super().remove(file)
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> Iterator[StubbornSpool]:
+    spool = StubbornSpool(tmp_path / "stubborn")
+    yield spool
+    spool.close()
+
+
+def put(spool: Spool, name: str, data: bytes = b"data") -> SpoolFile:
+    (spool.path / name).write_bytes(data)
+    return spool.read(name)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+def test_what_the_server_has_is_removed_and_what_it_refuses_is_kept_aside(spool: Spool) -> None:
+    custody = Custody(spool, Clock())
+    custody.remove(put(spool, "good.pour"))
+    custody.reject(put(spool, "bad.pour"), "no pour")
+
+    assert spool.scan(10).oldest == []
+    [one] = list_rejected(spool.path)
+    assert (one.name, one.reason.split(" ", 1)[1]) == ("bad.pour", "no pour")
+    assert (custody.pending(), custody.problem) == (set(), None)
+
+
+def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_out_later(
+    mount_tmpfs: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    disk = mount_tmpfs("size=256k")
+    spool = Spool(disk / "spool")
+    custody = Custody(spool, Clock())
+    accepted = [put(spool, f"{number}.pour") for number in range(3)]
+    refused = put(spool, "refused.pour")
+
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    for file in accepted:
+        custody.remove(file)
+    custody.reject(refused, "no pour")
+    for _ in range(3):
+        custody.retry()
+
+    assert all(custody.is_decided(file) for file in (*accepted, refused))
+    assert custody.pending() == {"0.pour", "1.pour", "2.pour", "refused.pour"}
+    assert custody.problem is not None
+    assert "Read-only file system; make the file system writable again" in custody.problem
+    errors = [message for level, message in lines(caplog) if level == logging.ERROR]
+    assert errors == [f"{custody.problem}; what is delivered stays there and is not sent again"]
+
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    custody.retry()
+
+    assert not custody.pending()
+    assert spool.scan(10).oldest == []
+    assert [one.name for one in list_rejected(spool.path)] == ["refused.pour"]
+    assert lines(caplog)[-1] == (logging.WARNING, "the spool can be changed again")
+    custody.retry()
+    assert lines(caplog)[-2] != lines(caplog)[-1], "told once"
+    assert not custody.problem
+    spool.close()
+
+
+def test_one_file_that_cannot_be_taken_out_does_not_hold_up_the_others(stubborn: StubbornSpool) -> None:
+    custody = Custody(stubborn, Clock())
+    stubborn.stubborn = {"a.pour", "b.pour"}
+    for name in ("a.pour", "b.pour"):
+        custody.remove(put(stubborn, name))
+    stubborn.stubborn = {"a.pour"}
+    custody.retry()
+
+    assert custody.pending() == {"a.pour"}
+    assert custody.problem is not None
+
+
+def test_a_newer_record_under_the_name_of_a_decided_one_is_not_decided(stubborn: StubbornSpool) -> None:
+    custody = Custody(stubborn, Clock())
+    stubborn.stubborn = {"x.pour"}
+    old = put(stubborn, "x.pour", b"old")
+    custody.remove(old)
+    assert custody.is_decided(old)
+    new = put(stubborn, "x.pour", b"newer")
+
+    assert not custody.is_decided(new)
+    stubborn.stubborn = set()
+    custody.retry()
+    assert stubborn.read("x.pour").data == b"newer"
+    assert custody.pending() == set()
+
+
+def test_another_spool_starts_without_decisions(stubborn: StubbornSpool) -> None:
+    custody = Custody(stubborn, Clock())
+    stubborn.stubborn = {"x.pour"}
+    file = put(stubborn, "x.pour")
+    custody.remove(file)
+    custody.clear()
+
+    assert not custody.is_decided(file)
+    assert (custody.pending(), custody.problem) == (set(), None)
+
+
+@pytest.mark.parametrize("name", [b"a\nb.pour", b"\x1b[2J\r.pour", b"\xff.pour"])
+def test_no_name_can_break_a_log_line_or_a_field_of_it(
+    spool: Spool, caplog: pytest.LogCaptureFixture, name: bytes
+) -> None:
+    Custody(spool, Clock()).reject(put(spool, os.fsdecode(name)), "no pour")
+
+    [record] = caplog.records
+    assert record.getMessage().isprintable()
+    assert record.__dict__["KEGNET_FILE"].isprintable()
+    assert record.getMessage().encode()
