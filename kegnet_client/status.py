@@ -1,5 +1,6 @@
 """``kegnet-client status``: what stands in the spool, and what the running process says of itself."""
 
+import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -16,17 +17,23 @@ def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:
     """Print how things are, for a person or for a program. It is 0 also when nothing runs."""
     settings = config.load(root, file)
     state = StateFile(root).read()
-    waiting = count_waiting(settings.spool) if settings.spool.exists() else 0
     status = {
         "running": state is not None,
         "spool": str(settings.spool),
-        "waiting": waiting,
+        "waiting": _count_waiting(settings.spool),
         "rejected": count_rejected(settings.spool),
         "server": settings.base.url,
         **(state or {}),
     }
     print(json.dumps(status, indent=2) if as_json else "\n".join(_lines(status)))
     return 0
+
+
+def _count_waiting(spool: Path) -> int:
+    with contextlib.suppress(PermissionError):  # which is told below, with what to do
+        if not spool.exists():
+            return 0  # the first run makes it
+    return count_waiting(spool)
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
