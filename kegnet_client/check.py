@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from kegnet_client import config
@@ -19,11 +20,12 @@ from kegnet_client.core.errors import (
     KegnetError,
     SpoolError,
     SpoolInUseError,
+    ThermometerError,
     TransportError,
     UntrustedServerError,
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
-from kegnet_client.producers.thermometer import read_bus
+from kegnet_client.producers.bus import BusReader
 from kegnet_client.spool import Spool, count_waiting
 from kegnet_client.transport import explain_failure
 from kegnet_client.trust import client_context
@@ -123,8 +125,10 @@ def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -
 
 
 def _read_bus(settings: Config) -> str:
-    bus = read_bus(settings.thermometer)
-    found = [f"{sensor} reads {format_celsius(value)}" for sensor, value in bus.millidegrees.items()]
-    found += [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
-    found += [f"{bus.problem}; pours go on without"] if bus.problem else []
-    return "\n".join(found) or "no sensor on the bus; pours go on without"
+    bus = BusReader(settings.thermometer).read(Event())
+    failures = [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
+    if failures or not bus.complete:
+        raise ThermometerError("\n".join(filter(None, [bus.problem, *failures])))
+    if bus.problem:  # who has no thermometer misses none
+        return f"none: {bus.problem}"
+    return "\n".join(f"{sensor} reads {format_celsius(value)}" for sensor, value in bus.millidegrees.items())

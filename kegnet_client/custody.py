@@ -6,7 +6,7 @@ then, and the server stores it once.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kegnet_client.clock import Clock
 from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Decision:
     file: SpoolFile
+    """Without its data: a read-only disk with a large backlog must not fill the memory."""
     reason: str | None
     """Why it is rejected; None when it is acknowledged."""
 
@@ -34,19 +35,19 @@ class Custody:
 
     def remove(self, file: SpoolFile) -> None:
         """The server has the record in ``file``."""
-        self._decide(_Decision(file, None))
+        self._decide(file, None)
 
     def reject(self, file: SpoolFile, reason: str) -> None:
         """The record in ``file`` will never be taken, or is none."""
         name = printable(file.name)
         extra = {"KEGNET_FILE": name, "MESSAGE_ID": REJECTED_ID}
         log.warning("rejected %s: %s; it is kept in rejected/", name, reason, extra=extra)
-        self._decide(_Decision(file, reason))
+        self._decide(file, reason)
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
         decision = self._pending.get(file.name)
-        return decision is not None and decision.file == file
+        return decision is not None and decision.file == replace(file, data=b"")
 
     def pending(self) -> set[str]:
         """The names of the files that are decided and could not be taken out."""
@@ -65,8 +66,8 @@ class Custody:
         self._pending.clear()
         self.problem = None
 
-    def _decide(self, decision: _Decision) -> None:
-        self._pending[decision.file.name] = decision
+    def _decide(self, file: SpoolFile, reason: str | None) -> None:
+        decision = self._pending[file.name] = _Decision(replace(file, data=b""), reason)
         self._carry_out(decision)
 
     def _carry_out(self, decision: _Decision) -> None:

@@ -23,6 +23,7 @@ from kegnet_client.core.errors import KegnetError, SpoolError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.log import CRASHED_ID
+from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.spool import Spool, count_waiting, enqueue, printable
 from kegnet_client.state import StateFile
@@ -40,17 +41,23 @@ EXIT_CRASHED = 70
 
 
 class Engine:
-    """One configuration at work. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
+    """One configuration at work. Raises `ConfigError` when it cannot be; nothing runs before `start`.
 
-    def __init__(self, settings: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
+    ``bus`` is handed on from one to the next, so that a read that hangs is not joined by another.
+    """
+
+    def __init__(
+        self, settings: Config, spool: Spool, bus: BusReader, environ: Mapping[str, str], daemon: "Daemon"
+    ) -> None:
         self.settings = settings
         self.spool = spool
+        self.bus = bus
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
         self._transport, sender = connect(settings, daemon.clock, identity)
         self.uploader = Uploader(spool, sender.send, daemon.clock, random.random, daemon.progress, daemon.report)
         self.thermometer = Thermometer(
-            directory=settings.thermometer,
+            bus=bus,
             interval_s=settings.ping_interval_s,
             sensor=settings.sensor,
             all_sensors=False,
@@ -109,7 +116,7 @@ class Daemon:
         spool.lock()
         # Blocked in every thread from here on, so that each waits until this one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self._engine = Engine(settings, spool, self._environ, self)
+        self._engine = Engine(settings, spool, BusReader(settings.thermometer), self._environ, self)
         self._engine.start()
         self._serve()
         self._supervisor.stopping()
@@ -170,7 +177,8 @@ class Daemon:
             if settings.spool != old.settings.spool:
                 spool = Spool(settings.spool)
                 spool.lock()
-            new = Engine(settings, spool, self._environ, self)
+            bus = old.bus if settings.thermometer == old.settings.thermometer else BusReader(settings.thermometer)
+            new = Engine(settings, spool, bus, self._environ, self)
         except KegnetError as error:
             if spool is not old.spool:
                 spool.close()

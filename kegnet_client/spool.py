@@ -115,6 +115,7 @@ def explain(error: OSError) -> str:
     """What an operating system's error means for a spool, and what to do."""
     remedies = {
         errno.ENOENT: "make it, or mend [Spool] directory in client.conf",
+        errno.EEXIST: "something else stands there: remove it, or mend [Spool] directory in client.conf",
         errno.ENOTDIR: "mend [Spool] directory in client.conf",
         errno.EACCES: "give this user access to it (the group kegnet has it)",
         errno.EPERM: "give this user access to it (the group kegnet has it)",

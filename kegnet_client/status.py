@@ -49,7 +49,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"server       {status['server']}, {status['link']}"
         + (f": {status['link_reason']}" if status["link_reason"] else ""),
         f"delivered    {counters['accepted']} since the start"
-        + (f", the last at {_when(acknowledged)}" if acknowledged else ""),
+        + (f"; last acknowledgement at {_when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
         f"{counters['rejected']} records rejected, {counters['readings_not_taken']} readings not spooled",
     ]

@@ -161,6 +161,8 @@ class Uploader:
         if self.progress.watch_problem:
             self._watch()
         self.progress.stuck = {name: why for name, why in self.progress.stuck.items() if self._spool.has(name)}
+        for name in self.progress.stuck:
+            self._lanes.queue_last(Turn(name, announced=False))
         self._scan_wanted = self._unpublished = True
 
     def _look_at_clock(self) -> None:
@@ -194,7 +196,8 @@ class Uploader:
     def _scan(self) -> None:
         self._scan_wanted = self._more = False
         try:
-            scan = self._spool.scan(BATCH, self._lanes.held() | self._custody.pending())
+            known = self._lanes.held() | self._custody.pending() | self.progress.stuck.keys()
+            scan = self._spool.scan(BATCH, known)
         except OSError as error:
             self._reopen_problem = f"{self._spool.path}: {explain(error)}"
             log.error("%s", self._reopen_problem)

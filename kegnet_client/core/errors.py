@@ -49,6 +49,12 @@ class ClockError(KegnetError):
     exit_code = 75
 
 
+class ThermometerError(KegnetError):
+    """A thermometer gives no reading: see to its wiring; pours go on meanwhile."""
+
+    exit_code = 75
+
+
 class UntrustedServerError(TransportError):
     """What answered did not prove to be the server: mend the CA bundle, the URL or the clock."""
 

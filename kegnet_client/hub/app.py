@@ -68,7 +68,7 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
                 methods=["POST"],
                 response_class=PlainTextResponse,
                 operation_id=f"{version.value}_{name}",
-                summary=f"Take a {name} (REST {version.value})",
+                summary=f"Take one {name} (REST {version.value})",
                 tags=["devices"],
                 openapi_extra=_describe_form(name),
                 responses=_RESPONSES,

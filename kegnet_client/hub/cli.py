@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kegnet_client import __version__
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.rest import is_uuid
 
@@ -82,6 +83,7 @@ def _add(
     command: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--version", action="version", version=f"kegnet-client {__version__}")
     parser.add_argument(
         "--dir",
         type=Path,

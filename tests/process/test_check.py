@@ -49,8 +49,17 @@ def test_it_sees_the_daemon_at_work_and_leaves_it_alone(device: "Device", server
 def test_no_bus_is_no_failure(device: "Device") -> None:
     mark, text = report(device.command("check"))["thermometer"]
     assert mark == "ok"
-    assert text.endswith("pours go on without")
-    assert f"no 1-Wire bus at {device.bus}" in text
+    assert text.startswith(f"none: no 1-Wire bus at {device.bus}")
+
+
+def test_a_sensor_that_gives_no_reading_fails(device: "Device") -> None:
+    sensor = device.bus / "28-0316a2795c5b"
+    sensor.mkdir(parents=True)
+    (sensor / "w1_slave").write_text("")
+    done = device.command("check")
+    mark, text = report(done)["thermometer"]
+    assert (mark, done.returncode) == ("FAIL", 75)
+    assert text.startswith("28-0316a2795c5b gives no reading: ")
 
 
 def break_configuration(device: "Device") -> None:

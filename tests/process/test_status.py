@@ -65,7 +65,7 @@ def test_a_running_process_tells_what_it_did(device: "Device", server: "Server",
     shown = text(device)
     assert f"pid {program.process.pid}" in shown
     assert f"server       {server.url}, up\n" in shown
-    assert "delivered    2 since the start, the last at 20" in shown
+    assert "delivered    2 since the start; last acknowledgement at 20" in shown
     assert "temperature  23.1 °C from 28-0316a2795c5b at 20" in shown
     program.stop()
     assert not status(device)["running"]

@@ -19,14 +19,15 @@ from kegnet_client import RELEASED_MS
 from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Heartbeat, Reading
-from kegnet_client.producers.thermometer import (
+from kegnet_client.producers.bus import (
+    BusReader,
     BusReading,
     NoReadingError,
-    Thermometer,
     read_bus,
     read_sensor,
     to_millidegrees,
 )
+from kegnet_client.producers.thermometer import Thermometer
 
 KEG = "28-0316a2795c5b"
 TAP = "28-0516a27f3cff"
@@ -90,8 +91,9 @@ def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Iterator[Make]:
     made: list[Thermometer] = []
 
     def thermometer(**settings: Any) -> Thermometer:
+        of_bus = {name: settings.pop(name) for name in ("read", "timeout_s") if name in settings}
         defaults: dict[str, Any] = {
-            "directory": bus,
+            "bus": BusReader(settings.pop("directory", bus), **of_bus),
             "interval_s": 600.0,
             "sensor": None,
             "all_sensors": False,
@@ -319,7 +321,7 @@ def test_a_machine_without_1_wire_loads_no_kernel_module_and_waits_for_none(tmp_
         "import os, pathlib, sys\n"
         "def refuse(command): raise SystemExit(f'ran {command}')\n"
         "os.system = refuse\n"
-        "from kegnet_client.producers.thermometer import read_bus\n"
+        "from kegnet_client.producers.bus import read_bus\n"
         "assert 'w1thermsensor' not in sys.modules, 'imported before it is needed'\n"
         f"print(read_bus(pathlib.Path({str(tmp_path / 'none')!r})).problem)\n"
     )
@@ -737,10 +739,45 @@ def test_a_program_with_a_read_that_hangs_can_end(bus: Path, hang: Callable[[str
     program = (
         "import pathlib\n"
         "from kegnet_client.clock import Clock\n"
+        "from kegnet_client.producers.bus import BusReader\n"
         "from kegnet_client.producers.thermometer import Thermometer\n"
-        f"Thermometer(directory=pathlib.Path({str(bus)!r}), interval_s=60, sensor=None, all_sensors=False,\n"
-        "    enqueue=print, heartbeat=print, clock=Clock(), timeout_s=0.2).one_round()\n"
+        f"bus = BusReader(pathlib.Path({str(bus)!r}), timeout_s=0.2)\n"
+        "Thermometer(bus=bus, interval_s=60, sensor=None, all_sensors=False,\n"
+        "    enqueue=print, heartbeat=print, clock=Clock()).one_round()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
 
     assert done.stderr.startswith("no temperatures, pours go on: ")
+
+
+def test_a_reload_while_the_bus_hangs_starts_no_second_read(
+    make: Make, plug: Plug, hang: Callable[[str], Callable[[], None]], bus: Path
+) -> None:
+    release = hang(KEG)
+    reader = BusReader(bus, timeout_s=0.2)
+    make(bus=reader).one_round()
+    threads = threading.active_count()
+    make(bus=reader).one_round()
+    assert threading.active_count() == threads
+    release()
+
+
+def test_a_reload_in_the_middle_of_a_read_waits_for_it_and_reads_again(make: Make, outbox: Outbox) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    answers = iter([BusReading({KEG: 1000}), BusReading({KEG: 2000})])
+
+    def read(_: Path) -> BusReading:
+        answer = next(answers)
+        begun.set()
+        go_on.wait(10)
+        return answer
+
+    reader = BusReader(Path(), read)
+    old, new = make(bus=reader), make(bus=reader)
+    old.start()
+    begun.wait(10)
+    old.stop()
+    old.join(10)
+    new.start()
+    go_on.set()
+    assert outbox.queue.get(timeout=10) == Reading(KEG, 2000, NOW_MS)
