@@ -13,13 +13,14 @@ from kegnet_client.core.errors import KegnetError, UsageError
 
 EXAMPLE = """\
 example:
-  kegnet-client init --url https://kegnet.example/rest/v2
-  kegnet-client check
-  kegnet-client run
+  sudo kegnet-client enroll https://hub:8443 kegnet_...
+  sudo kegnet-client check
+  sudo systemctl start kegnet-client
   kegnet-client pour --pin 0 --pulses 586 --elapsed-ms 8123
 
-exit codes: 0 done, 64 usage, 65 something was rejected, 75 something remains (or another
-instance has the spool), 77 the server refuses this device, 78 configuration, key or CA
+exit codes: 0 done; 64 usage; 65 something was rejected; 75 something remains,
+or another instance has the spool; 77 the server refuses this device; 78 the
+configuration, the key or the CA is not good
 """
 
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="kegnet-client",
-        description="Carries every pour and temperature of a kegerator to a KegNet server, signed, and loses none.",
+        description="Carries every pour and temperature of a kegerator to a KegNet server.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,17 +74,17 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     init = add("init", _init, "make this device's uuid, key and configuration")
     init.add_argument("--url", required=True, help="the server's address, such as https://kegnet.example/rest/v2")
     init.add_argument("--ca", type=Path, metavar="FILE", help="the server's CA bundle (default: this system's)")
-    enroll = add("enroll", _enroll, "make this a device of a hub, with the code that the hub printed")
+    enroll = add("enroll", _enroll, "make this a device of a hub, with the code that it printed")
     enroll.add_argument("url", metavar="URL", help="the hub's address, such as https://hub:8443")
     enroll.add_argument("code", metavar="CODE", help="what kegnet-client hub invite printed there")
-    add("rotate-key", _rotate_key, "give this device another private key; go on with it after a failure")
+    add("rotate-key", _rotate_key, "give this device another private key (again after a failure)")
     pour = add("pour", _pour, "put one pour into the spool by hand")
     pour.add_argument("--pin", type=int, required=True, help="the flow meter's pin, 0 to 255")
     pour.add_argument("--pulses", type=int, required=True, help="how many pulses it counted")
     pour.add_argument("--elapsed-ms", type=int, required=True, metavar="MS", help="how long the pour took")
     pour.add_argument("--started-ms", type=int, metavar="MS", help="Unix time of its start (default: just now)")
     add("send", _send, "deliver what is in the spool once and end")
-    status = add("status", _status, "show what waits, what was rejected and how the server is reached")
+    status = add("status", _status, "show what waits, what was rejected, how the server is reached")
     status.add_argument("--json", action="store_true", help="for programs")
     add("check", _check, "try configuration, key, spool, TLS, server and thermometer")
     rejected = add("rejected", _rejected, "list rejected records or put them back")

@@ -1,0 +1,57 @@
+# bash completion for kegnet-client. Debian's place for it is /usr/share/bash-completion/completions/kegnet-client.
+
+_kegnet_client() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word words i
+    local everywhere='--help --version --root --config' hub='--help --version --dir'
+    COMPREPLY=()
+
+    # What an option is followed by.
+    case $previous in
+        --root | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+        --config | --ca) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --url | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
+            --valid-minutes)
+            return
+            ;;
+    esac
+
+    # The command as far as it is typed: "pour", "hub devices add".
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+            --root | --config | --dir) ((i++)) ;;
+            -*) ;;
+            *)
+                case $command in
+                    '' | hub | 'hub devices' | rejected) command=${command:+$command }$word ;;
+                esac
+                ;;
+        esac
+    done
+
+    case $command in
+        '') words="run init enroll rotate-key pour send status check rejected demo hub $everywhere" ;;
+        run | send | check | rotate-key) words=$everywhere ;;
+        init) words="--url --ca $everywhere" ;;
+        enroll) words=$everywhere ;;
+        pour) words="--pin --pulses --elapsed-ms --started-ms $everywhere" ;;
+        status) words="--json $everywhere" ;;
+        rejected) words="list retry $everywhere" ;;
+        'rejected '*) words=$everywhere ;;
+        demo) words="--once $everywhere" ;;
+        hub) words="init run invite devices $everywhere" ;;
+        'hub init') words="--host --database $hub" ;;
+        'hub run') words="--bind --port --proxy $hub" ;;
+        'hub invite') words="--name --valid-minutes --url $hub" ;;
+        'hub devices') words='add list revoke --help' ;;
+        'hub devices add')
+            words="--name $hub"
+            # A public key is a file.
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
+        'hub devices list' | 'hub devices revoke') words=$hub ;;
+    esac
+    mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -o filenames -F _kegnet_client kegnet-client

@@ -1,0 +1,197 @@
+"""What is written about the program is true of it: the manual pages, the completion, the help, the README's recipes.
+
+The commands and their options are taken from what ``--help`` prints, all the way down.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kegnet_client import config, log
+from kegnet_client.cli import main
+from kegnet_client.core import errors, records
+
+CHECKOUT = Path(__file__).parents[1]
+SERVICE = CHECKOUT / "service"
+README = (CHECKOUT / "README.md").read_text()
+PAGES = ("kegnet-client.8", "client.conf.5")
+COMMON = {"--help", "--version", "--root", "--config", "--dir"}
+"""What stands in the page once, not with every command."""
+
+
+def help_of(*command: str) -> str:
+    """What ``kegnet-client COMMAND --help`` prints on a terminal of 80 columns."""
+    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "80"
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            main([*command, "--help"])
+    finally:
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return printed.getvalue()
+
+
+def find_commands(*command: str) -> dict[tuple[str, ...], tuple[set[str], set[str]]]:
+    """``command`` and all below it, each with the names of its own commands and of its options."""
+    text = help_of(*command)
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", text, re.MULTILINE))
+    choices = re.search(r"^  {(.*)}", text, re.MULTILINE)  # of an argument, which says no more to --help
+    if choices:
+        names = choices[1].split(",")
+        return {command: (set(names), options)} | {(*command, name): (set[str](), options) for name in names}
+    names = re.findall(r"^    ([a-z-]+)(?: |$)", text, re.MULTILINE)
+    found = {command: (set(names), options)}
+    for name in names:
+        found |= find_commands(*command, name)
+    return found
+
+
+COMMANDS = find_commands()
+ENDS = sorted(command for command, (names, _) in COMMANDS.items() if not names)
+
+
+def plain(page: str) -> str:
+    """The text of a manual page, one line for each of the source's."""
+    text = (SERVICE / page).read_text()
+    text = re.sub(r"\\f.|\\[&|]", "", text).replace(r"\-", "-").replace(r"\&", "")
+    return re.sub(r"^(\.[BIR]+) +(.*)$", lambda match: match[2].replace('"', ""), text, flags=re.MULTILINE)
+
+
+def entry(text: str, start: str) -> str:
+    """The entry of ``text`` that begins with ``start``, on one line."""
+    entries = [" ".join(part.split()) for part in re.split(r"^\.(?:TP|S[HS].*)\n", text, flags=re.MULTILINE)]
+    found = [part for part in entries if re.match(rf"{re.escape(start)}(?![\w-])", part)]
+    assert len(found) == 1, f"{start} has {len(found)} entries"
+    return found[0]
+
+
+def complete(*words: str) -> list[str]:
+    """What bash offers for the last of ``words``."""
+    script = """
+    source "$1"; shift
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+    _kegnet_client
+    printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    command = ["bash", "--norc", "-c", script, "-", str(SERVICE / "completion.bash"), "kegnet-client", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_commands_are_found() -> None:
+    assert {("run",), ("rejected", "retry"), ("hub", "devices", "add")} <= set(ENDS)
+
+
+@pytest.mark.parametrize("command", ENDS, ids=" ".join)
+def test_the_manual_page_has_every_command_with_its_options(command: tuple[str, ...]) -> None:
+    described = entry(plain("kegnet-client.8"), " ".join(command))
+    assert [option for option in COMMANDS[command][1] - COMMON if not re.search(rf"{option}\b", described)] == []
+
+
+def test_the_manual_page_has_the_options_of_all_commands() -> None:
+    page = plain("kegnet-client.8")
+    assert {option for option in COMMON if option not in page} == set()
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS), ids=lambda command: " ".join(command) or "alone")
+def test_the_completion_offers_every_command_and_option(command: tuple[str, ...]) -> None:
+    names, options = COMMANDS[command]
+    assert set(complete(*command, "-")) == options
+    if names:
+        assert set(complete(*command, "")) == names | options
+
+
+@pytest.mark.parametrize("command", ENDS, ids=" ".join)
+def test_the_completion_knows_which_options_take_a_value(command: tuple[str, ...]) -> None:
+    text = help_of(*command)
+    for option in COMMANDS[command][1]:
+        takes_a_value = re.search(rf"^  (?:-\w, )?{option} [A-Z]", text, re.MULTILINE) is not None
+        assert takes_a_value == ("--help" not in complete(*command, option, "-")), option
+
+
+def test_the_completion_goes_past_options_and_their_values(tmp_path: Path) -> None:
+    assert complete("--root", "/", "--config", "send", "pour", "--pu") == ["--pulses"]
+    (tmp_path / "device.pub").touch()
+    assert complete("hub", "devices", "add", "--dir", "/", "UUID", f"{tmp_path}/dev") == [f"{tmp_path}/device.pub"]
+
+
+@pytest.mark.parametrize("setting", config.SETTINGS, ids=lambda setting: f"{setting.section} {setting.name}")
+def test_the_manual_page_has_every_setting_with_its_default_and_bounds(setting: config.Setting) -> None:
+    sections = re.split(r"^\.SH (.*)$", plain("client.conf.5"), flags=re.MULTILINE)
+    section = sections[sections.index(f"SECTION [{setting.section}]") + 1]
+    described = entry(section, f"{setting.name} =")
+    bounds = re.findall(r"[0-9]+ to [0-9]+", " ".join(setting.explanation))
+    assert [bound for bound in bounds if bound not in described] == []
+    assert ("Required." in described) == setting.required
+    assert ("Default:" in described) == (setting.default is not None)
+    if setting.default is not None:
+        assert re.search(rf"Default: {re.escape(setting.default)} ?\.", described)
+
+
+def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
+    page = plain("kegnet-client.8")
+    codes = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.KegnetError) and error is not errors.KegnetError
+    }
+    status = page[page.index(".SH EXIT STATUS") : page.index(".SH ENVIRONMENT")]
+    assert codes <= {int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)}
+    assert [value for name, value in vars(log).items() if name.endswith("_ID") and value not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_manual_page_is_shown_without_a_warning(page: str) -> None:
+    if shutil.which("man") is None:
+        pytest.skip("takes man (Debian: man-db)")
+    command = ["man", "--warnings=w", "-l", str(SERVICE / page)]
+    environment = {**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""
+
+
+def test_the_help_fits_a_terminal_and_gives_an_example() -> None:
+    text = help_of()
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    examples = re.findall(r"^  (?:sudo )?kegnet-client ([a-z-]+)", text[text.index("example") :], re.MULTILINE)
+    assert examples
+    assert set(examples) <= COMMANDS[()][0]
+
+
+def recipe() -> str:
+    """The README's, for a shell."""
+    lines = re.findall(r"^    (echo .* && mv .*)$", README, re.MULTILINE)
+    assert len(lines) == 1
+    return str(lines[0])
+
+
+def the_only_pour(spool: Path) -> records.Record:
+    (path,) = spool.iterdir()
+    return records.parse(path.name, path.read_bytes())
+
+
+def test_the_recipe_in_shell_leaves_one_pour(tmp_path: Path) -> None:
+    subprocess.run(["sh", "-c", recipe()], cwd=tmp_path, check=True)
+    assert isinstance(the_only_pour(tmp_path), records.Pour)
+
+
+def test_the_recipe_in_python_leaves_one_pour(tmp_path: Path) -> None:
+    (spool := tmp_path / "spool").mkdir()
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert isinstance(the_only_pour(spool), records.Pour)
+
+
+def test_the_recipe_stands_in_the_manual_page_and_in_the_spool_too() -> None:
+    assert recipe() in plain("kegnet-client.8")
+    assert recipe() in (CHECKOUT / "spool" / "README").read_text()
