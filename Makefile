@@ -5,7 +5,11 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace util-linux
+TEST_PACKAGES = nginx-light openssl strace util-linux shellcheck
+# Only root can boot the machine that the service and the Debian package are tested on.
+IS_ROOT = $(filter 0,$(shell id -u))
+SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
+DEB_PACKAGES = $(RUN_PACKAGES) build-essential debhelper dpkg-dev lintian
 
 # Installs those of the packages $(1) that are missing; a machine without apt is told what it takes.
 define install_packages
@@ -21,7 +25,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint deb clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -43,7 +47,7 @@ dist/stamp: $(SOURCES)
 	touch $@
 
 test: test-packages .venv-test/tools lint
-	$(MAKE) -s dist/stamp
+	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	rm -f .coverage*
 	.venv-test/bin/python -m coverage run -p -m pytest
@@ -69,7 +73,7 @@ test-%:
 
 .PHONY: test-packages
 test-packages:
-	$(call install_packages,$(RUN_PACKAGES) $(TEST_PACKAGES))
+	$(call install_packages,$(RUN_PACKAGES) $(TEST_PACKAGES) $(SYSTEM_PACKAGES))
 
 .venv-test/tools: setup.cfg
 	$(PYTHON) -m venv .venv-test
@@ -81,6 +85,17 @@ lint: .venv-test/tools
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
+	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client
+
+# The Debian package for this machine's architecture and python3, in dist/.
+deb: dist/deb-stamp
+
+dist/deb-stamp: $(SOURCES) CHANGELOG.md LICENSE conf/client.conf $(shell find service -type f)
+	$(call install_packages,$(DEB_PACKAGES))
+	rm -f dist/*.deb
+	service/debian/build-package dist
+	lintian --allow-root dist/*.deb
+	touch $@
 
 clean:
 	rm -rf .venv .venv-test .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,188 @@
+"""The Debian package on a machine that has none: installed, upgraded, removed, installed again, purged.
+
+The tests are one story, and leave the machine as they found it. The package is the one that ``make deb`` built.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kegnet_client import __version__
+
+CHECKOUT = Path(__file__).parents[2]
+ROOT = Path("/usr/share/kegnet-client")
+CONF = Path("/etc/kegnet-client")
+SPOOL = Path("/var/spool/kegnet-client")
+HUB = Path("/var/lib/kegnet-hub")
+SWAP = f'-100, b"{SPOOL}.old", -100, b"{SPOOL}", 2'
+"""What renameat2(2) takes to exchange the two."""
+NEWER = "/root/newer.deb"
+POURS = range(5000, 5080)
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def package() -> str:
+    """The built package, as it is seen in the machine."""
+    done = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
+    path = Path("dist") / f"kegnet-client_{__version__}_{done.stdout.strip()}.deb"
+    if not (CHECKOUT / path).exists():
+        pytest.skip(f"there is no {path}: make deb")
+    return f"/mnt/checkout/{path}"
+
+
+@pytest.fixture(scope="module")
+def packaged(machine: Any, package: str) -> Iterator[Any]:
+    """The machine with the package installed, nothing configured yet."""
+    # What keeps services from being started where there is no systemd.
+    machine.sh("rm -f /usr/sbin/policy-rc.d")
+    done = machine.try_sh(f"dpkg -i {package}")
+    assert done.returncode == 0, done.stderr
+    assert "not set up yet" in done.stdout
+    machine.sh("useradd -m -G kegnet tap")
+    yield machine
+    machine.sh(f"dpkg -P kegnet-client; rm -rf {SPOOL} {HUB}; userdel -r tap")
+
+
+@pytest.fixture(scope="module")
+def at_work(packaged: Any) -> Any:
+    """The machine with a hub, and the client known to it and running."""
+    packaged.sh(
+        f"""
+        set -e
+        kegnet-client hub init --host localhost
+        systemctl start kegnet-hub
+        kegnet-client init --url https://localhost:8443/rest/v2 --ca {HUB}/ca.crt
+        kegnet-client hub devices add "$(sed -n 's/^uuid = //p' {ROOT}/conf/client.conf)" {ROOT}/conf/device.pub
+        systemctl start kegnet-client
+        """
+    )
+    return packaged
+
+
+def install(machine: Any, package: str) -> Any:
+    done = machine.try_sh(f"dpkg -i {package}")  # stdin is empty: a question would be an error
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_every_path_of_the_readme_holds(packaged: Any) -> None:
+    assert packaged.sh(f"readlink -f {ROOT}/conf {ROOT}/spool").split() == [str(CONF), str(SPOOL)]
+    for program in (f"{ROOT}/bin/kegnet-client", "/usr/bin/kegnet-client"):
+        assert packaged.sh(f"{program} --version") == f"kegnet-client {__version__}"
+    packaged.sh(
+        f"test -x {ROOT}/start-kegnet-client -a -x {ROOT}/stop-kegnet-client -a -e {ROOT}/service/kegnet-client.service"
+    )
+    assert packaged.sh(f"stat -c '%U %G %a' {SPOOL}") == "kegnet-client kegnet 3770"
+    packaged.sh("test -e /usr/share/man/man8/kegnet-client.8.gz -a -e /usr/share/man/man5/client.conf.5.gz")
+
+
+def test_the_client_starts_at_boot_and_the_hub_only_if_wanted(packaged: Any) -> None:
+    assert packaged.try_sh("systemctl is-enabled kegnet-client kegnet-hub").stdout.split() == ["enabled", "disabled"]
+    assert packaged.try_sh("systemctl is-active kegnet-client kegnet-hub").stdout.split() == ["inactive", "inactive"]
+
+
+def test_nothing_is_compiled_at_every_start(packaged: Any) -> None:
+    packaged.sh("test -n \"$(find /usr/lib/kegnet-client -path '*/kegnet_client/__pycache__/daemon.*.pyc')\"")
+
+
+def test_a_pour_arrives_at_the_hub(at_work: Any) -> None:
+    at_work.drop("mine.pour", 501)
+    at_work.wait_for_pours(501)
+
+
+def test_the_key_is_root_s_alone(at_work: Any) -> None:
+    assert at_work.sh(f"stat -c '%U %a' {CONF}/privkey.pem") == "root 600"
+
+
+def test_another_key_is_put_where_the_service_gets_it_from(at_work: Any) -> None:
+    before = at_work.sh(f"sha256sum {CONF}/privkey.pem")
+    at_work.sh("kegnet-client rotate-key")
+    assert at_work.sh(f"sha256sum {CONF}/privkey.pem") != before
+    at_work.drop("rotated.pour", 506)
+    at_work.wait_for_pours(506)
+
+
+@pytest.mark.parametrize("unit", ["kegnet-client", "kegnet-hub"])
+def test_the_sandbox_is_as_tight_as_without_the_package(at_work: Any, unit: str) -> None:
+    report = at_work.sh(f"systemd-analyze security --no-pager {unit}")
+    assert float(report.rpartition("level for")[2].split()[1]) <= 1.5, report
+
+
+def test_a_spool_that_was_made_anew_works(at_work: Any) -> None:
+    at_work.sh("systemctl stop kegnet-client")
+    at_work.sh(f"mv {SPOOL} {SPOOL}.old && systemctl start kegnet-client && rmdir {SPOOL}.old")
+    at_work.drop("anew.pour", 502)
+    at_work.wait_for_pours(502)
+    # Under the running daemon, in one step: it sees that the directory moved and finds another in its place.
+    at_work.sh(
+        f"install -d -o kegnet-client -g kegnet -m 3770 {SPOOL}.old && "
+        f"python3 -c 'import ctypes; print(ctypes.CDLL(None).renameat2({SWAP}))' | grep -qx 0"
+    )
+    at_work.drop("replaced.pour", 503)
+    at_work.wait_for_pours(503)
+    at_work.wait_for(f"! ls {SPOOL}/*.pour")
+    at_work.sh(f"rmdir {SPOOL}.old")
+
+
+def test_an_upgrade_restarts_the_daemon_keeps_everything_and_loses_no_pour(at_work: Any, package: str) -> None:
+    at_work.sh(
+        f"dpkg-deb -R {package} /root/newer && sed -i 's/^Version: .*/&+newer/' /root/newer/DEBIAN/control && "
+        f"dpkg-deb -Zgzip -z1 -b /root/newer {NEWER} && rm -r /root/newer"
+    )
+    kept = at_work.sh(f"sha256sum {CONF}/*; stat -c '%n %U %G %a' {CONF}/* {SPOOL}")
+    pids = [at_work.show(unit, "MainPID") for unit in ("kegnet-client", "kegnet-hub")]
+    at_work.sh(
+        "systemd-run -q --uid=tap --gid=kegnet --unit=pouring sh -c '"
+        f"cd {ROOT}/spool; for n in $(seq {POURS[0]} {POURS[-1]}); do "
+        'echo "0,$n,8123,$(date +%s%3N)" > .$n.tmp; mv .$n.tmp $n.pour; sleep 0.1; done\''
+    )
+    install(at_work, NEWER)
+    assert at_work.try_sh("systemctl is-active kegnet-client kegnet-hub").stdout.split() == ["active", "active"]
+    assert not {at_work.show(unit, "MainPID") for unit in ("kegnet-client", "kegnet-hub")} & set(pids)
+    at_work.wait_for_pours(*POURS)
+    assert at_work.sh(f"sha256sum {CONF}/*; stat -c '%n %U %G %a' {CONF}/* {SPOOL}") == kept
+
+
+def test_removal_keeps_configuration_key_and_spool(at_work: Any) -> None:
+    at_work.sh("systemctl stop kegnet-client")
+    at_work.drop("left.pour", 504)
+    kept = at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*")
+    at_work.sh("systemctl start kegnet-hub && dpkg -r kegnet-client")
+    assert at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*") == kept
+    assert at_work.try_sh("systemctl is-active kegnet-client kegnet-hub").stdout.split() == ["inactive", "inactive"]
+    assert at_work.try_sh(f"ls -d {ROOT} /usr/lib/kegnet-client /usr/bin/kegnet-client").stdout == ""
+
+
+def test_an_installation_goes_on_with_what_removal_left(at_work: Any) -> None:
+    install(at_work, NEWER)
+    at_work.sh("systemctl start kegnet-hub")
+    at_work.wait_for("systemctl is-active kegnet-client")
+    at_work.wait_for_pours(504)
+
+
+def test_purge_removes_the_key_but_no_record_that_waits_and_says_so(at_work: Any) -> None:
+    at_work.sh("systemctl stop kegnet-client")
+    at_work.drop("waits.pour", 505)
+    printed = at_work.sh("dpkg -P kegnet-client")
+    assert f"kept is {SPOOL}" in printed
+    assert f"kept is {HUB}" in printed
+    at_work.sh(f"test -e {SPOOL}/waits.pour -a -e {HUB}/hub.db -a ! -e {CONF}")
+    assert at_work.sh("find /etc -name '*kegnet*'") == ""
+
+
+def test_purge_removes_a_spool_in_which_nothing_waits(at_work: Any) -> None:
+    install(at_work, NEWER)
+    at_work.sh(f"rm {SPOOL}/waits.pour && mkdir -p {SPOOL}/rejected && dpkg -P kegnet-client && test ! -e {SPOOL}")
+
+
+def test_it_does_not_mix_with_what_service_install_left(at_work: Any) -> None:
+    at_work.sh(f"mkdir -p {ROOT}/conf && touch {ROOT}/conf/client.conf")
+    done = at_work.try_sh(f"dpkg -i {NEWER}")
+    at_work.sh(f"dpkg -P kegnet-client; rm {ROOT}/conf/client.conf && rmdir {ROOT}/conf {ROOT}")
+    assert done.returncode != 0
+    assert "Nothing was changed" in done.stderr
