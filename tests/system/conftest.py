@@ -7,6 +7,7 @@ network of its own with nothing in it but itself, and so installs from a directo
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -259,15 +260,9 @@ def installed(machine: Machine, packages: Path) -> Machine:
 @pytest.fixture(scope="session")
 def enrolled(installed: Machine) -> Machine:
     """The machine with its hub running, and the client known to it and running, too."""
-    conf = INSTALLED / "conf"
-    installed.sh(
-        f"""
-        set -e
-        kegnet-client hub init --host localhost
-        systemctl start kegnet-hub
-        kegnet-client init --url https://localhost:8443/rest/v2 --ca /var/lib/kegnet-hub/ca.crt
-        kegnet-client hub devices add "$(sed -n 's/^uuid = //p' {conf}/client.conf)" {conf}/device.pub
-        systemctl start kegnet-client
-        """
-    )
+    installed.sh("kegnet-client hub init --host localhost && systemctl start kegnet-hub")
+    invitation = installed.sh("kegnet-client hub invite --name 'Front bar'")
+    match = re.search(r"^sudo (kegnet-client enroll \S+ \S+)$", invitation, re.MULTILINE)
+    assert match, invitation
+    installed.sh(f"{match[1]} && systemctl start kegnet-client")
     return installed

@@ -213,6 +213,17 @@ def test_it_is_ready_without_a_server_and_delivers_once_there_is_one(enrolled: A
     enrolled.wait_for_pours(142)
 
 
+def test_a_rotated_key_takes_over_and_no_pour_is_lost(enrolled: Any) -> None:
+    old = enrolled.sh(f"sha256sum {KEY}")
+    enrolled.drop("before.pour", 143)
+    enrolled.sh("kegnet-client rotate-key")
+    enrolled.drop("after.pour", 144)
+    enrolled.wait_for_pours(143, 144)
+    assert enrolled.sh(f"sha256sum {KEY}") != old
+    assert enrolled.sh(f"stat -c '%U %a' {KEY}") == "root 600"
+    assert enrolled.show("kegnet-client", "ActiveState") == "active"
+
+
 def test_a_missing_key_keeps_it_down_and_is_named(enrolled: Any) -> None:
     enrolled.sh(f"systemctl stop kegnet-client && mv {KEY} {KEY}.old")
     assert enrolled.try_sh("systemctl start kegnet-client").returncode != 0
