@@ -127,10 +127,12 @@ class Machine:
         device.mkdir(exist_ok=True)
         (device / "w1_slave").write_text(f"{data} : crc=d1 YES\n{data} t={millidegrees}\n")
 
-    def install(self, arguments: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run service/install of this checkout."""
+    def install(
+        self, arguments: str = "", sources: str = "/mnt/checkout", **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run service/install of this checkout, or of other ``sources``."""
         packages = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/mnt/packages", "PIP_CONFIG_FILE": "/dev/null"}
-        return self.try_sh(f"/mnt/checkout/service/install {arguments}", **{**packages, **environ})
+        return self.try_sh(f"{sources}/service/install {arguments}", **{**packages, **environ})
 
     def reboot(self) -> None:
         """As ``systemctl reboot`` does it."""
@@ -182,17 +184,16 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip needs for an installation, downloaded for the Python that will run there."""
+    """What pip needs for an installation, downloaded for the Python that will run there, and a source archive."""
     directory = tmp_path_factory.mktemp("packages")
     sources = directory / "sources"
-    sources.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(CHECKOUT / name, sources)
-    shutil.copytree(CHECKOUT / "kegnet_client", sources / "kegnet_client")
+    shutil.copytree(CHECKOUT, sources, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info"))
     run("/usr/bin/python3", "-m", "venv", directory / "venv")
     pip = directory / "venv" / "bin" / "pip"
     found = directory / "found"
     run(pip, "download", "-q", "-d", found, f"{sources}[hub]", "setuptools>=68", "wheel")
+    run(pip, "install", "-q", "build")
+    run(directory / "venv" / "bin" / "python", "-m", "build", "-q", "--sdist", "-o", found, sources)
     return found
 
 

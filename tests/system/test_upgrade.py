@@ -19,12 +19,13 @@ KEPT = f"sha256sum {ROOT}/conf/* && stat -c '%n %U %G %a' {ROOT} {ROOT}/* {ROOT}
 pytestmark = pytest.mark.system
 
 
-def test_an_upgrade_keeps_configuration_key_and_spool_and_loses_no_pour(enrolled: Any) -> None:
+def test_an_upgrade_from_a_source_archive_keeps_configuration_key_and_spool_and_loses_no_pour(enrolled: Any) -> None:
+    enrolled.sh("mkdir /root/sources && tar -xzf /mnt/packages/kegnet_client-*.tar.gz -C /root/sources")
     kept = enrolled.sh(KEPT)
     pid = enrolled.show("kegnet-client", "MainPID")
     enrolled.sh("cat > /run/pouring", stdin=POURING)
     enrolled.sh("systemd-run -q --uid=tap --unit=pouring sh /run/pouring")
-    done = enrolled.install()
+    done = enrolled.install(sources="/root/sources/kegnet_client-*")
     assert done.returncode == 0, done.stderr
     assert "Restarting kegnet-client" in done.stdout
     assert enrolled.show("kegnet-client", "ActiveState") == "active"
