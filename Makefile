@@ -49,10 +49,10 @@ dist/stamp: $(SOURCES)
 test: test-packages .venv-test/tools lint
 	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
-	rm -f .coverage*
-	.venv-test/bin/python -m coverage run -p -m pytest
-	.venv-test/bin/python -m coverage combine -q
+	.venv-test/bin/python -m coverage run -m pytest -q tests/core
 	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
+	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone' --ignore tests/core
+	.venv-test/bin/python -m pytest -q -m 'system or alone'
 	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
 
 # Another Python, where there is one: on the path or among pyenv's.
@@ -69,7 +69,7 @@ test-%:
 	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
-	.venv-$*/bin/python -m pytest -q -m 'not system'
+	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone'
 
 .PHONY: test-packages
 test-packages:

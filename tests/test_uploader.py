@@ -620,6 +620,7 @@ class TestDirectory:
         assert rig.numbers() == [3, 1, 2]
         assert rig.progress.spool_problem is None
 
+    @pytest.mark.alone
     def test_without_inotify_scanning_goes_on_and_one_warning_says_so(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -124,7 +124,8 @@ def running_hub(directory: Path) -> Iterator[Hub]:
         thread.start()
 
         def stop() -> None:
-            server.should_exit = True
+            # Nobody is waited for: the requests that count are over.
+            server.should_exit = server.force_exit = True
             thread.join()
             listener.close()
 
