@@ -8,12 +8,13 @@ offset, so that what arrives meanwhile neither repeats a row nor hides one. The 
 
 import csv
 import io
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Table
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
@@ -22,12 +23,36 @@ from kegnet_client.hub import schema, store
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 
+_QUALITY = re.compile(r";\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)")
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many rows at most")]
-After = Annotated[str | None, Query(pattern=r"^\d{1,15}\.\d{1,15}$", description="a page's `next`: go on behind it")]
-Time = Annotated[int | None, Query(ge=0, le=LAST_MS + 1, description="Unix milliseconds")]
-DeviceId = Annotated[str | None, Query(pattern=_UUID, description="a device's uuid")]
+Time = Annotated[int | None, Field(ge=0, le=LAST_MS + 1, description="Unix milliseconds")]
+
+
+class Filter(BaseModel):
+    """What every list takes; a parameter that it does not know would narrow nothing, and is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: Annotated[str | None, Field(pattern=_UUID, description="a device's uuid")] = None
+    since_ms: Time = None
+    until_ms: Time = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="how many rows at most")] = DEFAULT_LIMIT
+    after: Annotated[
+        str | None, Field(pattern=r"^\d{1,15}\.\d{1,15}$", description="a page's `next`: go on behind it")
+    ] = None
+
+
+class PourFilter(Filter):
+    """Which pours."""
+
+    pin: Annotated[int | None, Field(ge=0, le=MAX_PIN)] = None
+
+
+class TemperatureFilter(Filter):
+    """Which temperatures."""
+
+    sensor: Annotated[str | None, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")] = None
 
 
 class Pour(BaseModel):
@@ -98,7 +123,10 @@ def make_router(hub_store: store.Store) -> APIRouter:
     # The door has checked the token already; this tells the documentation's page how to send it.
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
-    def answer(request: Request, table: Table, time: str, query: store.Query, kind: type[BaseModel]) -> Response:
+    def answer(
+        request: Request, asked: Filter, table: Table, time: str, kind: type[BaseModel], **equal: str | int | None
+    ) -> Response:
+        query = store.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
         page = hub_store.page(table, time, query)
         position = None if page.next is None else f"{page.next[0]}.{page.next[1]}"
         headers = {"Vary": "Accept"}
@@ -111,45 +139,20 @@ def make_router(hub_store: store.Store) -> APIRouter:
         return JSONResponse({"items": items, "next": position}, headers=headers)
 
     @router.get("/pours", response_model=Pours)
-    def pours(
-        request: Request,
-        device: DeviceId = None,
-        pin: Annotated[int | None, Query(ge=0, le=MAX_PIN)] = None,
-        since_ms: Time = None,
-        until_ms: Time = None,
-        limit: Limit = DEFAULT_LIMIT,
-        after: After = None,
-    ) -> Response:
+    def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
         """Pours, newest first by when they started."""
-        query = store.Query(limit, _position(after), since_ms, until_ms, _equal(device=device, pin=pin))
-        return answer(request, schema.pours, "started_ms", query, Pour)
+        return answer(request, asked, schema.pours, "started_ms", Pour, device=asked.device, pin=asked.pin)
 
     @router.get("/temperatures", response_model=Temperatures)
-    def temperatures(
-        request: Request,
-        device: DeviceId = None,
-        sensor: Annotated[str | None, Query(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")] = None,
-        since_ms: Time = None,
-        until_ms: Time = None,
-        limit: Limit = DEFAULT_LIMIT,
-        after: After = None,
-    ) -> Response:
+    def temperatures(request: Request, asked: Annotated[TemperatureFilter, Query()]) -> Response:
         """Temperatures, newest first by when they were taken."""
-        query = store.Query(limit, _position(after), since_ms, until_ms, _equal(device=device, sensor=sensor))
-        return answer(request, schema.temperatures, "taken_ms", query, Temperature)
+        table = schema.temperatures
+        return answer(request, asked, table, "taken_ms", Temperature, device=asked.device, sensor=asked.sensor)
 
     @router.get("/devices", response_model=Devices)
-    def devices(
-        request: Request,
-        device: DeviceId = None,
-        since_ms: Time = None,
-        until_ms: Time = None,
-        limit: Limit = DEFAULT_LIMIT,
-        after: After = None,
-    ) -> Response:
+    def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
         """Devices, newest first by when they were registered."""
-        query = store.Query(limit, _position(after), since_ms, until_ms, _equal(uuid=device))
-        return answer(request, schema.devices, "added_ms", query, Device)
+        return answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
 
     return router
 
@@ -171,9 +174,17 @@ def _equal(**filters: str | int | None) -> tuple[tuple[str, str | int], ...]:
 
 
 def _wants_csv(accept: str) -> bool:
-    """Whether CSV comes before JSON in ``Accept``."""
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    return next((kind for kind in kinds if kind in ("text/csv", "application/json", "*/*")), "") == "text/csv"
+    """Whether ``Accept`` likes CSV better than JSON, or names it where JSON is only let in by a wildcard."""
+    given: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        quality = _QUALITY.search(part)
+        given[part.partition(";")[0].strip()] = 1.0 if quality is None else float(quality[1])
+
+    def liking(*ranges: str) -> tuple[float, int]:
+        return next(((given[one], -place) for place, one in enumerate(ranges) if one in given), (0.0, -len(ranges)))
+
+    csv_liking = liking("text/csv", "text/*", "*/*")
+    return csv_liking[0] > 0 and csv_liking > liking("application/json", "application/*", "*/*")
 
 
 def _csv(names: list[str], items: list[dict[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from kegnet_client.core import rest
 from kegnet_client.core.errors import RecordError
 from kegnet_client.hub import access, api, docs, enrol_api, receive
 from kegnet_client.hub.bodies import BodyError, read_body
+from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import Store, StoreError
 
 RETRY_AFTER_S = 10
@@ -46,6 +47,7 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
     )
     app.add_middleware(access.Door, token=token)
     trouble = _Trouble()
+    refusals = Refusals()
 
     def take(claim: receive.Claim) -> bool:
         device = store.device(claim.device)
@@ -64,7 +66,7 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
         for name in receive.CALLS:
             app.add_api_route(
                 f"/rest/{version.value}/{name}",
-                _endpoint(name, version, take),
+                _endpoint(name, version, take, refusals),
                 methods=["POST"],
                 response_class=PlainTextResponse,
                 operation_id=f"{version.value}_{name}",
@@ -73,7 +75,7 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
                 openapi_extra=_describe_form(name),
                 responses=_RESPONSES,
             )
-    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms), tags=["joining"])
+    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(api.make_router(store), tags=["reading"])
     app.include_router(docs.router)
 
@@ -103,18 +105,24 @@ class _Trouble:
 
 
 def _endpoint(
-    name: str, version: rest.Version, take: Callable[[receive.Claim], bool]
+    name: str, version: rest.Version, take: Callable[[receive.Claim], bool], refusals: Refusals
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        device = ""
         try:
             body = await read_body(request, rest.CONTENT_TYPE, receive.MAX_BODY_BYTES)
-            is_new = await run_in_threadpool(take, receive.read_claim(name, version, body))
+            claim = receive.read_claim(name, version, body)
+            device = claim.device
+            is_new = await run_in_threadpool(take, claim)
         except BodyError as error:
             return _text(error.status, str(error), error.headers)
         except RecordError as error:
+            refusals.tell(request, device, error)
             return _text(400, str(error))
         except receive.RefusedError as error:
+            refusals.tell(request, device, error)
             return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
+        refusals.over(request, device)
         return _text(200, "stored" if is_new else "stored before")
 
     return endpoint

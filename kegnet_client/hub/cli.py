@@ -47,7 +47,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free one and prints it"
     )
     run.add_argument(
-        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy (default: of none)"
+        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy or network (default: none)"
     )
 
     invite = _add(subparsers, "invite", "print the command that enrols one device", _invite)
@@ -99,10 +99,16 @@ def _with_extra(command: Callable[[argparse.Namespace], int], arguments: argpars
         return command(arguments)
     except ModuleNotFoundError as error:
         if error.name == "psycopg":
-            raise ConfigError("a PostgreSQL database needs psycopg: pip install 'psycopg[binary]'") from None
+            raise ConfigError(
+                "a PostgreSQL database needs psycopg: sudo ./service/install --hub (on a 64-bit system), "
+                "or in a virtual environment of your own pip install 'kegnet-client[postgresql]'"
+            ) from None
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        raise ConfigError("the hub needs its extra: pip install 'kegnet-client[hub]'") from None
+        raise ConfigError(
+            "the hub needs its extra: sudo ./service/install --hub, "
+            "or in a virtual environment of your own pip install 'kegnet-client[hub]'"
+        ) from None
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -146,7 +152,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         def say_ready() -> None:
             print(
-                f"The hub answers at {url} (docs at {url}/docs?token=..., with what {home.token_file} holds)",
+                f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}",
                 flush=True,
             )
             supervisor = Supervisor(os.environ)

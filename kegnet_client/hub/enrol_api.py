@@ -17,6 +17,7 @@ from kegnet_client.core.errors import RecordError
 from kegnet_client.hub import enrolment
 from kegnet_client.hub.bodies import BodyError, read_body
 from kegnet_client.hub.receive import RefusedError
+from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import Store
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 Fields = dict[str, str]
 
 
-def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int]) -> APIRouter:
+def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int], refusals: Refusals) -> APIRouter:
     """The routes of `wire.PATHS`, over ``store``; ``ca_pem`` is what devices are to trust."""
     router = APIRouter()
 
@@ -55,7 +56,7 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int]) -> API
         body = {"required": True, "content": {wire.CONTENT_TYPE: {"schema": schema}}}
         router.add_api_route(
             path,
-            _endpoint(work, names),
+            _endpoint(work, names, refusals),
             methods=["POST"],
             operation_id=path.strip("/").replace("/", "_"),
             summary=summary,
@@ -69,19 +70,28 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int]) -> API
     return router
 
 
-def _endpoint(work: Callable[[Fields], Response], names: tuple[str, ...]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    work: Callable[[Fields], Response], names: tuple[str, ...], refusals: Refusals
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        # One that joins is no device yet: how often it gives itself another uuid makes no difference.
+        device = ""
         try:
-            body = await read_body(request, wire.CONTENT_TYPE, enrolment.MAX_BODY_BYTES)
-            return await run_in_threadpool(lambda: work(_fields(body, names)))
+            fields = _fields(await read_body(request, wire.CONTENT_TYPE, enrolment.MAX_BODY_BYTES), names)
+            device = fields.get("device", "")
+            answer = await run_in_threadpool(work, fields)
         except BodyError as error:
             return _text(error.status, str(error), error.headers)
         except RecordError as error:
+            refusals.tell(request, device, error)
             return _text(400, str(error))
         except RefusedError as error:
+            refusals.tell(request, device, error)
             return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
         except enrolment.KnownError as error:
             return _text(409, str(error))
+        refusals.over(request, device)
+        return answer
 
     return endpoint
 

@@ -29,7 +29,9 @@ MAX_BODY_BYTES = 4096
 
 MIN_RSA_BITS = 2048
 NOT_REGISTERED = "this device is not registered here; `kegnet-client hub devices add` does that"
-REVOKED = "this device is revoked"
+REVOKED = (
+    "this device is revoked and its uuid cannot come back: enrol it anew, with a new uuid (`kegnet-client hub invite`)"
+)
 _P256_FIELD_BYTES = 32
 CALLS = tuple(rest.SIGNED_FIELDS)
 VERSIONS = (rest.Version.V1, rest.Version.V2)

@@ -10,6 +10,7 @@ What has not finished its TLS handshake is not counted; asyncio ends it after a 
 
 import asyncio
 import datetime
+import ipaddress
 import logging
 import signal
 import socket
@@ -22,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from kegnet_client.core.errors import ConfigError
+from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub.home import Home
 
 MAX_CONNECTIONS = 500
@@ -79,7 +80,7 @@ class HubServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=proxy is not None,
-                forwarded_allow_ips=proxy or "",
+                forwarded_allow_ips=[] if proxy is None else _trusted(proxy),
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=1,
@@ -163,6 +164,18 @@ def listen(bind: str | None, port: int) -> socket.socket:
     # asyncio does it only for sockets made with an explicit protocol; without it an answer takes 40 ms longer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _trusted(proxy: str) -> list[str]:
+    # uvicorn takes anything, and believes nobody where it is no address.
+    try:
+        network = ipaddress.ip_network(proxy)
+    except ValueError:
+        raise UsageError(f"--proxy {proxy!r}: write an IP address, or a network such as 192.168.1.0/24") from None
+    if network.version == 6:
+        return [str(network)]
+    # How IPv4 arrives at a socket for both families.
+    return [str(network), f"::ffff:{network.network_address}/{96 + network.prefixlen}"]
 
 
 class _Protocol(H11Protocol):

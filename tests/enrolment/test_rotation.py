@@ -18,6 +18,7 @@ from kegnet_client.check import send_heartbeat
 from kegnet_client.clock import Clock
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, UntrustedServerError
 from kegnet_client.core.records import make_pour
+from kegnet_client.hub import receive
 from kegnet_client.rotation import UnfinishedError, rotate_key
 from kegnet_client.send import send
 from kegnet_client.spool import count_waiting, enqueue
@@ -214,7 +215,7 @@ def test_a_revoked_device_gets_no_other_key(hub: "Hub", device: "Device") -> Non
     old = device.identity().fingerprint
     hub.store.revoke_device(device.uuid, 1)
     told = unfinished(device, kind=ServerRefusalError)
-    assert "401: this device is revoked; the key was not changed" in told
+    assert f"401: {receive.REVOKED}; the key was not changed" in told
     assert device.identity().fingerprint == old
 
 

@@ -72,10 +72,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def _serving(home: Home, store: Store, **options: object) -> Iterator[str]:
+def _serving(home: Home, store: Store, *, bind: str | None = "127.0.0.1", **options: object) -> Iterator[str]:
     """Serves ``store`` from ``home`` in a thread; gives the URL."""
     ready = threading.Event()
-    with serve.listen("127.0.0.1", 0) as listener:
+    with serve.listen(bind, 0) as listener:
         server = serve.HubServer(
             create_app(store, home.token(), home.ca()),
             home,

@@ -95,10 +95,28 @@ def test_an_empty_table_is_a_csv_of_its_head(reader: httpx.Client, device: str) 
     assert answer.text == "device,sensor,millidegrees,taken_ms,received_ms,record_id\r\n"
 
 
-@pytest.mark.parametrize("accept", ["application/json", "*/*", "", "application/json, text/csv", "text/html"])
-def test_json_is_what_others_get(reader: httpx.Client, accept: str) -> None:
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        ("", "application/json"),
+        ("text/html", "application/json"),
+        ("application/json, text/csv", "application/json"),
+        ("text/csv;q=0.5, application/json", "application/json"),
+        ("text/csv; q=0.5, */*", "application/json"),
+        ("text/csv;q=0", "application/json"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV;header=present", "text/csv"),
+        ("text/*", "text/csv"),
+        ("text/csv, */*", "text/csv"),
+        ("application/json;q=0.8, text/csv;q=0.9", "text/csv"),
+        ("application/json; q=0, */*; q=0.1", "text/csv"),
+    ],
+)
+def test_what_is_preferred_is_what_comes(reader: httpx.Client, accept: str, kind: str) -> None:
     answer = reader.get("/api/devices?limit=1", headers={"Accept": accept})
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"].partition(";")[0] == kind
 
 
 @pytest.mark.parametrize(
@@ -114,6 +132,8 @@ def test_json_is_what_others_get(reader: httpx.Client, accept: str) -> None:
         "pin=256",
         "device=tap",
         "device=%00",
+        "sensor=28-0316a2795c5b",
+        "until=5",
     ],
 )
 def test_a_bad_query_is_422_that_names_the_field(reader: httpx.Client, query: str) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from kegnet_client.hub import bodies, schema
+from kegnet_client.hub import bodies, receive, schema
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Query, Store
 
@@ -130,7 +130,7 @@ def test_a_revocation_counts_from_the_next_request_on(
         elsewhere.prepare()
         elsewhere.revoke_device(device, TS)
     answer = post("v2/pour", pour(form, device, pulses=600))
-    assert (answer.status_code, answer.text) == (401, "this device is revoked\n")
+    assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
     assert rows()["pours"] == 1
 
 

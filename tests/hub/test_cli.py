@@ -144,20 +144,26 @@ def test_a_hub_that_was_not_initialised_says_so(hub: Hub, words: list[str]) -> N
         hub(*words)
 
 
-def test_the_parser_needs_nothing_of_the_extra() -> None:
+@pytest.mark.parametrize(
+    ("missing", "extra"), [(("fastapi", "uvicorn", "sqlalchemy", "starlette"), "hub"), (("psycopg",), "postgresql")]
+)
+def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: tuple[str, ...], extra: str) -> None:
     check = "; ".join(
         (
             "import sys",
-            "sys.modules.update(dict.fromkeys(('fastapi', 'uvicorn', 'sqlalchemy', 'starlette')))",
+            f"sys.modules.update(dict.fromkeys({missing}))",
             "import argparse, kegnet_client.hub.cli as cli",
             "parser = argparse.ArgumentParser()",
             "cli.add_commands(parser.add_subparsers())",
-            "arguments = parser.parse_args(['devices', 'list'])",
+            f"words = ['init', '--dir', '{tmp_path}/hub', '--database', 'postgresql+psycopg://u@h/n']",
+            "arguments = parser.parse_args(words)",
             "arguments.handler(arguments)",
         )
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
-    assert "pip install 'kegnet-client[hub]'" in done.stderr.splitlines()[-1]
+    said = done.stderr.splitlines()[-1]
+    assert "sudo ./service/install --hub" in said
+    assert f"pip install 'kegnet-client[{extra}]'" in said
 
 
 @contextmanager
@@ -185,6 +191,8 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
     with running(tmp_path / "hub") as (process, line):
         url = next(word for word in line.split() if word.startswith("https://"))
         assert token not in line
+        assert f"{url}/docs?token=TOKEN" in line
+        assert str(tmp_path / "hub" / "token") in line
         with httpx.Client(base_url=url, verify=context, trust_env=False) as idle:
             assert idle.get("/api/pours").status_code == 401
             begin = time.monotonic()

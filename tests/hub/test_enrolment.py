@@ -181,7 +181,7 @@ def test_a_revoked_device_does_not_come_back_with_its_code(
     call("/enroll", **enrolling(code, me))
     hub_store.revoke_device(me.uuid, TS)
     answer = call("/enroll", **enrolling(code, me))
-    assert (answer.status_code, answer.text) == (401, "this device is revoked\n")
+    assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
 
 
 def csr(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *names: str) -> str:
@@ -346,7 +346,7 @@ def test_a_revoked_device_is_refused_with_both_keys_and_changes_none(
     hub_store.revoke_device(registered.uuid, TS)
     assert [send(post, form, who, n) for n, who in enumerate((registered, new), 1)] == [401, 401]
     for answer in (call("/rotate", **rotating(registered, new)), call("/rotate/confirm", **confirming(new))):
-        assert (answer.status_code, answer.text) == (401, "this device is revoked\n")
+        assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
     with pytest.raises(UsageError, match="already"):
         hub_store.add_device(registered.uuid, other_key.public_key(), "again", TS)
 

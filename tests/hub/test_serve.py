@@ -11,7 +11,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from kegnet_client.core.errors import ConfigError
+from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub import pki, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home, write_file
@@ -157,13 +157,33 @@ def test_a_connection_is_kept_between_requests(hub_url: str, trust: ssl.SSLConte
     assert len(set(streams)) == 1
 
 
-def test_forwarded_headers_count_for_nothing_by_default(make_home: Callable[[], Home], store: Store) -> None:
-    with serve.listen("127.0.0.1", 0) as listener:
-        home = make_home()
-        app = create_app(store, home.token(), home.ca())
-        assert serve.HubServer(app, home, listener).config.proxy_headers is False
-        trusting = serve.HubServer(app, home, listener, proxy="10.0.0.2").config
-        assert (trusting.proxy_headers, trusting.forwarded_allow_ips) == (True, "10.0.0.2")
+@pytest.mark.parametrize("bind", [None, "127.0.0.1"])
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [(None, "127.0.0.1"), ("10.0.0.2", "127.0.0.1"), ("127.0.0.1", "203.0.113.7"), ("127.0.0.0/8", "203.0.113.7")],
+)
+def test_a_forwarded_address_counts_from_the_proxy_that_was_named_alone(
+    make_home: Callable[[], Home],
+    store: Store,
+    start: Serve,
+    caplog: pytest.LogCaptureFixture,
+    bind: str | None,
+    proxy: str | None,
+    told: str,
+) -> None:
+    home = make_home()
+    url = start(home, store, bind=bind, proxy=proxy).replace("localhost", "127.0.0.1")
+    context = ssl.create_default_context(cafile=home.ca_certificate)
+    httpx.post(f"{url}/enroll", json={}, headers={"X-Forwarded-For": "203.0.113.7"}, verify=context, trust_env=False)
+    (line,) = [record.getMessage() for record in caplog.records if record.name.endswith("hub.refusals")]
+    assert line.startswith(f"{told} is refused: ")
+
+
+@pytest.mark.parametrize("proxy", ["not-an-address", "", "*", "10.0.0.1/8", "10.0.0.1:80"])
+def test_a_proxy_that_is_no_address_is_refused(make_home: Callable[[], Home], store: Store, proxy: str) -> None:
+    home = make_home()
+    with serve.listen("127.0.0.1", 0) as listener, pytest.raises(UsageError, match="--proxy"):
+        serve.HubServer(create_app(store, home.token(), home.ca()), home, listener, proxy=proxy)
 
 
 def test_a_port_that_is_taken_says_so() -> None:

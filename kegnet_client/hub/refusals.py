@@ -1,0 +1,66 @@
+"""What the hub refuses, in its log: why a device does not arrive, and that someone tries codes.
+
+Nobody who is refused has proven who they are, so that a sender is its address, and the device is its own word. The
+same is told once of a sender, and again only after something was taken from it. How much can be told of one sender,
+and of how many senders is remembered, is bounded: whoever makes things up fills neither the log nor the memory.
+"""
+
+import ipaddress
+import logging
+from collections import OrderedDict
+
+from fastapi import Request
+
+from kegnet_client.core.errors import KegnetError
+from kegnet_client.core.rest import is_uuid
+
+MAX_SENDERS = 256
+MAX_TOLD = 16
+_MAX_CHARACTERS = 300
+
+_log = logging.getLogger(__name__)
+
+
+class Refusals:
+    """One line for each change. To be used by the event loop alone."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, set[tuple[str, str]]] = OrderedDict()
+
+    def tell(self, request: Request, device: str, error: KegnetError) -> None:
+        """``request``, which says that it is from ``device`` (or does not say), is refused because of ``error``."""
+        sender, device, why = _address(request), _uuid(device), _one_line(str(error))
+        told = self._told.setdefault(sender, set())
+        self._told.move_to_end(sender)
+        if len(self._told) > MAX_SENDERS:
+            self._told.popitem(last=False)
+        if (device, why) in told or len(told) == MAX_TOLD:
+            return
+        told.add((device, why))
+        claim = f", which says it is {device}," if device else ""
+        rest = "; what else it is refused for is not told any more" if len(told) == MAX_TOLD else ""
+        _log.warning("%s%s is refused: %s%s", sender, claim, why, rest)
+
+    def over(self, request: Request, device: str) -> None:
+        """Something from ``device`` was taken: what it is refused for from now on is news."""
+        told = self._told.get(_address(request), set())
+        told -= {(who, why) for who, why in told if who in ("", _uuid(device))}
+
+
+def _address(request: Request) -> str:
+    """The sender's, or what the trusted proxy says it is."""
+    host = "" if request.client is None else request.client.host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return _one_line(host)
+    # A socket for both families shows IPv4 in IPv6's clothes.
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _uuid(text: str) -> str:
+    return text.lower() if is_uuid(text) else ""
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:_MAX_CHARACTERS])
