@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from kegnet_client.clock import Clock
 from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
 from kegnet_client.rejected import reject
-from kegnet_client.spool import Spool, SpoolFile, explain, printable
+from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,9 @@ class Custody:
                 reject(self._spool, file, decision.reason, self._clock.wall_ms())
         except OSError as error:
             if not self.problem:
-                self.problem = f"{self._spool.path} cannot be changed: {explain(error)}"
+                where = self._spool.path / (REJECTED if decision.reason else "")
+                self.problem = f"{where} cannot be changed: {explain(error)}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
-                log.error("%s; what is delivered stays there and is not sent again", self.problem, extra=extra)
+                log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
         else:
             del self._pending[file.name]

@@ -102,11 +102,16 @@ def _directory(spool_fd: int) -> Iterator[int]:
     try:
         os.mkdir(REJECTED, DIRECTORY_MODE, dir_fd=spool_fd)
     except FileExistsError:
-        pass
+        is_new = False
     else:
+        is_new = True
         os.fsync(spool_fd)
     fd = os.open(REJECTED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=spool_fd)
     try:
+        if is_new and os.geteuid() == 0:
+            # `sudo kegnet-client send` must not make one that the service cannot use.
+            owner = os.fstat(spool_fd)
+            os.fchown(fd, owner.st_uid, owner.st_gid)
         yield fd
     finally:
         os.close(fd)

@@ -9,7 +9,6 @@ Names are what the file system has, not necessarily UTF-8: `str` with surrogate 
 makes fit for messages.
 """
 
-import contextlib
 import errno
 import fcntl
 import heapq
@@ -20,7 +19,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client.core.errors import RecordError, SpoolError, SpoolInUseError
+from kegnet_client.core.errors import KegnetError, RecordError, SpoolError, SpoolInUseError
 from kegnet_client.core.records import (
     MAX_FILE_BYTES,
     Pour,
@@ -65,11 +64,11 @@ class SpoolFile:
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What stands in the spool: the oldest records' names, oldest first, how many more there are, and the names
-    that only look like records (directories, links, pipes)."""
+    that are like a record's with why they cannot be taken (directories, links, pipes, damaged files)."""
 
     oldest: list[str]
     more: int
-    irregular: list[str]
+    stuck: dict[str, str]
 
 
 def printable(name: str) -> str:
@@ -104,9 +103,20 @@ def enqueue(directory: Path, record: Record) -> str:
 
 def count_waiting(directory: Path) -> int:
     """How many records wait in the spool at ``directory``; raises `SpoolError` when it cannot be read."""
+    return sum(is_regular for _, is_regular in _record_names(directory))
+
+
+def find_irregular(directory: Path) -> list[str]:
+    """The names in the spool at ``directory`` that only look like records; raises `SpoolError`."""
+    return [name for name, is_regular in _record_names(directory) if not is_regular]
+
+
+def _record_names(directory: Path) -> Iterator[tuple[str, bool]]:
     try:
         with os.scandir(directory) as entries:
-            return sum(is_record_name(entry.name) and entry.is_file(follow_symlinks=False) for entry in entries)
+            for entry in entries:
+                if is_record_name(entry.name):
+                    yield entry.name, entry.is_file(follow_symlinks=False)
     except OSError as error:
         raise SpoolError(f"{directory}: {explain(error)}") from error
 
@@ -117,8 +127,8 @@ def explain(error: OSError) -> str:
         errno.ENOENT: "make it, or mend [Spool] directory in client.conf",
         errno.EEXIST: "something else stands there: remove it, or mend [Spool] directory in client.conf",
         errno.ENOTDIR: "mend [Spool] directory in client.conf",
-        errno.EACCES: "give this user access to it (the group kegnet has it)",
-        errno.EPERM: "give this user access to it (the group kegnet has it)",
+        errno.EACCES: "give this user access to it, or use sudo",
+        errno.EPERM: "give this user access to it, or use sudo",
         errno.ENOSPC: "make room on the disk",
         errno.EDQUOT: "make room on the disk",
         errno.EROFS: "make the file system writable again (mount -o remount,rw)",
@@ -142,12 +152,18 @@ class Spool:
         """Give up the directory and the lock on it."""
         os.close(self.fd)
 
+    def is_writable(self) -> bool:
+        """Whether this user can change the directory."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self.fd)
+
     def has(self, name: str) -> bool:
-        """Whether anything stands under ``name``."""
+        """Whether anything stands under ``name``, as far as can be told."""
         try:
             os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
+        except OSError:
+            pass  # a directory that may not be searched, a damaged inode
         return True
 
     def lock(self) -> None:
@@ -172,7 +188,7 @@ class Spool:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
             _lock(fd, self.path)
-        except SpoolInUseError:
+        except KegnetError:
             os.close(fd)
             raise
         os.close(self.fd)
@@ -185,7 +201,7 @@ class Spool:
         Memory is bounded by ``limit``, whatever stands in the directory.
         """
         found = 0
-        irregular: list[str] = []
+        stuck: dict[str, str] = {}
 
         def ages() -> Iterator[tuple[int, str]]:
             nonlocal found
@@ -193,15 +209,21 @@ class Spool:
                 for entry in entries:
                     if not is_record_name(entry.name) or entry.name in skip:
                         continue
-                    if not entry.is_file(follow_symlinks=False):
-                        irregular.append(entry.name)
+                    try:
+                        if not entry.is_file(follow_symlinks=False):
+                            stuck[entry.name] = NOT_REGULAR
+                            continue
+                        mtime_ns = entry.stat(follow_symlinks=False).st_mtime_ns
+                    except FileNotFoundError:
                         continue
-                    with contextlib.suppress(FileNotFoundError):
-                        yield entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
-                        found += 1
+                    except OSError as error:  # one bad file must not hide the others
+                        stuck[entry.name] = _why_stuck(error)
+                        continue
+                    found += 1
+                    yield mtime_ns, entry.name
 
         oldest = [name for _, name in heapq.nsmallest(limit, ages())]
-        return Scan(oldest, found - len(oldest), irregular)
+        return Scan(oldest, found - len(oldest), stuck)
 
     def read(self, name: str) -> SpoolFile:
         """The file ``name`` as it is now.
@@ -272,6 +294,8 @@ def _lock(fd: int, path: Path) -> None:
         raise SpoolInUseError(
             f"{path}: another kegnet-client delivers from this spool; stop it first (systemctl stop kegnet-client)"
         ) from None
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be locked ({error.strerror}); put the spool on a local disk") from error
 
 
 def _name_parts(record: Record) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from kegnet_client.core.link import Action, Decision, Link, LinkState
 from kegnet_client.core.records import Heartbeat, Record, is_record_name
 from kegnet_client.custody import Custody
 from kegnet_client.log import MISCONFIGURED_ID
-from kegnet_client.spool import NOT_REGULAR, SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, explain, printable
+from kegnet_client.spool import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, explain, printable
 from kegnet_client.watcher import Events, Watcher
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ class Uploader:
         self._steps = StepDetector()
         self._heartbeats: deque[Heartbeat] = deque(maxlen=1)
         self._each_once = False
+        self._heartbeat_refused = False
+        self._unwritable: str | None = None
         self._more = False
         self._scan_wanted = False
         self._reopen_problem: str | None = None
@@ -134,6 +136,7 @@ class Uploader:
         self._check_at_s = math.inf if self._each_once else now_s + CHECK_INTERVAL_S
         self._steps.feed(now_s, self._clock.wall_ms())
         self._watch()
+        self._see_whether_writable()
         self._scan()
         self.scanned.set()
 
@@ -148,6 +151,9 @@ class Uploader:
             if is_record_name(name) and not self._lanes.announce(name):
                 self._scan_wanted = True
         self._scan_wanted |= events.scan or events.reopen
+        if events.scan:
+            # What was said of a file may not hold any more: events are lost.
+            self._lanes.doubt()
         if events.reopen:
             self._reopen()
             self._watch()
@@ -158,6 +164,7 @@ class Uploader:
         self._look_at_clock()
         self._custody.retry()
         self._reopen()
+        self._see_whether_writable()
         if self.progress.watch_problem:
             self._watch()
         self.progress.stuck = {name: why for name, why in self.progress.stuck.items() if self._spool.has(name)}
@@ -169,6 +176,13 @@ class Uploader:
         if self._steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
             log.info("this machine's clock was set; trying again at once")
             self._link.retry_now()
+
+    def _see_whether_writable(self) -> None:
+        before, self._unwritable = self._unwritable, None
+        if not self._spool.is_writable():
+            self._unwritable = f"{self._spool.path} is read-only for this user: what is delivered cannot be removed"
+            if before is None:
+                log.warning("%s; make it writable (mount -o remount,rw, or chown)", self._unwritable)
 
     def _reopen(self) -> None:
         try:
@@ -199,13 +213,15 @@ class Uploader:
             known = self._lanes.held() | self._custody.pending() | self.progress.stuck.keys()
             scan = self._spool.scan(BATCH, known)
         except OSError as error:
-            self._reopen_problem = f"{self._spool.path}: {explain(error)}"
-            log.error("%s", self._reopen_problem)
+            problem = f"{self._spool.path}: {explain(error)}"
+            if problem != self._reopen_problem:
+                log.error("%s", problem)
+            self._reopen_problem = problem
             return
         self._lanes.refill(scan.oldest)
         self._more = scan.more > 0
-        for name in scan.irregular:
-            self._stick(name, NOT_REGULAR)
+        for name, why in scan.stuck.items():
+            self._stick(name, why)
 
     def _step(self) -> None:
         """Do the next thing, if it is time for one."""
@@ -216,7 +232,7 @@ class Uploader:
         if turn := self._lanes.take(now_s):
             self._deliver(turn)
         elif self._heartbeats:
-            self._exchange(HEARTBEAT, self._heartbeats.popleft())
+            self._send_heartbeat(self._heartbeats.popleft())
         elif self._scan_wanted:
             self._scan()
         self._unpublished = True
@@ -247,7 +263,8 @@ class Uploader:
 
     def _is_finished(self, file: SpoolFile, turn: Turn) -> bool:
         """Whether the producer has visibly finished; an empty file is more likely about to be written."""
-        return file.size > 0 and (turn.announced or file.data.endswith(b"\n"))
+        is_closed = turn.announced and not self._watcher.is_being_written(turn.name)
+        return file.size > 0 and (is_closed or file.data.endswith(b"\n"))
 
     def _unsettled_for_s(self, file: SpoolFile) -> float:
         """How long ``file`` has to stay as it is to count as whole; 0 when it has been long enough.
@@ -297,10 +314,27 @@ class Uploader:
         self._custody.reject(file, reason)
         self._scan_wanted |= self._more
 
+    def _send_heartbeat(self, heartbeat: Heartbeat) -> None:
+        verdict = self._send(heartbeat)
+        about_records = verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.status in (
+            None,
+            401,
+            403,
+        )
+        if about_records:
+            self._settle(HEARTBEAT, verdict)
+        elif not self._heartbeat_refused:
+            # A server that knows only pours is good enough for pours.
+            log.warning("the server takes no signs of life (%s); records go on", verdict.reason)
+        self._heartbeat_refused = not about_records
+
     def _exchange(self, name: str, record: Record | Heartbeat) -> tuple[Verdict, Decision]:
-        before = (self._link.state, self._link.reason)
-        was_aside = self._link.stands_aside(name)
         verdict = self._send(record)
+        return verdict, self._settle(name, verdict)
+
+    def _settle(self, name: str, verdict: Verdict) -> Decision:
+        before = (self._link.state, self.progress.last_status)
+        was_aside = self._link.stands_aside(name)
         decision = self._link.settle(name, verdict, self._clock.monotonic_s())
         self.progress.last_status = verdict.status
         match verdict.disposition:
@@ -315,20 +349,20 @@ class Uploader:
             if decision.action is Action.STEP_ASIDE and alone and not was_aside:
                 log.warning("%s steps aside for the others: %s", printable(name), verdict.reason)
             self._tell_link(*before)
-        return verdict, decision
+        return decision
 
-    def _tell_link(self, state_before: LinkState, reason_before: str) -> None:
-        """One line for a change of state, none for a retry."""
-        state, reason = self._link.state, self._link.reason
-        if state is LinkState.MISCONFIGURED and (state, reason) != (state_before, reason_before):
+    def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:
+        """One line for a change of state, none for a retry: the reason alone may differ each time."""
+        state, reason, status = self._link.state, self._link.reason, self.progress.last_status
+        if state is LinkState.MISCONFIGURED and (state, status) != (state_before, status_before):
             log.error(
-                "%s. Records stay in the spool; next try in %.0f s or on reload",
+                "%s. Records stay in the spool%s",
                 reason,
-                MISCONFIGURED_RETRY_S,
+                "" if self._each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload",
                 extra={"KEGNET_HTTP_STATUS": self.progress.last_status, "MESSAGE_ID": MISCONFIGURED_ID},
             )
         elif state is LinkState.DEFERRED and state is not state_before:
-            log.warning("%s. Records stay in the spool and are tried again by and by", reason)
+            log.warning("%s. Records stay in the spool%s", reason, "" if self._each_once else " and are tried again")
         elif state is LinkState.UP and state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
             log.info("the server takes records again")
 
@@ -342,5 +376,5 @@ class Uploader:
         self._publish_at_s = self._clock.monotonic_s() + PUBLISH_INTERVAL_S
         self.progress.link = self._link.state
         self.progress.link_reason = self._link.reason
-        self.progress.spool_problem = self._reopen_problem or self._custody.problem
+        self.progress.spool_problem = self._reopen_problem or self._custody.problem or self._unwritable
         self._changed()

@@ -1,6 +1,7 @@
 """inotify's word that something changed in the spool, or a timeout; a hint, never the truth.
 
-The directory scan is the truth. Whatever inotify cannot tell (its queue overflowed, a name that pyinotify
+The directory scan is the truth. A file that is written to after it was
+completed is not complete any more. Whatever inotify cannot tell (its queue overflowed, a name that pyinotify
 cannot decode took the rest of its read with it, no watch was to be had) ends in "scan", not in a lost record.
 
 pyinotify's own notifier only polls its own descriptor and blocks when nothing is queued; here one poll waits
@@ -16,8 +17,11 @@ from dataclasses import dataclass, field
 
 import pyinotify
 
+from kegnet_client.core.records import is_record_name
+
 _COMPLETED = pyinotify.IN_CLOSE_WRITE | pyinotify.IN_MOVED_TO
 _REPLACED = pyinotify.IN_DELETE_SELF | pyinotify.IN_MOVE_SELF | pyinotify.IN_UNMOUNT | pyinotify.IN_IGNORED
+_WRITTEN = pyinotify.IN_MODIFY
 _LOST = pyinotify.IN_Q_OVERFLOW
 
 # It brings a handler of its own that writes to the terminal; what matters comes back as `Events` or `problem`.
@@ -48,6 +52,11 @@ class Watcher:
         self._manager: pyinotify.WatchManager | None = None
         self._notifiers: dict[int, pyinotify.Notifier] = {}
         self._events = Events()
+        self._being_written: set[str] = set()
+
+    def is_being_written(self, name: str) -> bool:
+        """Whether ``name`` was written to since it was last completed, as far as `wait` has seen."""
+        return name in self._being_written
 
     def watch(self, directory_fd: int) -> None:
         """Watch the open directory, instead of the one before; on failure ``problem`` says why."""
@@ -60,7 +69,7 @@ class Watcher:
         # Through the descriptor, so that what is watched is what is scanned, wherever it was moved to.
         path = f"/proc/self/fd/{directory_fd}"
         try:
-            manager.add_watch(path, _COMPLETED | _REPLACED | pyinotify.IN_ONLYDIR, quiet=False)
+            manager.add_watch(path, _COMPLETED | _WRITTEN | _REPLACED | pyinotify.IN_ONLYDIR, quiet=False)
         except pyinotify.WatchManagerError as error:
             manager.close()
             self.problem = f"no inotify watch is to be had: {error}"
@@ -106,13 +115,21 @@ class Watcher:
             notifier.read_events()
         except UnicodeDecodeError:
             # The rest of what was read is lost with it.
-            self._events.scan = True
+            self._lose()
         notifier.process_events()
 
     def _take(self, event: pyinotify.Event) -> None:
         if event.mask & _LOST:
-            self._events.scan = True
+            self._lose()
         elif event.mask & _REPLACED:
             self._events.reopen = True
+        elif event.mask & _WRITTEN:
+            if is_record_name(event.name):
+                self._being_written.add(event.name)
         elif event.name:
+            self._being_written.discard(event.name)
             self._events.completed.append(event.name)
+
+    def _lose(self) -> None:
+        self._events.scan = True
+        self._being_written.clear()

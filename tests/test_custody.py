@@ -77,7 +77,7 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
     assert custody.problem is not None
     assert "Read-only file system; make the file system writable again" in custody.problem
     errors = [message for level, message in lines(caplog) if level == logging.ERROR]
-    assert errors == [f"{custody.problem}; what is delivered stays there and is not sent again"]
+    assert errors == [f"{custody.problem}; what is decided stays in the spool and is not sent again"]
 
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     custody.retry()

@@ -8,7 +8,7 @@ import pytest
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.rejected import count_rejected, list_rejected, reject, retry
-from kegnet_client.spool import Spool
+from kegnet_client.spool import REJECTED, Spool
 
 WALL_MS = 1_800_000_000_000
 WHEN = "2027-01-15T08:00:00+00:00"
@@ -226,3 +226,13 @@ def test_a_record_can_be_rejected_and_retried_again_and_again(spool: Spool) -> N
         assert target is not None
         name = retry(spool.path, target)
     assert contents(spool) == {name: b"bad"}
+
+
+def test_root_makes_a_directory_that_the_owner_of_the_spool_can_use(spool: Spool) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    os.chown(spool.path, 65534, 65533)
+    (spool.path / "bad.pour").write_text("nonsense\n")
+    reject(spool, spool.read("bad.pour"), "nonsense", 1_800_000_000_000)
+    made = (spool.path / REJECTED).stat()
+    assert (made.st_uid, made.st_gid) == (65534, 65533)

@@ -147,7 +147,7 @@ class TestScan:
         scan = spool.scan(100)
 
         assert scan.oldest == [f"{age:04}.pour" for age in range(2999, 2899, -1)]
-        assert (scan.more, scan.irregular) == (2900, [])
+        assert (scan.more, scan.stuck) == (2900, {})
         assert spool.scan(3000).more == 0
 
     def test_what_is_skipped_takes_no_place(self, spool: Spool) -> None:
@@ -162,7 +162,7 @@ class TestScan:
             put(spool, name)
         (spool.path / "rejected").mkdir()
 
-        assert spool.scan(10).oldest == spool.scan(10).irregular == []
+        assert (spool.scan(10).oldest, spool.scan(10).stuck) == ([], {})
         assert count_waiting(spool.path) == 0
 
     @pytest.mark.parametrize("name", [b"\xff\xfe.pour", b"a\nb.pour", b"\x1b[2J.pour", "tap \u202e.pour".encode()])
@@ -211,7 +211,7 @@ class TestRead:
         put(spool, "whole")
         make(spool.path / "x.pour")
 
-        assert spool.scan(10).irregular == ["x.pour"]
+        assert list(spool.scan(10).stuck) == ["x.pour"]
         assert spool.scan(10).oldest == []
         started_s = time.monotonic()
         with pytest.raises(StuckFileError, match="not a regular file; a record is one, so remove it or rename it"):

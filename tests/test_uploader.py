@@ -273,6 +273,27 @@ class TestWhole:
 
         assert rig.numbers() == [1]
 
+    def test_what_was_announced_and_is_written_again_is_not_whole(self, rig: Rig) -> None:
+        gate = Gate()
+        rig.answer = gate
+        rig.start()
+        rig.put("first.pour", line(1))
+        rig.wait_for_tries(1)
+        # While that one is in the air, a producer makes its file and then begins to write.
+        path = rig.spool.path / "slow.pour"
+        path.touch()
+        with path.open("wb") as writer:
+            writer.write(SLOW_PREFIX)
+            writer.flush()
+            os.utime(path, ns=(rig.clock.mtime_ns(),) * 2)
+            gate.opened.set()
+            rig.idle()
+            assert rig.tried() == [1], "half a record was sent"
+            writer.write(SLOW_LINE[len(SLOW_PREFIX) :])
+        rig.idle()
+        assert rig.numbers() == [1, 12]
+        assert rig.accepted[1] == parse("slow.pour", SLOW_LINE)
+
     def test_a_file_still_being_written_is_not_sent_and_then_once(self, rig: Rig) -> None:
         rig.start()
         with (rig.spool.path / "x.pour").open("wb", buffering=0) as writer:
@@ -648,6 +669,27 @@ class TestDirectory:
         assert rig.progress.watch_problem is None
 
 
+def test_a_spool_that_cannot_be_changed_is_told_before_anything_is_delivered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("takes root, which gives the directory to another user")
+    (directory := tmp_path / "spool").mkdir(mode=0o555)
+    spool = Spool(directory)
+    os.setreuid(65534, 0)
+    try:
+        rig = Rig(spool)
+        rig.start()
+        rig.idle()
+        rig.stop()
+    finally:
+        os.setreuid(0, 0)
+    assert rig.progress.spool_problem == (
+        f"{directory} is read-only for this user: what is delivered cannot be removed"
+    )
+    assert messages(caplog) == [f"{rig.progress.spool_problem}; make it writable (mount -o remount,rw, or chown)"]
+
+
 def make_fifo(path: Path) -> None:
     os.mkfifo(path)
 
@@ -839,6 +881,23 @@ class TestRejection:
 
 
 class TestLink:
+    def test_an_answer_that_differs_each_time_is_no_change_of_state(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        numbers = itertools.count()
+        rig.answer = lambda _: Verdict(Disposition.MISCONFIGURED, f"the server answered 401: #{next(numbers)}", 401)
+        rig.put("x.pour", line(1))
+        rig.start()
+        rig.wait_for_tries(1)
+        for tries in range(2, 6):
+            rig.clock.now_s += 300
+            rig.uploader.nudge()
+            rig.wait_for_tries(tries)
+        rig.stop()
+        assert messages(caplog) == [
+            "the server answered 401: #0. Records stay in the spool; next try in 300 s or on reload"
+        ]
+
     def test_while_the_server_is_away_all_is_kept_in_order_and_each_change_of_state_is_one_line(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -857,7 +916,7 @@ class TestLink:
         rig.idle()
 
         assert rig.numbers() == [1, 2, 3]
-        assert messages(caplog) == ["no route. Records stay in the spool and are tried again by and by"]
+        assert messages(caplog) == ["no route. Records stay in the spool and are tried again"]
         assert messages(caplog, logging.INFO).count("the server takes records again") == 1
 
     @pytest.mark.parametrize("verdict", [NO_ROUTE, BROKEN])
@@ -936,7 +995,7 @@ class TestLink:
         assert rig.tried() == [1, 2]
         assert messages(caplog) == [
             "1.pour steps aside for the others: the server answered 500",
-            "the server answered 500. Records stay in the spool and are tried again by and by",
+            "the server answered 500. Records stay in the spool and are tried again",
         ]
 
     def test_a_server_that_refuses_this_device_gets_one_try_in_five_minutes_and_one_line(
@@ -1031,6 +1090,19 @@ class TestLink:
 
 
 class TestHeartbeat:
+    def test_a_server_that_knows_pours_only_gets_them_without_a_pause(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        unknown = Verdict(Disposition.MISCONFIGURED, "the server answered 404", 404)
+        rig.answer = lambda record: unknown if isinstance(record, Heartbeat) else ACCEPTED
+        rig.start()
+        for number in range(1, 13):
+            rig.idle()
+            rig.put(f"{number}.pour", line(number))
+        rig.idle()
+        assert rig.numbers() == list(range(1, 13))
+        assert messages(caplog) == ["the server takes no signs of life (the server answered 404); records go on"]
+
     def test_a_sign_of_life_is_sent_at_once_and_never_spooled(self, rig: Rig) -> None:
         rig.start()
         rig.uploader.heartbeat(Heartbeat(NOW_MS))

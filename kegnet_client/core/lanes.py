@@ -58,6 +58,11 @@ class Lanes:
         """It has no turn before ``until_s``."""
         heapq.heappush(self._held, (until_s, turn))
 
+    def doubt(self) -> None:
+        """Nothing is known any more of who was seen to finish."""
+        self._fresh = deque(Turn(turn.name, announced=False) for turn in self._fresh)
+        self._held = [(until_s, Turn(turn.name, announced=False)) for until_s, turn in self._held]
+
     def due_s(self) -> float | None:
         """When the next turn is: 0 for at once, None when nobody waits."""
         if self._fresh or self._backlog:

@@ -103,3 +103,12 @@ def test_nobody_is_lost_and_nobody_goes_before_its_time(
     assert sorted(names(lanes, now_s)) == sorted(backlog + [name for name, until_s in held if until_s <= now_s])
     assert lanes.held() == {name for name, until_s in held if until_s > now_s}
     assert sorted(names(lanes, 100.0)) == sorted(name for name, until_s in held if until_s > now_s)
+
+
+def test_after_lost_events_nobody_counts_as_finished() -> None:
+    lanes = Lanes(9)
+    lanes.announce("fresh")
+    lanes.hold(Turn("held", announced=True), 1.0)
+    lanes.doubt()
+    assert lanes.take(2.0) == Turn("fresh", announced=False)
+    assert lanes.take(2.0) == Turn("held", announced=False)
