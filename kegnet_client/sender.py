@@ -24,6 +24,7 @@ class Sender:
         self._device = device
         self._sign = sign
         self._base = base
+        self._where = f"{base.host}:{base.port}"
         self._post = post
         self._wall_ms = wall_ms
 
@@ -34,7 +35,7 @@ class Sender:
         try:
             answer = self._post(url, CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
         except UntrustedServerError as error:
-            return Verdict(Disposition.MISCONFIGURED, str(error))
+            return Verdict(Disposition.MISCONFIGURED, f"{self._where}: {error}")
         except TransportError as error:
-            return Verdict(Disposition.DEFERRED, str(error))
+            return Verdict(Disposition.DEFERRED, f"{self._where}: {error}")
         return judge(answer, url, self._wall_ms())

@@ -10,6 +10,8 @@ end that one), and a host with several dead addresses takes up to one deadline f
 """
 
 import contextlib
+import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -23,7 +25,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, SystemTimeWarning
+from urllib3.exceptions import SystemTimeWarning
 
 from kegnet_client import __version__
 from kegnet_client.core.delivery import Answer
@@ -39,6 +41,8 @@ _X509_UNKNOWN_ISSUER = (2, 20, 21)
 
 # urllib3 warns at every connection while the clock is unset; the certificate's error says it, once.
 warnings.filterwarnings("ignore", category=SystemTimeWarning)
+# Nor does an answer that is bad in its form need a trace of its own in the log, each time.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Transport:
@@ -84,7 +88,8 @@ class Transport:
                 raise ConnectionAbortedError
             answer_headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, answer_headers, answer_body)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except Exception as error:
+            # Whatever a server says must end here: http.client raises more than its documentation names.
             if self._alarm.rang:
                 raise TransportError(f"no whole answer within {self._deadline_s:g} s") from error
             raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
@@ -150,11 +155,15 @@ class _Adapter(HTTPAdapter):
         connected = self._connected
 
         class PlainConnection(HTTPConnection):
+            response_class = _Response
+
             def connect(self) -> None:
                 super().connect()
                 connected(self.sock)
 
         class TlsConnection(HTTPSConnection):
+            response_class = _Response
+
             def connect(self) -> None:
                 with contextlib.ExitStack() as self._handshake:
                     super().connect()
@@ -176,7 +185,8 @@ class _Adapter(HTTPAdapter):
         class TlsPool(HTTPSConnectionPool):
             ConnectionCls = TlsConnection
 
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+        # Without our context there is no TLS at all: urllib3 would make one that trusts whom the system trusts.
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool} if self._context is None else {"https": TlsPool}
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -188,6 +198,16 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: requests would load its own list of authorities into our context here."""
+
+
+class _Response(http.client.HTTPResponse):
+    """http.client's, which takes a negative chunk size for "all there is"."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # a hook that typeshed does not show
+        if size < 0:
+            raise http.client.HTTPException(f"a chunk of {size} bytes")
+        return size
 
 
 class _Alarm:

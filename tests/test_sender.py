@@ -114,6 +114,6 @@ def test_without_an_answer_the_record_is_kept_and_the_reason_told(
 
     verdict = sender(Server(fail)).send(POUR)
 
-    assert (verdict.disposition, verdict.reason, verdict.status) == (disposition, str(error), None)
+    assert (verdict.disposition, verdict.reason, verdict.status) == (disposition, f"hub.example:8443: {error}", None)
     assert not verdict.record_may_be_the_cause
     assert verdict.retry_after_s is None

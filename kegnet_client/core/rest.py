@@ -101,12 +101,16 @@ def parse_base_url(text: str) -> BaseUrl:
         raise ValueError("write it as https://HOST/rest/v2")
     if parts.username is not None:
         raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v2")
+    if not _is_host(host):
+        raise ValueError(f"{host[:60]!r} can be no host's name; write it as https://HOST/rest/v2")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError("http is not encrypted and is taken for this machine only; write https://")
     rest, _, last = parts.path.rpartition("/")
     version = next((version for version in Version if version.value == last), None)
     if not rest.endswith("/rest") or version is None:
         raise ValueError("it must end in /rest/v1 or /rest/v2, the protocol to speak")
+    # Whoever reads the URL later looks for the scheme as it is usually spelled.
+    url = parts.scheme + url[len(parts.scheme) :]
     return BaseUrl(url, host, port or (443 if parts.scheme == "https" else 80), version)
 
 
@@ -152,6 +156,13 @@ def record_id(canonical_string: bytes) -> str:
 
 def _fields(name: str, values: tuple[str | int, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(zip(SIGNED_FIELDS[name], map(str, values), strict=True))
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(host.encode("idna")) and not host.startswith((".", "*"))
+    except UnicodeError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -310,3 +310,14 @@ def test_whatever_the_base_url_it_is_taken_apart_or_a_value_error(text: str) -> 
 )
 def test_a_uuid_has_its_usual_spelling(text: str, valid: bool) -> None:
     assert is_uuid(text) is valid
+
+
+@pytest.mark.parametrize("scheme", ["HTTPS", "Https", "https"])
+def test_the_scheme_is_the_same_however_it_is_spelled(scheme: str) -> None:
+    assert parse_base_url(f"{scheme}://Hub.example/rest/v2").url == "https://Hub.example/rest/v2"
+
+
+@pytest.mark.parametrize("host", ["a..b", ".example", "*.example", "x" * 64 + ".example"])
+def test_what_can_be_no_host_is_refused_at_the_start(host: str) -> None:
+    with pytest.raises(ValueError, match="can be no host's name; write it as"):
+        parse_base_url(f"https://{host}/rest/v2")

@@ -421,6 +421,15 @@ def send_endless_headers(connection: "Connection") -> None:
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-More: of the same\r\n" * 100_000)
 
 
+def send_chunks_of_less_than_nothing(size: bytes) -> "Behaviour":
+    def behave(connection: "Connection") -> None:
+        connection.request()
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.stream.sendall(head + size + b"\r\n" + bytes(100_000))
+
+    return behave
+
+
 @pytest.mark.parametrize(
     ("behave", "what"),
     [
@@ -429,6 +438,8 @@ def send_endless_headers(connection: "Connection") -> None:
         (hang_up_in_the_body, "the connection broke"),
         (talk_nonsense, "the connection broke"),
         (send_endless_headers, "the connection broke"),
+        (send_chunks_of_less_than_nothing(b"-5"), "the connection broke"),
+        (send_chunks_of_less_than_nothing(b"-1"), "the connection broke"),
     ],
 )
 def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
@@ -439,6 +450,15 @@ def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
         post(connect(), server)
     assert not isinstance(caught.value, UntrustedServerError)
     assert len(server.received) == 1, "no retry here, that is for the one who knows"
+
+
+def test_without_a_bundle_there_is_no_tls_at_all(serve: "Serve") -> None:
+    server = serve()
+    transport = Transport(None, DEADLINE_S, lambda: NOW_MS)
+    with pytest.raises(TransportError):
+        post(transport, server)
+    transport.close()
+    assert server.received == []
 
 
 def test_a_port_where_nobody_listens_is_told(connect: "Connect") -> None:
