@@ -75,6 +75,8 @@ class _Report:
 
 
 def _look_at_spool(settings: Config) -> str:
+    if not settings.spool.exists() and settings.spool.parent.is_dir():
+        return f"{settings.spool} does not exist yet; the service makes it when it starts"
     spool = Spool(settings.spool)
     try:
         spool.lock()

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kegnet_client import __version__
 from kegnet_client.config import find_root
@@ -26,6 +26,13 @@ configuration, the key or the CA is not good
 
 class Parser(argparse.ArgumentParser):
     """argparse with the exit code that the other commands use, too."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What is too much is told with the usage of the command that got it, not with the outermost one's."""
+        parsed, surplus = super().parse_known_args(args, namespace)
+        if surplus:
+            self.error(f"unrecognized arguments: {' '.join(surplus)}")
+        return parsed, surplus
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the call, and end."""

@@ -25,7 +25,7 @@ DEFAULT_ROOT = Path("/usr/share/kegnet-client")
 _MAX_FILE_BYTES = 64 * 1024
 _WHOLE = re.compile(r"[1-9][0-9]{0,8}")
 _SECTION_LINE = re.compile(r"\[(.+)\]")
-_TO_MAKE_ONE = "run `kegnet-client init --url URL`"
+_TO_MAKE_ONE = "run `kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`"
 
 _HEAD = """\
 # The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client init` does it.
@@ -159,8 +159,8 @@ SETTINGS = (
         "deadline_s",
         "KegNet",
         "deadline",
-        ("Seconds that the server may take for one answer, 1 to 60. After that it is tried again later.",),
-        _seconds(60),
+        ("Seconds that the server may take for one answer, 1 to 30. After that it is tried again later.",),
+        _seconds(30),
         default="10",
     ),
     Setting(

@@ -174,7 +174,7 @@ class Daemon:
         spool = old.spool
         try:
             settings = config.load(self._root, self._file)
-            if settings.spool != old.settings.spool:
+            if not _is_same(settings.spool, old.settings.spool):
                 spool = Spool(settings.spool)
                 spool.lock()
             bus = old.bus if settings.thermometer == old.settings.thermometer else BusReader(settings.thermometer)
@@ -203,7 +203,8 @@ class Daemon:
             parts.append(f"{waiting} record{'' if waiting == 1 else 's'} waiting")
         if progress.last_accepted_ms:
             when = datetime.fromtimestamp(progress.last_accepted_ms / 1000).astimezone()
-            parts.append(f"last acknowledged at {when:%H:%M:%S}")
+            today = datetime.fromtimestamp(self.clock.wall_ms() / 1000).astimezone().date()
+            parts.append(f"last acknowledged at {when:{'%H:%M:%S' if when.date() == today else '%Y-%m-%d %H:%M:%S'}}")
         parts += [format_celsius(reading.millidegrees) for reading in self._fresh_readings()]
         if progress.link in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
             parts.append(f"{progress.link.value}: {progress.link_reason}")
@@ -242,3 +243,11 @@ class Daemon:
                 *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
             ],
         }
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether both name one directory, by whatever way."""
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False

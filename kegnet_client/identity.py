@@ -131,8 +131,8 @@ def _read(path: Path, *, is_credential: bool) -> bytes:
     except PermissionError:
         raise _fault(
             path,
-            f"may not be read by the user {_user()}, whose key it is to be",
-            f"`sudo chown {_user()} {_quoted(path)}`, and let that user into its directory",
+            f"may not be read by the user {_user()}",
+            "run this with sudo, or as the user whose key it is",
         ) from None
     except OSError as error:
         raise _fault(path, f"cannot be read ({error.strerror})", "name the key's file with privateKey") from None

@@ -102,9 +102,16 @@ def init(root: Path, url: str, ca: Path | None = None) -> Initialised:
         next_steps=(
             f"Register the uuid and the public key ({device.public_key}) at {base.host}; where a certificate is asked "
             f"for, hand in {request}.",
-            "Then see whether all is well: kegnet-client check",
+            f"Then see whether all is well: {_command(settings)} check",
         ),
     )
+
+
+def _command(settings: config.Config) -> str:
+    """How kegnet-client is called for this device by whoever may read its key."""
+    if settings.root == config.DEFAULT_ROOT:
+        return "sudo kegnet-client"
+    return f"kegnet-client --root {shlex.quote(str(settings.root))}"
 
 
 def draft(root: Path, base: BaseUrl, command: str, *, brings_ca: bool) -> Draft:

@@ -28,7 +28,8 @@ def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     transport.close()
     remaining = count_waiting(settings.spool)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
-    if progress.misconfigured and progress.last_status in REFUSED:
+    # Without a status it was a certificate that did not hold.
+    if progress.misconfigured and progress.last_status in (None, *REFUSED):
         return UntrustedServerError.exit_code
     if remaining:
         return SpoolError.exit_code

@@ -48,14 +48,14 @@ def test_the_uuid_keeps_its_spelling() -> None:
 def test_every_setting_can_be_set_in_any_case_of_its_name() -> None:
     text = (
         f"[KegNet]\nUUID = {UUID}\nservicebaseurl: http://127.0.0.1:8080/rest/v1\nPRIVATEKEY = /keys/k.pem\n"
-        "caBundle = ../ca.pem\npingInterval = 86400\ndeadline = 60\n"
+        "caBundle = ../ca.pem\npingInterval = 86400\ndeadline = 30\n"
         "[Spool]\ndirectory = /var/spool/keg\n"
         "[Thermometer]\ndirectory = w1\nsensor = 28-0316a2795c5b\n"
     )
     read = parse(text, ROOT, FILE)
     assert read.private_key == Path("/keys/k.pem")
     assert read.ca_bundle == ROOT / "../ca.pem"
-    assert (read.ping_interval_s, read.deadline_s) == (86400, 60)
+    assert (read.ping_interval_s, read.deadline_s) == (86400, 30)
     assert read.spool == Path("/var/spool/keg")
     assert read.thermometer == ROOT / "w1"
     assert read.sensor == "28-0316a2795c5b"
@@ -121,7 +121,7 @@ def test_an_empty_file_asks_for_the_required_settings() -> None:
         ("pingInterval = 1e3", "[KegNet] pingInterval: '1e3'"),
         ("pingInterval = 600 # ten minutes", "[KegNet] pingInterval: '600 # ten minutes'"),
         (f"pingInterval = {'9' * 5000}", "[KegNet] pingInterval: "),
-        ("deadline = 61", "[KegNet] deadline: '61': is not a number of seconds; write a whole number from 1 to 60"),
+        ("deadline = 31", "[KegNet] deadline: '31': is not a number of seconds; write a whole number from 1 to 30"),
         ("deadline = 0.5", "[KegNet] deadline: '0.5'"),
         ("privateKey =", "[KegNet] privateKey: '': is empty; write a value, or put a # before the line"),
         ("privateKey = a\x00b", "[KegNet] privateKey: 'a\\x00b': holds a character that cannot be seen"),
@@ -198,7 +198,8 @@ def test_a_setting_before_any_section_says_where_to_put_it() -> None:
 
 def test_an_absent_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"client\.conf: does not exist; run `kegnet-client init --url URL`, or .*--con"
+        ConfigError,
+        match=r"client\.conf: does not exist; run `kegnet-client enroll .*`kegnet-client init .*, or .*--con",
     ):
         load(tmp_path)
 

@@ -170,7 +170,7 @@ def test_the_help_fits_a_terminal_and_gives_an_example() -> None:
 
 def recipe() -> str:
     """The README's, for a shell."""
-    lines = re.findall(r"^    (echo .* && mv .*)$", README, re.MULTILINE)
+    lines = re.findall(r"^    (n=.*echo .* && mv .*)$", README, re.MULTILINE)
     assert len(lines) == 1
     return str(lines[0])
 
@@ -183,6 +183,12 @@ def the_only_pour(spool: Path) -> records.Record:
 def test_the_recipe_in_shell_leaves_one_pour(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", recipe()], cwd=tmp_path, check=True)
     assert isinstance(the_only_pour(tmp_path), records.Pour)
+
+
+def test_the_recipe_used_again_replaces_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        subprocess.run(["sh", "-c", recipe()], cwd=tmp_path, check=True)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_recipe_in_python_leaves_one_pour(tmp_path: Path) -> None:

@@ -275,19 +275,7 @@ def test_an_unreadable_key_says_who_must_read_it(rsa_pem: bytes, key_file: KeyFi
         fault = refusal(path)
     finally:
         os.seteuid(user)
-    assert re.search(rf"may not be read by the user (\S+), .*; `sudo chown \1 '{path}'`", fault)
-
-
-def test_a_user_without_a_name_is_called_by_number(rsa_pem: bytes, key_file: KeyFile) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can become a user that does not exist")
-    path = key_file(rsa_pem)
-    os.seteuid(54321)
-    try:
-        fault = refusal(path)
-    finally:
-        os.seteuid(0)
-    assert "`sudo chown 54321 " in fault
+    assert re.search(r"may not be read by the user \S+; run this with sudo", fault)
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:

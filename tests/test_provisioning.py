@@ -94,7 +94,7 @@ def test_it_says_what_to_do_next(tmp_path: Path) -> None:
     register, check = made.next_steps
     assert "hub.example" in register
     assert str(made.public_key) in register
-    assert "kegnet-client check" in check
+    assert check.endswith(f"kegnet-client --root {tmp_path} check")
 
 
 def test_two_devices_have_nothing_in_common(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _remedy(answer: Answer, url: str, wall_ms: int) -> str:
             side = "ahead of" if minutes > 0 else "behind"
             return f"this clock is {abs(minutes)} min {side} the server's; set it (timedatectl)"
         if answer.headers.get("content-type", "").startswith("text/plain") and (why := quote(answer.body)):
-            return f"it refuses this device or its key{why}; the uuid and the public key have to be registered there"
+            return f"it refuses this device or its key{why}; see there whether uuid and key are known and in force"
         return "it does not know this device or its key; register the uuid and the public key there"
     if 300 <= status < 400:
         location = answer.headers.get("location", "")

@@ -195,6 +195,6 @@ def _check(name: str, value: int, low: int, high: int, unit: str = "") -> None:
 
 def _check_time(name: str, unix_ms: int) -> None:
     if unix_ms < FIRST_MS:
-        raise RecordError(f"{name} is {unix_ms}, a time before 2001: it was written before the clock was set")
+        raise RecordError(f"{name} is {unix_ms} ms, a time before 2001: it was written before the clock was set")
     if unix_ms > LAST_MS:
         raise RecordError(f"{name} is {unix_ms}, a time after the year 9999")

@@ -72,7 +72,7 @@ def read_sensor(directory: Path, sensor: str) -> int:
     """The thousandths of a degree Celsius that ``sensor`` reads; `NoReadingError` says why there are none."""
     library = _library()
 
-    class SensorHere(library.W1ThermSensor):  # type: ignore[misc, name-defined]
+    class SensorHere(library.W1ThermSensor):  # type: ignore[misc, name-defined]  # a module that is imported late
         BASE_DIRECTORY = directory
 
     try:
@@ -135,8 +135,8 @@ class BusReader:
             # One that was only interrupted ends soon; what it says then is of another time.
             self._changed.wait_for(lambda: not self._busy or self._hangs or stopping.is_set(), self._timeout_s)
             if not self._busy and not stopping.is_set():
-                self._busy = True
                 reader.start()
+                self._busy = True
                 self._changed.wait_for(lambda: answers or stopping.is_set(), self._timeout_s)
             self._hangs = self._busy and not stopping.is_set()
         if answers:

@@ -74,7 +74,12 @@ class Thermometer(Thread):
         """The timer."""
         while not self._stopping.is_set():
             started_s = self._clock.monotonic_s()
-            wait_s = self.one_round()
+            try:
+                wait_s = self.one_round()
+            except Exception as error:  # the thread's outermost frame: temperatures go on in the next round
+                log.exception("a fault in kegnet-client itself, please report it; pours go on")
+                self.problem = f"reading the temperature failed: {error!r}"
+                wait_s = self._interval_s
             self._stopping.wait(max(0.0, started_s + wait_s - self._clock.monotonic_s()))
 
     def one_round(self) -> float:

@@ -375,7 +375,10 @@ def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uplo
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("no configuration", "client.conf: does not exist; run `kegnet-client init --url URL`"),
+        (
+            "no configuration",
+            "client.conf: does not exist; run `kegnet-client enroll URL CODE` (at a hub) or",
+        ),
         ("setting", "[KegNet] deadline: 'soon': is not a number of seconds"),
         ("url", "http is not encrypted"),
         ("no key", "privkey.pem: privateKey: does not exist"),

@@ -80,8 +80,9 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
     stranger = serve(other_authority.serve())
     device.configure(base=stranger.url)
     ended = device.command("send")
-    assert ended.returncode == 75
+    assert ended.returncode == 77
     assert "is from a CA that is not in caBundle" in ended.stderr
+    assert "next try" not in ended.stderr, "it ends, and tries nothing more"
     assert stranger.calls("pour") == []
     assert pour.exists()
 

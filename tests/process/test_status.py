@@ -29,6 +29,7 @@ def test_when_nothing_runs_it_says_so_and_what_waits(device: "Device", server: "
     device.command("send")
     device.drop()
     (device.spool / "not ours.txt").touch()
+    (device.spool / "directory.pour").mkdir()
     said = status(device)
     assert said == {
         "running": False,
@@ -36,6 +37,9 @@ def test_when_nothing_runs_it_says_so_and_what_waits(device: "Device", server: "
         "waiting": 1,
         "rejected": 1,
         "server": server.url,
+        "problems": [
+            "directory.pour stays where it is: not a regular file; a record is one, so remove it or rename it"
+        ],
     }
     lines = text(device).splitlines()
     assert lines[0].startswith(f"kegnet-client {__version__} does not run")

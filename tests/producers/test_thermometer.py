@@ -781,3 +781,20 @@ def test_a_reload_in_the_middle_of_a_read_waits_for_it_and_reads_again(make: Mak
     new.start()
     go_on.set()
     assert outbox.queue.get(timeout=10) == Reading(KEG, 2000, NOW_MS)
+
+
+def test_a_fault_of_our_own_costs_one_round(
+    make: Make, plug: Plug, outbox: Outbox, lines: Callable[[], list[str]]
+) -> None:
+    plug(KEG, 3875)
+    faults = iter([RuntimeError("can't start new thread")])
+
+    def enqueue(reading: Reading) -> None:
+        for fault in faults:
+            raise fault
+        outbox.enqueue(reading)
+
+    thermometer = make(interval_s=0.01, enqueue=enqueue)
+    thermometer.start()
+    assert outbox.queue.get(timeout=10) == Reading(KEG, 3875, NOW_MS)
+    assert any("please report it" in line for line in lines())
