@@ -240,3 +240,10 @@ def test_an_error_of_configuration_names_every_fault_in_a_line_of_its_own() -> N
     assert error.faults == ("uuid is missing", "serviceBaseURL is missing")
     assert str(error) == "uuid is missing\nserviceBaseURL is missing"
     assert ConfigError("the key is missing").faults == ("the key is missing",)
+
+
+def test_the_servers_own_word_on_a_refusal_is_passed_on() -> None:
+    answer = Answer(401, {"content-type": "text/plain; charset=utf-8"}, b"this device\nis revoked\n")
+    verdict = judge(answer, "https://hub.example/rest/v2/pour", NOW_MS)
+    assert verdict.disposition is Disposition.MISCONFIGURED
+    assert "it refuses this device or its key: this device is revoked; see there" in verdict.reason
