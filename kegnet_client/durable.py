@@ -1,11 +1,12 @@
 """Files that are whole or absent, also after a power cut: temp file, fsync, rename, fsync of the directory.
 
-All names are relative to an open directory, so that a directory that is moved away meanwhile stays one place.
+`write_file` takes a name relative to an open directory, so that one that is moved away meanwhile stays one place.
 """
 
 import contextlib
 import os
 import secrets
+from pathlib import Path
 
 TEMP_SUFFIX = ".tmp"
 
@@ -38,3 +39,12 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """What was renamed, made or removed in the directory ``path`` survives a power cut from here on."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -21,6 +21,7 @@ from pathlib import Path
 from kegnet_client import config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.rest import BaseUrl, parse_base_url
+from kegnet_client.durable import sync_directory
 from kegnet_client.identity import generate_private_key, parse_identity
 from kegnet_client.trust import SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
 
@@ -162,7 +163,7 @@ def write(
             before_the_last_step()
             temporary.rename(file)
             undo.pop_all()  # the rename cannot be taken back
-            _sync_directory(file.parent)
+            sync_directory(file.parent)
         except OSError as error:
             where = error.filename or file.parent
             raise ConfigError(
@@ -219,7 +220,7 @@ def _create(path: Path, content: bytes, mode: int, undo: contextlib.ExitStack) -
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     undo.callback(path.unlink)
     _write(descriptor, content, mode)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack) -> Path:
@@ -244,11 +245,3 @@ def _write(descriptor: int, content: bytes, mode: int) -> None:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:  # what the umask took away
             os.fchmod(descriptor, mode)
         os.fsync(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

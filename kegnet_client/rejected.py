@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import SUFFIXES
-from kegnet_client.durable import write_file
+from kegnet_client.durable import sync_directory, write_file
 from kegnet_client.spool import RECORD_MODE, REJECTED, Spool, SpoolFile, explain
 
 REASON_SUFFIX = ".reason"
@@ -89,7 +89,7 @@ def retry(spool: Path, name: str) -> str:
         (directory / name).rename(spool / target)
         (directory / (name + REASON_SUFFIX)).unlink(missing_ok=True)
         for path in (spool, directory):
-            _fsync(path)
+            sync_directory(path)
     except FileNotFoundError:
         raise SpoolError(f"{name}: no rejected record has this name; see 'kegnet-client rejected list'") from None
     except OSError as error:
@@ -141,11 +141,3 @@ def _read_reason(path: Path) -> str:
         return path.read_text("utf-8", "replace").strip()
     except FileNotFoundError:
         return "no reason is kept"
-
-
-def _fsync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
