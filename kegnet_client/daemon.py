@@ -41,43 +41,26 @@ EXIT_CRASHED = 70
 
 
 class Engine:
-    """One configuration at work. Raises `ConfigError` when it cannot be; nothing runs before `start`.
+    """One configuration's delivery. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
 
-    ``bus`` is handed on from one to the next, so that a read that hangs is not joined by another.
-    """
-
-    def __init__(
-        self, settings: Config, spool: Spool, bus: BusReader, environ: Mapping[str, str], daemon: "Daemon"
-    ) -> None:
+    def __init__(self, settings: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
         self.settings = settings
         self.spool = spool
-        self.bus = bus
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
         self._transport, sender = connect(settings, daemon.clock, identity)
         self.uploader = Uploader(spool, sender.send, daemon.clock, random.random, daemon.progress, daemon.report)
-        self.thermometer = Thermometer(
-            bus=bus,
-            interval_s=settings.ping_interval_s,
-            sensor=settings.sensor,
-            all_sensors=False,
-            enqueue=lambda reading: enqueue(settings.spool, reading),
-            heartbeat=self.uploader.heartbeat,
-            clock=daemon.clock,
-        )
         self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
 
     def __str__(self) -> str:
         return f"delivers from {self.spool.path} to {self.settings.base.url} as {self.settings.uuid}"
 
     def start(self) -> None:
-        """Deliver and measure, in threads of their own."""
+        """Deliver, in a thread of its own."""
         self._thread.start()
-        self.thermometer.start()
 
     def stop(self) -> None:
-        """End both within `FINISH_S` and `ABORT_S`; what hangs for longer is left behind and does no harm."""
-        self.thermometer.stop()
+        """End within `FINISH_S` and `ABORT_S`; what hangs for longer is left behind and does no harm."""
         self.uploader.stop()
         self._thread.join(FINISH_S)
         if self._thread.is_alive():
@@ -116,10 +99,13 @@ class Daemon:
         spool.lock()
         # Blocked in every thread from here on, so that each waits until this one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self._engine = Engine(settings, spool, BusReader(settings.thermometer), self._environ, self)
+        self._engine = Engine(settings, spool, self._environ, self)
+        self._thermometer = self._make_thermometer(BusReader(settings.thermometer))
         self._engine.start()
+        self._thermometer.start()
         self._serve()
         self._supervisor.stopping()
+        self._thermometer.stop()
         self._engine.stop()
         self._state.remove()
         log.info("stopped; what is in the spool waits for the next start")
@@ -177,8 +163,7 @@ class Daemon:
             if not _is_same(settings.spool, old.settings.spool):
                 spool = Spool(settings.spool)
                 spool.lock()
-            bus = old.bus if settings.thermometer == old.settings.thermometer else BusReader(settings.thermometer)
-            new = Engine(settings, spool, bus, self._environ, self)
+            new = Engine(settings, spool, self._environ, self)
         except KegnetError as error:
             if spool is not old.spool:
                 spool.close()
@@ -191,9 +176,32 @@ class Daemon:
                 old.leave_spool()
             self._engine = new
             new.start()
+            if _measuring(settings) != _measuring(old.settings):
+                self._replace_thermometer()
             log.info("reloaded: %s", new)
         if self._ready:  # else `report` says so once the first scan is done
             self._supervisor.ready()
+
+    def _make_thermometer(self, bus: BusReader) -> Thermometer:
+        """One that follows the configuration in force wherever that need not interrupt it."""
+        settings = self._engine.settings
+        return Thermometer(
+            bus=bus,
+            interval_s=settings.ping_interval_s,
+            sensor=settings.sensor,
+            all_sensors=False,
+            enqueue=lambda reading: enqueue(self._engine.settings.spool, reading),
+            heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
+            clock=self.clock,
+        )
+
+    def _replace_thermometer(self) -> None:
+        old = self._thermometer
+        old.stop()
+        directory = self._engine.settings.thermometer
+        # A read that hangs is not joined by another one of the same bus.
+        self._thermometer = self._make_thermometer(old.bus if old.bus.directory == directory else BusReader(directory))
+        self._thermometer.start()
 
     def _status_line(self) -> str:
         progress = self.progress
@@ -214,10 +222,10 @@ class Daemon:
     def _fresh_readings(self) -> list[Reading]:
         """What the sensors said this round or the one before: what is older says nothing of now."""
         since_ms = self.clock.wall_ms() - 2000 * self._engine.settings.ping_interval_s
-        return [one for one in self._engine.thermometer.latest().values() if one.taken_ms >= since_ms]
+        return [one for one in self._thermometer.latest().values() if one.taken_ms >= since_ms]
 
     def _snapshot(self) -> dict[str, Any]:
-        progress, thermometer, settings = self.progress, self._engine.thermometer, self._engine.settings
+        progress, thermometer, settings = self.progress, self._thermometer, self._engine.settings
         return {
             "version": __version__,
             "started_ms": self._started_ms,
@@ -243,6 +251,11 @@ class Daemon:
                 *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
             ],
         }
+
+
+def _measuring(settings: Config) -> tuple[object, ...]:
+    """What of ``settings`` is the thermometer's."""
+    return settings.thermometer, settings.sensor, settings.ping_interval_s
 
 
 def _is_same(one: Path, other: Path) -> bool:

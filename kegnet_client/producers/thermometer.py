@@ -46,7 +46,7 @@ class Thermometer(Thread):
         """What keeps temperatures from being read or spooled, for the status; None when nothing does."""
         self.not_taken = 0
         """How many readings the spool could not take."""
-        self._bus = bus
+        self.bus = bus
         self._interval_s = interval_s
         self._configured = sensor
         self._all_sensors = all_sensors
@@ -68,7 +68,7 @@ class Thermometer(Thread):
     def stop(self) -> None:
         """Ends the thread, at once even while a read hangs."""
         self._stopping.set()
-        self._bus.wake()
+        self.bus.wake()
 
     def run(self) -> None:
         """The timer."""
@@ -84,7 +84,7 @@ class Thermometer(Thread):
 
     def one_round(self) -> float:
         """Reads the bus once and hands over what it says; the seconds from its start to the next one's."""
-        bus = self._name_missing(self._bus.read(self._stopping))
+        bus = self._name_missing(self.bus.read(self._stopping))
         if self._stopping.is_set():
             return 0.0
         self._tell_bus(bus)

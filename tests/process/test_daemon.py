@@ -333,6 +333,19 @@ def test_a_reload_that_fails_holds_no_other_spool(device: "Device") -> None:
     assert device.command("send").returncode == 0
 
 
+def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device: "Device") -> None:
+    program = start(device)
+    program.log.wait_for("no temperatures, pours go on")
+    device.configure(deadline_s="9")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("reloaded: ")
+    device.configure(ping_interval_s="700")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("reloaded: ", 2)
+    program.log.wait_for("no temperatures, pours go on", 2)
+    assert len(program.log.lines("no temperatures, pours go on")) == 2
+
+
 def test_a_stop_during_a_reload_is_a_stop(device: "Device", server: "Server") -> None:
     hang(server)
     program = start(device)
