@@ -154,7 +154,9 @@ def _join(transport: Transport, hub: str, secret: str, identity: Identity, pause
 
 def _ask(exchange: Callable[[], Answer], hub: str, pause: Callable[[float], None]) -> Answer:
     """An answer that was lost is asked for again: the hub takes the same request as often as it comes."""
-    for left in reversed(range(TRIES)):
+    left = TRIES
+    while True:
+        left -= 1
         try:
             return exchange()
         except UntrustedServerError as error:
@@ -165,4 +167,3 @@ def _ask(exchange: Callable[[], Answer], hub: str, pause: Callable[[float], None
                     f"{hub}: {error}; run the same again, and if the code was used by then, ask for another"
                 ) from error
         pause(PAUSE_S)
-    raise AssertionError  # pragma: no cover
