@@ -474,6 +474,7 @@ class TestOrder:
 
 
 class TestDirectory:
+    @pytest.mark.alone
     def test_after_an_overflow_of_events_all_are_delivered(self, rig: Rig) -> None:
         gate = rig.answer = Gate()
         with lowered("max_queued_events", 3):

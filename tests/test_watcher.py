@@ -106,6 +106,7 @@ def test_another_thread_can_end_the_wait_also_before_it_began(watcher: Watcher) 
     assert time.monotonic() - started_s < TIMEOUT_S / 2
 
 
+@pytest.mark.alone
 def test_an_overflow_asks_for_a_scan(directory: Path, open_directory: Opener) -> None:
     watcher = Watcher()
     with lowered("max_queued_events", 4):
