@@ -168,8 +168,6 @@ class Uploader:
         if self.progress.watch_problem:
             self._watch()
         self.progress.stuck = {name: why for name, why in self.progress.stuck.items() if self._spool.has(name)}
-        for name in self.progress.stuck:
-            self._lanes.queue_last(Turn(name, announced=False))
         self._scan_wanted = self._unpublished = True
 
     def _look_at_clock(self) -> None:
@@ -202,6 +200,8 @@ class Uploader:
 
     def _watch(self) -> None:
         self._watcher.watch(self._spool.fd)
+        # What happens between two watches is not told.
+        self._lanes.doubt()
         problem = self._watcher.problem
         if problem and not self.progress.watch_problem:
             log.warning("%s; looking into the spool every %.0f s instead", problem, CHECK_INTERVAL_S)
@@ -218,7 +218,8 @@ class Uploader:
                 log.error("%s", problem)
             self._reopen_problem = problem
             return
-        self._lanes.refill(scan.oldest)
+        # The stuck ones take no place from the others and have another look at the end.
+        self._lanes.refill([*scan.oldest, *self.progress.stuck])
         self._more = scan.more > 0
         for name, why in scan.stuck.items():
             self._stick(name, why)
@@ -280,7 +281,8 @@ class Uploader:
 
     def _deliver_record(self, turn: Turn, file: SpoolFile, record: Record) -> None:
         started_s = self._clock.monotonic_s()
-        verdict, decision = self._exchange(turn.name, record)
+        verdict = self._send(record)
+        decision = self._settle(turn.name, verdict)
         match decision.action:
             case Action.REMOVE:
                 self._custody.remove(file)
@@ -327,10 +329,6 @@ class Uploader:
             # A server that knows only pours is good enough for pours.
             log.warning("the server takes no signs of life (%s); records go on", verdict.reason)
         self._heartbeat_refused = not about_records
-
-    def _exchange(self, name: str, record: Record | Heartbeat) -> tuple[Verdict, Decision]:
-        verdict = self._send(record)
-        return verdict, self._settle(name, verdict)
 
     def _settle(self, name: str, verdict: Verdict) -> Decision:
         before = (self._link.state, self.progress.last_status)

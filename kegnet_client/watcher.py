@@ -1,8 +1,8 @@
 """inotify's word that something changed in the spool, or a timeout; a hint, never the truth.
 
-The directory scan is the truth. A file that is written to after it was
-completed is not complete any more. Whatever inotify cannot tell (its queue overflowed, a name that pyinotify
-cannot decode took the rest of its read with it, no watch was to be had) ends in "scan", not in a lost record.
+The directory scan is the truth. A file that is written to after it was completed is not complete any more.
+Whatever inotify cannot tell (its queue overflowed, a name that pyinotify cannot decode took the rest of its read
+with it, no watch was to be had) ends in "scan", not in a lost record.
 
 pyinotify's own notifier only polls its own descriptor and blocks when nothing is queued; here one poll waits
 for it and for `Watcher.wake`, and its reader is called only when there is something to read.
@@ -109,6 +109,7 @@ class Watcher:
             self._manager.close()
             self._manager = None
             self._notifiers = {}
+            self._being_written.clear()
 
     def _read(self, notifier: pyinotify.Notifier) -> None:
         try:

@@ -97,7 +97,7 @@ def test_the_kernel_is_asked_without_any_privilege() -> None:
 
 def test_what_the_c_library_answers_is_passed_on() -> None:
     def adjtimex(reference: object) -> int:
-        timex = reference._obj  # type: ignore[attr-defined]
+        timex = reference._obj  # type: ignore[attr-defined]  # what byref() points to
         assert timex.modes == 0, "it would set the clock"
         timex.status = 0x2001
         return TIME_OK

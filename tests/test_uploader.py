@@ -1142,6 +1142,33 @@ class TestHeartbeat:
         assert rig.numbers() == [1, 2, 3, 4, 5]
 
 
+def test_what_is_stuck_does_not_pile_up_while_the_server_is_away(tmp_path: Path) -> None:
+    looks: list[str] = []
+
+    class Counting(Spool):
+        def read(self, name: str) -> SpoolFile:
+            looks.append(name)
+            return super().read(name)
+
+    spool = Counting(tmp_path / "spool")
+    (spool.path / "odd.pour").mkdir()
+    rig = Rig(spool)
+    rig.answer = always(NO_ROUTE)
+    rig.put("x.pour", line(1))
+    rig.start()
+    rig.wait_for_tries(1)
+    for _ in range(40):
+        rig.pass_time_waiting(60)
+    rig.answer = always(ACCEPTED)
+    looks.clear()
+    rig.clock.now_s += 300
+    rig.uploader.nudge()
+    rig.idle()
+    rig.stop()
+    assert rig.numbers() == [1]
+    assert looks.count("odd.pour") <= 2
+
+
 class TestDisk:
     def test_what_cannot_be_removed_after_its_acknowledgement_is_not_sent_again(
         self, mount_tmpfs: Callable[[str], Path], caplog: pytest.LogCaptureFixture

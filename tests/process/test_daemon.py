@@ -182,7 +182,7 @@ def test_the_real_hub_gets_pours_and_temperatures(device: "Device", right_clock:
             f"https://localhost:{port}/api/{what}", headers={"Authorization": f"Bearer {token}"}
         )
         context = ssl.create_default_context(cafile=hub / "ca.crt")
-        with urllib.request.urlopen(request, context=context, timeout=WAIT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, context=context, timeout=WAIT_S) as answer:  # noqa: S310 (https, as above)
             items: list[dict[str, object]] = json.load(answer)["items"]
             return items
 
