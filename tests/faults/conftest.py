@@ -306,6 +306,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes = field(repr=False)
+    at_s: float = field(default_factory=time.monotonic)
 
     @property
     def records(self) -> list[dict[str, Any]]:
