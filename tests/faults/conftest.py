@@ -395,7 +395,7 @@ class Server:
         """The first ``count`` requests that fit."""
         with self._came:
             came = self._came.wait_for(lambda: sum(bool(fits(one)) for one in self._asked) >= count, timeout_s)
-            assert came, f"only {self._asked}"
+            assert came, f"only {len(self._asked)} requests, the last of them {self._asked[-5:]}"
             return [one for one in self._asked if fits(one)][:count]
 
     def rows(self) -> dict[int, int]:

@@ -180,23 +180,36 @@ def test_a_jump_by_a_year_is_no_matter_to_a_timer(
 
 @pytest.mark.case(37)
 @pytest.mark.parametrize("by_s", [YEAR_S, -YEAR_S])
-def test_a_jump_by_a_year_makes_no_half_written_file_whole_and_keeps_none_for_a_year(
-    device: "Device", server: "Server", clock: WrongClock, by_s: int
+@pytest.mark.parametrize(
+    "how",
+    [
+        "scan",
+        pytest.param(
+            "reload",
+            marks=pytest.mark.xfail(strict=True, reason="a reload forgets that the clock was set a moment ago"),
+        ),
+    ],
+)
+def test_a_jump_by_a_year_makes_no_half_written_file_whole(
+    device: "Device", serve: Serve, clock: WrongClock, by_s: int, how: str
 ) -> None:
+    server = serve(None, host="127.0.0.1")  # a certificate would not hold for so long
+    device.configure(base=server.url)
     clock.set(0)
     program = device.start(**clock.variables)
     with (device.spool / "slow.pour").open("w") as writer:
-        writer.write("0,586,8123,1700000000")
+        writer.write("0,586,8123,1700000000")  # so far a whole line, of an old producer that counts seconds
         writer.flush()
         clock.set(by_s)
-        device.drop_text("0,0,0,0\n", "look.pour")  # rejected without the server, which that clock would not believe
-        program.log.wait_for("rejected look.pour")
-        device.reload(program)
+        device.drop(1)
+        server.wait_for_rows([1])
+        if how == "reload":
+            device.reload(program)
+        device.drop(2, name=os.fsdecode(b"caf\xe9.pour"))  # what is announced with it is lost, and so looked for
+        device.drop(3)
+        server.wait_for_rows([2, 3])
         assert server.asked(586) == []
-        os.utime(device.spool)
         writer.write("123\n")
-    clock.set(0)
-    device.reload(program)
     server.wait_for_rows([586])
     ((record,),) = [one.records for one in server.asked(586)]
     assert str(record.get("ts", record.get("started_ms"))) == "1700000000123"
