@@ -134,7 +134,9 @@ class Log:
     def close(self) -> None:
         """After the end of whoever writes."""
         self._thread.join(WAIT_S)
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def _read(self) -> None:
         rest = b""
