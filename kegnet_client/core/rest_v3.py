@@ -31,8 +31,8 @@ COMPRESS_FROM_BYTES = 1024
 
 SIGNATURE_LABEL = "kegnet"
 SIGNATURE_TAG = "kegnet-v3"
-COVERED = ("@method", "@path", "content-type", "content-encoding", "content-digest")
-"""What a signature covers; ``content-encoding`` only where that header is sent."""
+_COVERED = ("@method", "@path", "content-type", "content-encoding", "content-digest")
+"""What a signature covers; the encoding only where it is sent."""
 
 MAX_REASON_CHARACTERS = 200
 """So that the verdicts on a whole batch stay below what a client reads of an answer."""
@@ -65,6 +65,11 @@ class Content:
 
     device: str
     items: tuple[Item, ...]
+
+
+def covered(is_encoded: bool) -> tuple[str, ...]:
+    """The components that a signature has to cover; ``is_encoded`` says that there is a Content-Encoding."""
+    return _COVERED if is_encoded else tuple(name for name in _COVERED if name != "content-encoding")
 
 
 def canonical_string(record: Pour | Reading | Heartbeat, device: str) -> bytes:

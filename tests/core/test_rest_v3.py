@@ -72,6 +72,24 @@ def test_canonical_strings_are_the_values_joined_by_commas() -> None:
     assert rest_v3.canonical_string(HEARTBEAT, DEVICE) == f"{DEVICE},1386531300000".encode()
 
 
+def test_a_signature_covers_the_encoding_where_there_is_one() -> None:
+    assert rest_v3.covered(is_encoded=True) == (
+        "@method",
+        "@path",
+        "content-type",
+        "content-encoding",
+        "content-digest",
+    )
+    assert rest_v3.covered(is_encoded=False) == ("@method", "@path", "content-type", "content-digest")
+
+
+@pytest.mark.parametrize(
+    ("record", "at_ms"), [(POUR, 1386531209417), (READING, 1386531300000), (HEARTBEAT, 1386531300000)]
+)
+def test_every_record_has_its_time(record: AnyRecord, at_ms: int) -> None:
+    assert records.time_ms(record) == at_ms
+
+
 # --- the content -----------------------------------------------------------------------------------------------
 
 
