@@ -8,7 +8,6 @@ A fault is one line: file, section, setting, what is wrong, what to do. All of t
 """
 
 import configparser
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -381,6 +380,8 @@ def _suggest_setting(name: str, section: str) -> str:
 
 
 def _suggest(name: str, names: Iterable[str], form: str) -> str:
+    import difflib  # late: only a misspelt file takes it
+
     by_key = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), by_key, n=1)
     if close:
