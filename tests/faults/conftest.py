@@ -547,6 +547,20 @@ def device(tmp_path: Path, server: Server, key_pem: bytes, authority: Authority)
     device.close()
 
 
+@pytest.fixture(scope="session")
+def start_program() -> Iterator[Callable[..., Program]]:
+    """``start_program(argv)`` runs until the end of all tests."""
+    programs: list[Program] = []
+
+    def start(argv: Sequence[str | Path]) -> Program:
+        programs.append(Program(argv, {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.close()
+
+
 @pytest.fixture
 def until() -> Callable[[Callable[[], object], str], None]:
     """``until(condition, what)`` waits for it; ``what`` says what did not happen."""

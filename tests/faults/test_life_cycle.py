@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.conftest import Asked, Device, Program, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 STOPS_WITHIN_S = 2.0
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 NO_WAITS = """

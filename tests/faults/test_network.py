@@ -25,8 +25,8 @@ from kegnet_client.core.link import Link
 if TYPE_CHECKING:
     from tests.faults.conftest import Answer, Asked, Authority, Device, Program, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
-V3 = pytest.mark.parametrize("version", [])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
+V3 = pytest.mark.parametrize("version", ["v3"])
 KEPT = "Records stay in the spool"
 BACK = "the server takes records again"
 

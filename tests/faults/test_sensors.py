@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.conftest import Asked, Device, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 SENSOR = "28-0316a2795c5b"
 GOOD = "72 01 4b 46 7f ff 0e 10 57"
 NO_TEMPERATURE = -1

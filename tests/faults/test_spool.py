@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.conftest import Asked, Device, Program, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 INOTIFY = Path("/proc/sys/fs/inotify")
 CHECK_S = 60.0
 """How often the daemon compares the directory with what it knows, when nothing happens."""

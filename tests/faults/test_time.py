@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.conftest import Device, Program, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 KEPT = "Records stay in the spool"
 YEAR_S = 365 * 86400
 CHECK_S = 60.0

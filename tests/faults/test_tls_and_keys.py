@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.conftest import Authority, Device, Server
 
-BOTH = pytest.mark.parametrize("version", ["v2"])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT = "Records stay in the spool"
 
