@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Row, Select, Table, create_engine, event, make_url
+from sqlalchemy import URL, Column, Connection, Engine, Row, Select, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -55,10 +55,11 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
     return connection.execute(statement, row).first() is not None
 
 
-def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add ``rows`` to ``table``, but for those whose key is there."""
-    if rows:
-        connection.execute(_insert(table, connection.dialect.name), rows)
+def insert_all(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *columns: Column[Any]
+) -> Sequence[Row[Any]]:
+    """The ``columns`` of those of ``rows`` that are new in ``table``; the others are there already."""
+    return connection.execute(_insert(table, connection.dialect.name).returning(*columns), rows).all() if rows else ()
 
 
 @functools.cache

@@ -7,12 +7,11 @@ A submission that is refused changes nothing for its neighbours.
 A record is new where there is none of its device with its id, whatever protocol brought that one.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Table, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, update
 
 from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.hub import database, receive, schema
@@ -43,6 +42,9 @@ class Receipt:
     is_new: tuple[bool, ...]
 
 
+_Key = tuple[Table, str, str]
+"""A record's table, device and id."""
+
 Outcome = Receipt | Exception
 """An exception is about its own submission, of which nothing was stored."""
 
@@ -51,26 +53,18 @@ def ingest(connection: Connection, submissions: Sequence[Submission], now_ms: in
     """Store what ``submissions`` prove to be from their devices; an outcome for each."""
     devices = _lock_devices(connection, {one.device for one in submissions})
     judged = [_judge(one, devices.get(one.device), now_ms) for one in submissions]
-    stored = _stored(connection, [one for one in judged if isinstance(one, Proven)])
-    rows: dict[Table, list[dict[str, Any]]] = defaultdict(list)
-    outcomes: list[Outcome] = []
-    for one in judged:
-        if isinstance(one, Exception):
-            outcomes.append(one)
-            continue
-        keys = [(table_of(content), one.device, record_id) for record_id, content in one.records]
-        new = tuple(key not in stored for key in keys)
-        stored.update(keys)
-        outcomes.append(Receipt(devices[one.device].name, one, new))
-        if any(new):
-            common = {**_keep_proof(connection, one, now_ms), "device": one.device, "received_ms": now_ms}
-            for (record_id, content), is_new in zip(one.records, new, strict=True):
-                if is_new:
-                    rows[table_of(content)].append({**common, **columns_of(content), "record_id": record_id})
-    for table, of_table in rows.items():
-        database.insert_all(connection, table, of_table)
-    _touch(connection, rows, now_ms)
-    return outcomes
+    proven = [one for one in judged if isinstance(one, Proven)]
+    proofs = [_keep_proof(connection, one, now_ms) for one in proven]
+    new = _insert(connection, proven, proofs, now_ms)
+    _touch(connection, proven, new, now_ms)
+    is_new = [_take(new, one) for one in proven]
+    _drop_requests(
+        connection, [proof["request"] for proof, of_one in zip(proofs, is_new, strict=True) if not any(of_one)]
+    )
+    receipts = iter(is_new)
+    return [
+        one if isinstance(one, Exception) else Receipt(devices[one.device].name, one, next(receipts)) for one in judged
+    ]
 
 
 def table_of(content: receive.Content) -> Table:
@@ -98,9 +92,7 @@ def columns_of(content: receive.Content) -> dict[str, Any]:
 
 
 def _lock_devices(connection: Connection, uuids: set[str]) -> dict[str, Device]:
-    # SQLite has one writer anyway. PostgreSQL locks these rows, in one order, so that no two writers block each other.
-    statement = select_devices().where(schema.devices.c.uuid.in_(uuids)).with_for_update(of=schema.devices)
-    return {row.uuid: Device(**row._mapping) for row in connection.execute(statement)}
+    return {row.uuid: Device(*row) for row in connection.execute(_DEVICES, {"devices": list(uuids)})}
 
 
 def _judge(submission: Submission, device: Device | None, now_ms: int) -> Proven | Exception:
@@ -115,35 +107,66 @@ def _judge(submission: Submission, device: Device | None, now_ms: int) -> Proven
         return error
 
 
-def _stored(connection: Connection, proven: Iterable[Proven]) -> set[tuple[Table, str, str]]:
-    """Which of the records in ``proven`` are there already."""
-    asked: dict[Table, list[tuple[str, str]]] = defaultdict(list)
-    for one in proven:
-        for record_id, content in one.records:
-            asked[table_of(content)].append((one.device, record_id))
-    found: set[tuple[Table, str, str]] = set()
-    for table, keys in asked.items():
-        statement = select(table.c.device, table.c.record_id).where(tuple_(table.c.device, table.c.record_id).in_(keys))
-        found.update((table, *row) for row in connection.execute(statement))
-    return found
-
-
 def _keep_proof(connection: Connection, proven: Proven, now_ms: int) -> dict[str, Any]:
     """The columns by which a record is verified again."""
     columns: dict[str, Any] = {"protocol": proven.version.value, "key": proven.key_fingerprint}
     if isinstance(proven.proof, SignedString):
         return {**columns, "signed": proven.proof.text, "signature": proven.proof.signature, "request": None}
     request = {**asdict(proven.proof), "device": proven.device, "key": proven.key_fingerprint, "received_ms": now_ms}
-    statement = insert(schema.requests).returning(schema.requests.c.id)
-    return {**columns, "signed": b"", "signature": b"", "request": connection.execute(statement, request).scalar_one()}
+    return {**columns, "signed": b"", "signature": b"", "request": connection.execute(_REQUEST, request).scalar_one()}
 
 
-def _touch(connection: Connection, rows: dict[Table, list[dict[str, Any]]], now_ms: int) -> None:
+def _insert(
+    connection: Connection, proven: Sequence[Proven], proofs: Sequence[dict[str, Any]], now_ms: int
+) -> set[_Key]:
+    """Insert the records that are not there; which those were."""
+    rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in schema.RECORDS}
+    for one, proof in zip(proven, proofs, strict=True):
+        common = {**proof, "device": one.device, "received_ms": now_ms}
+        for record_id, content in one.records:
+            rows[table_of(content)].append({**common, **columns_of(content), "record_id": record_id})
+    return {
+        (table, row.device, row.record_id)
+        for table, of_table in rows.items()
+        for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id)
+    }
+
+
+def _take(new: set[_Key], proven: Proven) -> tuple[bool, ...]:
+    """For each record of ``proven`` whether it is in ``new``, where none is found twice."""
+    keys = [(table_of(content), proven.device, record_id) for record_id, content in proven.records]
+    is_new = tuple(key in new for key in keys)
+    new.difference_update(keys)
+    return is_new
+
+
+def _drop_requests(connection: Connection, requests: Sequence[int | None]) -> None:
+    """Keep no request that brought nothing new: nothing points at it, and a resend would pile them up."""
+    kept = [request for request in requests if request is not None]
+    if kept:
+        connection.execute(_DROP, {"requests": kept})
+
+
+def _touch(connection: Connection, proven: Sequence[Proven], new: set[_Key], now_ms: int) -> None:
     """Note of whom something new arrived, and which address it told last."""
-    table = schema.devices
-    seen = {row["device"] for of_table in rows.values() for row in of_table}
-    if seen:
-        connection.execute(update(table).where(table.c.uuid.in_(seen)).values(last_seen_ms=now_ms))
-    told = {row["device"]: row["address"] for row in rows[schema.heartbeats] if row["address"] is not None}
-    for device, address in told.items():
-        connection.execute(update(table).where(table.c.uuid == device).values(address=address))
+    if new:
+        connection.execute(_SEEN, {"devices": list({device for _, device, _ in new}), "now_ms": now_ms})
+    told = {
+        one.device: content.address
+        for one in proven
+        for record_id, content in one.records
+        if isinstance(content, Address) and (schema.heartbeats, one.device, record_id) in new
+    }
+    if told:
+        connection.execute(_TOLD, [{"who": device, "told": address} for device, address in told.items()])
+
+
+# Made once: SQLAlchemy takes longer to put them together than the database to answer.
+_devices = schema.devices.c
+_IS_ASKED = _devices.uuid.in_(bindparam("devices", expanding=True))
+# SQLite has one writer anyway. PostgreSQL locks these rows, in one order, so that no two writers block each other.
+_DEVICES = select_devices().where(_IS_ASKED).with_for_update(of=schema.devices)
+_REQUEST = insert(schema.requests).returning(schema.requests.c.id)
+_SEEN = update(schema.devices).where(_IS_ASKED).values(last_seen_ms=bindparam("now_ms"))
+_TOLD = update(schema.devices).where(_devices.uuid == bindparam("who")).values(address=bindparam("told"))
+_DROP = delete(schema.requests).where(schema.requests.c.id.in_(bindparam("requests", expanding=True)))

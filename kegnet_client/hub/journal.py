@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.database import StoreError
 from kegnet_client.hub.ingest import Outcome, Receipt, Submission
@@ -73,8 +73,7 @@ class Journal:
 
     async def _store_group(self, submissions: list[Submission]) -> list[Outcome]:
         try:
-            # A disk that hangs shall not hang the stop.
-            return await to_thread.run_sync(self._store.ingest, submissions, self._clock_ms(), abandon_on_cancel=True)
+            return await run_in_threadpool(self._store.ingest, submissions, self._clock_ms())
         except Exception as error:
             # Whatever it is, each of those who wait is told.
             return [error] * len(submissions)
