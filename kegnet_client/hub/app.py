@@ -1,8 +1,6 @@
 """The hub as a web application: devices write under ``/rest``, whoever has the token reads the rest.
 
-A 200 is sent after the commit and never before it. What a device did wrong for good is a 400, 413 or 415 with
-the reason in a line of text, who it is a 401, and trouble of the hub's own a 503, after which the device tries
-again. Bodies are read up to their bound and for a bounded time, so that a large or a slow sender costs little.
+Bodies are read up to their bound and for a bounded time, so that a large or a slow sender costs little.
 
 Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
 """
@@ -11,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 import kegnet_client
@@ -47,17 +45,20 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
     refusals = Refusals()
 
     journal = Journal(store, clock_ms)
-    app.include_router(intake.make_router(journal, refusals, trouble.over), tags=["devices"])
-    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
-    app.include_router(api.make_router(store), tags=["reading"])
-    app.include_router(docs.router)
 
-    @app.exception_handler(StoreError)
-    def unavailable(_request: Request, error: StoreError) -> Response:
+    def unavailable(error: StoreError) -> Response:
         trouble.begins(error)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return PlainTextResponse("the database cannot do it now; try again later\n", 503, headers)
 
+    writing = intake.make_router(journal, refusals, trouble.over, unavailable)
+    app.add_middleware(intake.ShortWay, endpoints=intake.endpoints_of(writing))
+    app.include_router(writing, tags=["devices"])
+    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
+    app.include_router(api.make_router(store), tags=["reading"])
+    app.include_router(docs.router)
+
+    app.add_exception_handler(StoreError, lambda _request, error: unavailable(error))
     return app
 
 

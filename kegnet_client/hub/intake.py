@@ -1,19 +1,23 @@
 """Where devices write: REST v1 and v2, a record a request, and v3, many.
 
-A 200 is sent after the commit and never before it.
+A 200 is sent after the commit and never before it. What a device did wrong for good is a 400, 413 or 415 with the
+reason in a line of text, who it is a 401, and trouble of the hub's own a 503, after which the device tries again.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.core import rest, rest_v3
 from kegnet_client.core.errors import RecordError
 from kegnet_client.hub import receive, receive_v3
 from kegnet_client.hub.bodies import BodyError, read_body
+from kegnet_client.hub.database import StoreError
 from kegnet_client.hub.ingest import Receipt, Submission
 from kegnet_client.hub.journal import Journal
 from kegnet_client.hub.receive import RefusedError, SignedRequest
@@ -25,11 +29,29 @@ _MAX_LOGGED = 3
 _log = logging.getLogger(__name__)
 
 Read = Callable[[Request], Awaitable[Submission]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_router(journal: Journal, refusals: Refusals, on_stored: Callable[[], None]) -> APIRouter:
-    """The routes under ``/rest``, writing into ``journal``; ``on_stored`` is called when that worked."""
-    router = APIRouter(prefix="/rest")
+class ShortWay:
+    """ASGI middleware that takes a POST to one of ``endpoints`` there at once: devices send little, and often."""
+
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint]) -> None:
+        self._app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
+            answer = await self._endpoints[scope["path"]](Request(scope, receive))
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def make_router(
+    journal: Journal, refusals: Refusals, on_stored: Callable[[], None], on_trouble: Callable[[StoreError], Response]
+) -> APIRouter:
+    """The routes under ``/rest``, writing into ``journal``; ``on_trouble`` makes the answer where that fails."""
+    router = APIRouter()
 
     def add(path: str, read: Read, answer: Callable[[Receipt], Response], **described: Any) -> None:
         async def endpoint(request: Request) -> Response:
@@ -48,6 +70,8 @@ def make_router(journal: Journal, refusals: Refusals, on_stored: Callable[[], No
             except RefusedError as error:
                 refusals.tell(request, device, error)
                 return _text(401, str(error), _CHALLENGE)
+            except StoreError as error:
+                return on_trouble(error)
             on_stored()
             refusals.over(request, device)
             _tell(receipt)
@@ -58,7 +82,7 @@ def make_router(journal: Journal, refusals: Refusals, on_stored: Callable[[], No
     for version in receive.VERSIONS:
         for name in receive.CALLS:
             add(
-                f"/{version.value}/{name}",
+                f"/rest/{version.value}/{name}",
                 _read_claim(name, version),
                 lambda receipt: _text(200, "stored" if receipt.is_new[0] else "stored before"),
                 response_class=PlainTextResponse,
@@ -68,7 +92,7 @@ def make_router(journal: Journal, refusals: Refusals, on_stored: Callable[[], No
                 responses=_describe_answers(receive.MAX_BODY_BYTES, "a form"),
             )
     add(
-        f"/v3/{rest_v3.CALL}",
+        f"/rest/v3/{rest_v3.CALL}",
         _read_batch,
         lambda receipt: Response(receipt.proven.verdicts, media_type=rest_v3.CONTENT_TYPE),
         operation_id="v3_records",
@@ -77,6 +101,11 @@ def make_router(journal: Journal, refusals: Refusals, on_stored: Callable[[], No
         responses={**_describe_answers(rest_v3.MAX_CONTENT_BYTES, "JSON, or gzip of it"), 200: _VERDICTS},
     )
     return router
+
+
+def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
+    """The endpoints of ``router`` by their paths, for `ShortWay`."""
+    return {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
 
 
 def _read_claim(name: str, version: rest.Version) -> Read:
