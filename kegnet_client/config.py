@@ -120,11 +120,11 @@ SETTINGS = (
         "KegNet",
         "serviceBaseURL",
         (
-            "The KegNet server. The end of it is the protocol to speak: /rest/v1 or /rest/v2.",
+            "The KegNet server. The end of it is the protocol to speak: /rest/v1, /rest/v2 or /rest/v3.",
             "It must be https; plain http is for a server on this same machine.",
         ),
         _base,
-        example="https://kegnet.example/rest/v2",
+        example="https://kegnet.example/rest/v3",
         required=True,
     ),
     Setting(
@@ -182,7 +182,10 @@ SETTINGS = (
         "sensor",
         "Thermometer",
         "sensor",
-        ("The thermometer whose temperature is reported. Unless set, it is the first by id.",),
+        (
+            "The one thermometer whose temperature is reported. Unless set, all of them are on REST v3; on v1 and",
+            "v2, which know one temperature a device, it is the first by id.",
+        ),
         _sensor,
         example="28-0316a2795c5b",
     ),
