@@ -7,6 +7,7 @@ program's own code, and the hub is the process that ``kegnet-client hub run`` is
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -37,9 +38,15 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Program
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
-BOTH = pytest.mark.parametrize("version", ["v2"])
-V3 = pytest.mark.parametrize("version", [])
+BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
+V3 = pytest.mark.parametrize("version", ["v3"])
 STARTED_MS = 1_700_000_000_000
+PULSES = itertools.count(1000, 1000)
+RUN_ALL = """
+import json, sys
+from kegnet_client.cli import main
+sys.exit(max(main(arguments) for arguments in json.loads(sys.argv[1])))
+"""
 COVERED = ("@method", "@path", "content-type", "content-digest")
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -134,14 +141,18 @@ class Hub:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
         assert done.returncode == 0, done.stderr
 
-    def register(self, key: Key) -> str:
-        """A new device with that key; its uuid."""
-        device = str(uuid.uuid4())
-        public = self.directory / f"{device}.pub"
-        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-        self.command("devices", "add", device, public)
-        public.unlink()
-        return device
+    def register(self, *keys: Key) -> list[str]:
+        """A new device for each of these keys; their uuids."""
+        devices = [str(uuid.uuid4()) for _ in keys]
+        commands = []
+        for device, key in zip(devices, keys, strict=True):
+            public = self.directory / f"{device}.pub"
+            public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+            commands.append(["hub", "devices", "add", "--dir", str(self.directory), device, str(public)])
+        # One process for all: its start is what takes long.
+        argv = [sys.executable, "-c", RUN_ALL, json.dumps(commands)]
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+        return devices
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, verify=self.context, trust_env=False, headers=headers, timeout=30)
@@ -151,15 +162,15 @@ class Hub:
             return client.post(request.path, content=request.body, headers=request.headers)
 
     def pours(self, device: str) -> list[int]:
-        """What it has of that device."""
+        """What it has of that device, or of all."""
         found: list[int] = []
         with self.client(Authorization=f"Bearer {self.token}") as client:
-            address = f"/api/pours?device={device}&limit=1000"
+            of_device = f"&device={device}" if device else ""
+            address = f"/api/pours?limit=1000{of_device}"
             while address:
                 page = client.get(address).json()
                 found += [item["pulses"] for item in page["items"]]
-                cursor = page.get("next") or page.get("cursor")
-                address = f"/api/pours?device={device}&limit=1000&cursor={cursor}" if cursor else ""
+                address = f"/api/pours?limit=1000{of_device}&after={page['next']}" if page["next"] else ""
         return sorted(found)
 
 
@@ -190,10 +201,31 @@ def hub(tmp_path: Path, start_program: Callable[..., "Program"]) -> Iterator[Hub
         hub.program.stop()
 
 
+@pytest.fixture(scope="session")
+def keys(key: rsa.RSAPrivateKey) -> dict[str, Key]:
+    """One of each kind."""
+    return {"rsa": key, "p256": ec.generate_private_key(ec.SECP256R1()), "ed25519": ed25519.Ed25519PrivateKey.generate()}
+
+
+@pytest.fixture(scope="session")
+def devices(session_hub: Hub, keys: dict[str, Key], other_key: rsa.RSAPrivateKey) -> dict[str, str]:
+    """The session's hub's, by the kind of their key; and one with the same key, another's, and a revoked one."""
+    owners: dict[str, Key] = {**keys, "same key": keys["rsa"], "another's": other_key, "revoked": keys["rsa"]}
+    found = dict(zip(owners, session_hub.register(*owners.values()), strict=True))
+    session_hub.command("devices", "revoke", found["revoked"])
+    return found
+
+
 @pytest.fixture
-def device(session_hub: Hub, key: rsa.RSAPrivateKey) -> str:
-    """A device that the session's hub knows, for this test."""
-    return session_hub.register(key)
+def device(devices: dict[str, str]) -> str:
+    """The uuid of a device that the session's hub knows by ``key``."""
+    return devices["rsa"]
+
+
+@pytest.fixture
+def new() -> int:
+    """A pour that no other test sends, by its pulses; so are the thousand after it."""
+    return next(PULSES)
 
 
 # 49
@@ -202,24 +234,26 @@ def device(session_hub: Hub, key: rsa.RSAPrivateKey) -> str:
 @pytest.mark.case(49)
 @BOTH
 def test_a_replay_is_answered_as_accepted_and_stored_once(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:
-    request = Request(version, device, key, [1])
+    request = Request(version, device, key, [new])
     for _ in range(3):
         answer = session_hub.send(request)
         assert answer.status_code == 200
         if version == "v3":
             assert answer.json() == {"accepted": 1, "rejected": []}
-    assert session_hub.send(Request(version, device, key, [1])).status_code == 200  # signed anew
-    assert session_hub.pours(device) == [1]
+    assert session_hub.send(Request(version, device, key, [new])).status_code == 200  # signed anew
+    assert session_hub.pours(device).count(new) == 1
 
 
 @pytest.mark.case(49)
 @V3
-def test_a_pour_is_one_row_over_v2_and_v3(session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str) -> None:
-    assert session_hub.send(Request("v2", device, key, [1])).status_code == 200
-    assert session_hub.send(Request(version, device, key, [1, 2])).json() == {"accepted": 2, "rejected": []}
-    assert session_hub.pours(device) == [1, 2]
+def test_a_pour_is_one_row_over_v2_and_v3(
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
+) -> None:
+    assert session_hub.send(Request("v2", device, key, [new])).status_code == 200
+    assert session_hub.send(Request(version, device, key, [new, new + 1])).json() == {"accepted": 2, "rejected": []}
+    assert [one for one in session_hub.pours(device) if one // 1000 == new // 1000] == [new, new + 1]
 
 
 # 50
@@ -228,41 +262,47 @@ def test_a_pour_is_one_row_over_v2_and_v3(session_hub: Hub, device: str, key: rs
 @pytest.mark.case(50)
 @pytest.mark.parametrize("field", ["id", "pin", "pulses", "et", "ts", "sig"])
 def test_on_v2_a_changed_field_is_a_401_and_stores_nothing(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, field: str
+    session_hub: Hub, devices: dict[str, str], device: str, key: rsa.RSAPrivateKey, field: str, new: int
 ) -> None:
-    request = Request("v2", device, key, [10])
+    before = session_hub.pours("")
+    request = Request("v2", device, key, [new])
     value = re.findall(rf"{field}=([^&]+)".encode(), request.body)[0]
     match field:
         case "id":
-            new = session_hub.register(key).encode()  # another device, even with the same key
+            changed = devices["same key"].encode()
         case "sig":
-            new = b"AAAA" + value[4:]
+            changed = b"AAAA" + value[4:]
         case _:
-            new = value[:-1] + (b"1" if value[-1:] != b"1" else b"2")
-    request.body = request.body.replace(field.encode() + b"=" + value, field.encode() + b"=" + new)
+            changed = value[:-1] + (b"1" if value[-1:] != b"1" else b"2")
+    request.body = request.body.replace(field.encode() + b"=" + value, field.encode() + b"=" + changed)
     assert session_hub.send(request).status_code == 401
-    assert session_hub.pours(device) == []
+    assert session_hub.pours("") == before
 
 
 @pytest.mark.case(50)
 @BOTH
-@pytest.mark.parametrize("who", ["wrong key", "unknown device", "another device's uuid", "revoked"])
+@pytest.mark.parametrize("who", ["a key that nobody has", "unknown device", "another device", "revoked"])
 def test_who_is_not_the_device_gets_a_401_and_stores_nothing(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, other_key: rsa.RSAPrivateKey, version: str, who: str
+    session_hub: Hub,
+    devices: dict[str, str],
+    key: rsa.RSAPrivateKey,
+    other_key: rsa.RSAPrivateKey,
+    version: str,
+    who: str,
+    new: int,
 ) -> None:
+    before = session_hub.pours("")
     match who:
-        case "wrong key":
-            request = Request(version, device, other_key, [1])
+        case "a key that nobody has":
+            request = Request(version, devices["rsa"], rsa.generate_private_key(65537, 2048), [new])
         case "unknown device":
-            request = Request(version, str(uuid.uuid4()), key, [1])
-        case "another device's uuid":
-            session_hub.register(other_key)
-            request = Request(version, device, other_key, [1])
+            request = Request(version, str(uuid.uuid4()), key, [new])
+        case "another device":
+            request = Request(version, devices["rsa"], other_key, [new])
         case _:
-            request = Request(version, device, key, [1])
-            session_hub.command("devices", "revoke", device)
+            request = Request(version, devices["revoked"], key, [new])
     assert session_hub.send(request).status_code == 401
-    assert session_hub.pours(device) == []
+    assert session_hub.pours("") == before
 
 
 @pytest.mark.case(50)
@@ -293,15 +333,17 @@ def test_who_is_not_the_device_gets_a_401_and_stores_nothing(
     ],
 )
 def test_on_v3_what_is_not_signed_as_it_has_to_be_is_a_401_and_stores_nothing(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, fault: str
+    session_hub: Hub, devices: dict[str, str], device: str, key: rsa.RSAPrivateKey, version: str, fault: str, new: int
 ) -> None:
-    request = Request(version, device, key, [1])
+    before = session_hub.pours("")
+    request = Request(version, device, key, [new])
     headers = request.headers
+    pulses = f'"pulses": {new}'.encode()
     match fault:
         case "body changed":
-            request.body = request.body.replace(b'"pulses": 1', b'"pulses": 2')
+            request.body = request.body.replace(pulses, pulses[:-1] + b"1")
         case "body and digest changed":
-            request.body = request.body.replace(b'"pulses": 1', b'"pulses": 2')
+            request.body = request.body.replace(pulses, pulses[:-1] + b"1")
             digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
             headers["Content-Digest"] = f"sha-256=:{digest}:"
         case "no digest":
@@ -335,7 +377,7 @@ def test_on_v3_what_is_not_signed_as_it_has_to_be_is_a_401_and_stores_nothing(
             request.body = request.body.replace(device.encode(), str(uuid.uuid4()).encode())
             request.seal()
         case "keyid of another device":
-            request.parameters["keyid"] = session_hub.register(key)
+            request.parameters["keyid"] = devices["same key"]
             request.seal()
         case "created changed":
             headers["Signature-Input"] = re.sub(r"created=\d+", "created=1", headers["Signature-Input"])
@@ -345,7 +387,7 @@ def test_on_v3_what_is_not_signed_as_it_has_to_be_is_a_401_and_stores_nothing(
             request.covered.remove("@" + name if (name := fault.split()[0]) in ("method", "path") else _header(name))
             request.seal()
     assert session_hub.send(request).status_code == 401
-    assert session_hub.pours(device) == []
+    assert session_hub.pours("") == before
 
 
 def _header(name: str) -> str:
@@ -354,23 +396,20 @@ def _header(name: str) -> str:
 
 @pytest.mark.case(50)
 @V3
-@pytest.mark.parametrize("alg", ["ed25519", "ecdsa-p256-sha256", "hmac-sha256", "rsa-pss-sha512", "none", ""])
 @pytest.mark.parametrize("kind", ["rsa", "p256", "ed25519"])
+@pytest.mark.parametrize(
+    "alg", ["ed25519", "ecdsa-p256-sha256", "rsa-v1_5-sha256", "hmac-sha256", "rsa-pss-sha512", "none", ""]
+)
 def test_the_algorithm_is_the_keys_and_never_the_requests(
-    session_hub: Hub, key: rsa.RSAPrivateKey, version: str, alg: str, kind: str
+    session_hub: Hub, devices: dict[str, str], keys: dict[str, Key], version: str, alg: str, kind: str, new: int
 ) -> None:
-    keys: dict[str, Key] = {
-        "rsa": key,
-        "p256": ec.generate_private_key(ec.SECP256R1()),
-        "ed25519": ed25519.Ed25519PrivateKey.generate(),
-    }
-    if algorithm(keys[kind]) == alg:
-        pytest.skip("that is the right one")
-    device = session_hub.register(keys[kind])
-    request = Request(version, device, keys[kind], [1])
+    before = session_hub.pours("")
+    device = devices[kind]
+    request = Request(version, device, keys[kind], [new])
     request.parameters["alg"] = alg
     request.seal()
-    assert session_hub.send(request).status_code == 401
+    if alg != algorithm(keys[kind]):
+        assert session_hub.send(request).status_code == 401
     # Nor with what everybody has: the public key as a secret, or a key of the algorithm's own.
     public = keys[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
@@ -387,8 +426,8 @@ def test_the_algorithm_is_the_keys_and_never_the_requests(
             request.sign = lambda _, data, other=other: sign(other, data)  # type: ignore[misc]  # binds it now
             request.seal()
             assert session_hub.send(request).status_code == 401
-    assert session_hub.pours(device) == []
-    assert session_hub.send(Request(version, device, keys[kind], [1])).status_code == 200
+    assert session_hub.pours("") == before
+    assert session_hub.send(Request(version, device, keys[kind], [new])).status_code == 200
 
 
 @pytest.mark.case(50)
@@ -429,7 +468,7 @@ def test_the_hubs_verifier_agrees_with_wycheproof(file: str) -> None:
 def test_a_database_that_is_locked_or_away_is_a_503_with_retry_after_and_nothing_is_lost(
     hub: Hub, key: rsa.RSAPrivateKey, version: str, fault: str
 ) -> None:
-    device = hub.register(key)
+    (device,) = hub.register(key)
     assert hub.send(Request(version, device, key, [1])).status_code == 200
     (database,) = hub.directory.glob("*.db")
     if fault == "locked":
@@ -451,27 +490,22 @@ def test_a_database_that_is_locked_or_away_is_a_503_with_retry_after_and_nothing
 
 @pytest.mark.case(51)
 @BOTH
-@pytest.mark.parametrize("fault", ["full", "read-only"])
-def test_a_disk_that_is_full_or_read_only_is_a_503_and_what_was_acknowledged_is_there(
+def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
     tmp_path: Path,
     mount_ext4: MountExt4,
     start_program: Callable[..., "Program"],
     key: rsa.RSAPrivateKey,
     version: str,
-    fault: str,
 ) -> None:
     disk = mount_ext4(tmp_path / "disk", 8)
     hub = Hub(disk / "hub", start_program)
-    device = hub.register(key)
+    (device,) = hub.register(key)
     filler = disk / "filler"
-    if fault == "full":
-        with filler.open("wb") as file:
-            for size in (65536, 512):
-                with pytest.raises(OSError, match="No space left"):
-                    while True:
-                        os.write(file.fileno(), bytes(size))
-    else:
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with filler.open("wb") as file:
+        for size in (65536, 512):
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    os.write(file.fileno(), bytes(size))
     acknowledged, statuses = [], []
     for pulses in range(1, 401):
         statuses.append(hub.send(Request(version, device, key, [pulses])).status_code)
@@ -480,10 +514,7 @@ def test_a_disk_that_is_full_or_read_only_is_a_503_and_what_was_acknowledged_is_
         assert statuses[-1] == 200
         acknowledged.append(pulses)
     assert statuses[-1] == 503, "there was room"
-    if fault == "full":
-        filler.unlink()
-    else:
-        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    filler.unlink()
     last = len(statuses)
     assert hub.send(Request(version, device, key, [last])).status_code == 200
     assert hub.pours(device) == [*acknowledged, last]
@@ -495,7 +526,7 @@ def test_a_disk_that_is_full_or_read_only_is_a_503_and_what_was_acknowledged_is_
 def test_every_answer_comes_after_the_commit_is_on_disk(
     hub: Hub, key: rsa.RSAPrivateKey, until: Until, tmp_path: Path, version: str
 ) -> None:
-    device = hub.register(key)
+    (device,) = hub.register(key)
     assert hub.program.stop()[0] == 0
     trace = tmp_path / "trace"
     calls = "fdatasync,fsync,sendto,sendmsg,recvfrom,recvmsg"
@@ -521,7 +552,7 @@ def test_every_answer_comes_after_the_commit_is_on_disk(
 def test_a_hub_that_is_killed_under_load_has_all_that_it_acknowledged(
     hub: Hub, key: rsa.RSAPrivateKey, version: str
 ) -> None:
-    device = hub.register(key)
+    (device,) = hub.register(key)
     acknowledged: list[int] = []
     for number in range(3):
         first = number * 1000
@@ -595,9 +626,10 @@ def test_a_malformed_request_is_a_4xx(session_hub: Hub, path: str, kind: str, bo
     ],
 )
 def test_on_v3_a_malformed_request_that_is_well_signed_is_a_4xx_and_takes_nothing(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, fault: str, statuses: set[int]
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, fault: str, statuses: set[int], new: int
 ) -> None:
-    request = Request(version, device, key, range(1, 502) if fault == "501 records" else [1])
+    before = session_hub.pours("")
+    request = Request(version, device, key, range(new, new + 501) if fault == "501 records" else [new])
     good = request.body
     bodies = {
         "not JSON": b"{",
@@ -622,16 +654,16 @@ def test_on_v3_a_malformed_request_that_is_well_signed_is_a_4xx_and_takes_nothin
     before_kb = session_hub.program.memory_kb("VmHWM")
     assert session_hub.send(request).status_code in statuses
     assert session_hub.program.memory_kb("VmHWM") - before_kb < 20 * 1024
-    assert session_hub.pours(device) == []
-    assert session_hub.send(Request(version, device, key, [1])).status_code == 200
+    assert session_hub.pours("") == before
+    assert session_hub.send(Request(version, device, key, [new])).status_code == 200
 
 
 @pytest.mark.case(52)
 @BOTH
 def test_requests_without_end_take_no_memory_and_hold_up_nobody(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:
-    request = Request(version, device, key, [1])
+    request = Request(version, device, key, [new])
     before_kb = session_hub.program.memory_kb("VmHWM")
 
     def endless() -> Iterator[bytes]:
@@ -650,9 +682,9 @@ def test_requests_without_end_take_no_memory_and_hold_up_nobody(
 @pytest.mark.case(52)
 @BOTH
 def test_slow_clients_hold_up_nobody_and_are_sent_away(
-    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:
-    request = Request(version, device, key, [1])
+    request = Request(version, device, key, [new])
     head = f"POST {request.path} HTTP/1.1\r\nHost: localhost\r\n"
     headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     starts = [
@@ -667,9 +699,9 @@ def test_slow_clients_hold_up_nobody_and_are_sent_away(
         stream = session_hub.context.wrap_socket(plain, server_hostname="localhost") if start else plain
         stream.sendall(start or b"\x16")
         slow.append(stream)
-    for pulses in range(2, 32):
+    for pulses in range(new, new + 30):
         assert session_hub.send(Request(version, device, key, [pulses])).status_code == 200
-    assert session_hub.pours(device) == list(range(2, 32))
+    assert set(range(new, new + 30)) <= set(session_hub.pours(device))
     # A body that does not come is not waited for.
     slow[2].settimeout(30)
     assert b" 408 " in slow[2].recv(4096)
