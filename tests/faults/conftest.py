@@ -5,6 +5,7 @@ stands; with ``--faults-table`` each case is shown with what became of its tests
 """
 
 import contextlib
+import errno
 import gzip
 import json
 import os
@@ -98,7 +99,9 @@ class Table:
                 terminalreporter.write_line(group, bold=True)
             verdict = self.verdict(number)
             tests = f"{self._outcomes[number].count('passed')}/{len(self._outcomes[number])}"
-            line = f"{number:3} {verdict:9} {tests:>7} {self._took_s[number]:6.1f} s  {case['fault']}: {case['expected']}"
+            line = (
+                f"{number:3} {verdict:9} {tests:>7} {self._took_s[number]:6.1f} s  {case['fault']}: {case['expected']}"
+            )
             terminalreporter.write_line(line, **colours.get(verdict, {"red": True}))
 
 
@@ -586,6 +589,24 @@ def as_root() -> None:
     """Skips where the test cannot have what it breaks."""
     if os.geteuid() != 0:
         pytest.skip("takes root: it mounts, makes networks or takes limits from the machine")
+
+
+@pytest.fixture
+def fill_up() -> Callable[[Path], None]:
+    """``fill_up(file)`` makes ``file`` as large as its disk lets it become."""
+
+    def fill(path: Path) -> None:
+        with path.open("wb", buffering=0) as file:
+            for size in (65536, 512, 1):
+                full = False
+                while not full:
+                    try:
+                        file.write(bytes(size))
+                    except OSError as error:
+                        full = error.errno == errno.ENOSPC
+                        assert full, error
+
+    return fill
 
 
 @pytest.fixture

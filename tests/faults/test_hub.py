@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
+V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
+"""Both, but the quick run is content with one of them."""
 V3 = pytest.mark.parametrize("version", ["v3"])
 STARTED_MS = 1_700_000_000_000
 PULSES = itertools.count(1000, 1000)
@@ -52,6 +54,7 @@ COVERED = ("@method", "@path", "content-type", "content-digest")
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 Until = Callable[..., None]
 MountExt4 = Callable[[Path, int], Path]
+FillUp = Callable[[Path], None]
 
 
 def sign(key: Key, data: bytes) -> bytes:
@@ -204,7 +207,11 @@ def hub(tmp_path: Path, start_program: Callable[..., "Program"]) -> Iterator[Hub
 @pytest.fixture(scope="session")
 def keys(key: rsa.RSAPrivateKey) -> dict[str, Key]:
     """One of each kind."""
-    return {"rsa": key, "p256": ec.generate_private_key(ec.SECP256R1()), "ed25519": ed25519.Ed25519PrivateKey.generate()}
+    return {
+        "rsa": key,
+        "p256": ec.generate_private_key(ec.SECP256R1()),
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -463,7 +470,7 @@ def test_the_hubs_verifier_agrees_with_wycheproof(file: str) -> None:
 
 
 @pytest.mark.case(51)
-@BOTH
+@V2_LATER
 @pytest.mark.parametrize("fault", ["locked", "away"])
 def test_a_database_that_is_locked_or_away_is_a_503_with_retry_after_and_nothing_is_lost(
     hub: Hub, key: rsa.RSAPrivateKey, version: str, fault: str
@@ -489,10 +496,11 @@ def test_a_database_that_is_locked_or_away_is_a_503_with_retry_after_and_nothing
 
 
 @pytest.mark.case(51)
-@BOTH
+@V2_LATER
 def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
     tmp_path: Path,
     mount_ext4: MountExt4,
+    fill_up: FillUp,
     start_program: Callable[..., "Program"],
     key: rsa.RSAPrivateKey,
     version: str,
@@ -501,11 +509,7 @@ def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
     hub = Hub(disk / "hub", start_program)
     (device,) = hub.register(key)
     filler = disk / "filler"
-    with filler.open("wb") as file:
-        for size in (65536, 512):
-            with pytest.raises(OSError, match="No space left"):
-                while True:
-                    os.write(file.fileno(), bytes(size))
+    fill_up(filler)
     acknowledged, statuses = [], []
     for pulses in range(1, 401):
         statuses.append(hub.send(Request(version, device, key, [pulses])).status_code)
@@ -522,7 +526,7 @@ def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
 
 
 @pytest.mark.case(51)
-@BOTH
+@V2_LATER
 def test_every_answer_comes_after_the_commit_is_on_disk(
     hub: Hub, key: rsa.RSAPrivateKey, until: Until, tmp_path: Path, version: str
 ) -> None:
@@ -548,7 +552,7 @@ def test_every_answer_comes_after_the_commit_is_on_disk(
 
 
 @pytest.mark.case(51)
-@BOTH
+@V2_LATER
 def test_a_hub_that_is_killed_under_load_has_all_that_it_acknowledged(
     hub: Hub, key: rsa.RSAPrivateKey, version: str
 ) -> None:
@@ -659,7 +663,7 @@ def test_on_v3_a_malformed_request_that_is_well_signed_is_a_4xx_and_takes_nothin
 
 
 @pytest.mark.case(52)
-@BOTH
+@V2_LATER
 def test_requests_without_end_take_no_memory_and_hold_up_nobody(
     session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:
@@ -680,7 +684,7 @@ def test_requests_without_end_take_no_memory_and_hold_up_nobody(
 
 
 @pytest.mark.case(52)
-@BOTH
+@V2_LATER
 def test_slow_clients_hold_up_nobody_and_are_sent_away(
     session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Device, Program, Server
 
 BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
+V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
+"""Both, but the quick run is content with one of them."""
 KEPT = "Records stay in the spool"
 YEAR_S = 365 * 86400
 CHECK_S = 60.0
@@ -124,7 +126,7 @@ def readings(server: "Server") -> list[dict[str, str]]:
 
 
 @pytest.mark.case(36)
-@BOTH
+@V2_LATER
 def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_for_the_clock(
     device: "Device", server: "Server", clock: WrongClock, as_root: None
 ) -> None:
@@ -147,7 +149,7 @@ def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_
 
 
 @pytest.mark.case(37)
-@BOTH
+@V2_LATER
 @pytest.mark.parametrize("by_s", [YEAR_S, -YEAR_S])
 def test_a_jump_by_a_year_is_no_matter_to_a_timer(
     device: "Device", serve: Serve, clock: WrongClock, right_clock: None, until: Until, by_s: int
@@ -216,7 +218,7 @@ def test_a_jump_by_a_year_makes_no_half_written_file_whole(
 
 
 @pytest.mark.case(38)
-@BOTH
+@V2_LATER
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(("minutes", "side"), [(-60, "60 min ahead of"), (60, "60 min behind")])
 def test_a_refusal_by_a_server_of_another_time_is_told_as_clock_skew_and_keeps_all(
