@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from kegnet_client.core.rest import SIGNED_FIELDS
-from kegnet_client.hub import receive, serve
+from kegnet_client.hub import receive, receive_v3, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Store
@@ -124,6 +124,22 @@ def _sign(key: PrivateKey, data: bytes) -> bytes:
         return key.sign(data)
     r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+@pytest.fixture
+def submission(batch: Batch) -> Callable[..., receive_v3.Batch]:
+    """``submission(device, records, ...)`` is that request as `Store.ingest` takes it."""
+
+    def make(device: str, what: Sequence[Record] | bytes, **options: object) -> receive_v3.Batch:
+        headers, content = batch(device, what, **options)
+        fields = {name.replace("-", "_"): value for name, value in headers.items()}
+        encoding = fields.pop("content_encoding", None)
+        path = "/rest/v3/records"
+        return receive_v3.read_batch(
+            receive.SignedRequest(path=path, content_encoding=encoding, content=content, **fields)
+        )
+
+    return make
 
 
 @pytest.fixture

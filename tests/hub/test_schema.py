@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub import receive, receive_v3, schema
+from kegnet_client.hub import receive, schema
 from kegnet_client.hub.ingest import Receipt
-from kegnet_client.hub.receive import Claim, SignedRequest
+from kegnet_client.hub.receive import Claim
+from kegnet_client.hub.receive_v3 import Batch
 from kegnet_client.hub.store import Query, Store
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
@@ -90,26 +91,16 @@ def test_an_old_database_gets_what_a_new_one_has(old_database: Path, tmp_path: P
 def test_an_old_database_takes_rest_v3_and_knows_what_it_had(
     old_database: Path,
     claim: Callable[..., Claim],
-    batch: Callable[..., tuple[dict[str, str], bytes]],
+    submission: Callable[..., Batch],
     record: Callable[..., dict[str, object]],
 ) -> None:
     records = [
         record("pour", DEVICE, pin=0, pulses=586, elapsed_ms=8123, started_ms=TS),
         record("pour", DEVICE, pin=1, pulses=586, elapsed_ms=8123, started_ms=TS),
     ]
-    headers, content = batch(DEVICE, records)
-    request = SignedRequest(
-        "/rest/v3/records",
-        headers["content-type"],
-        None,
-        headers["content-digest"],
-        headers["signature-input"],
-        headers["signature"],
-        content,
-    )
     with closing(Store(old_database)) as store:
         store.prepare()
-        (receipt,) = store.ingest([receive_v3.read_batch(request)], TS)
+        (receipt,) = store.ingest([submission(DEVICE, records)], TS)
         assert isinstance(receipt, Receipt)
         assert receipt.is_new == (False, True)
         assert [row.request for row in store.page(schema.pours, "started_ms", Query(10)).rows] == [1, None]

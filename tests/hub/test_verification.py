@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub import receive, receive_v3
-from kegnet_client.hub.receive import SignedRequest
+from kegnet_client.hub import receive
+from kegnet_client.hub.receive_v3 import Batch
 from kegnet_client.hub.store import Store
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
@@ -23,7 +23,7 @@ Send = Callable[[str, int], None]
 def send(
     store: Store,
     device_key: rsa.RSAPrivateKey,
-    batch: Callable[..., tuple[dict[str, str], bytes]],
+    submission: Callable[..., Batch],
     record: Callable[..., dict[str, object]],
 ) -> Send:
     """``send(device, n)``: a batch with the n-th pour, reading and sign of life of the device."""
@@ -37,10 +37,7 @@ def send(
             record("heartbeat", device, at_ms=TS + number),
         ]
         expiring = f';created=1;expires={TS // 1000};keyid="{device}";tag="kegnet-v3"'
-        headers, content = batch(device, records, pack=True, parameters=expiring)
-        fields = {name.replace("-", "_"): value for name, value in headers.items()}
-        request = SignedRequest(path="/rest/v3/records", content=content, **fields)
-        store.ingest([receive_v3.read_batch(request)], TS)
+        store.ingest([submission(device, records, pack=True, parameters=expiring)], TS)
 
     return ingest
 
