@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGTERM, Signals
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -261,7 +262,9 @@ class Device:
         status: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
         return status
 
-    def start(self, before: Sequence[str | Path] = (), up: bool = True, **variables: str) -> Program:
+    def start(
+        self, before: Sequence[str | Path] = (), up: bool = True, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> Program:
         """``kegnet-client run``, which ``before`` starts, and that it is up."""
         program = Program([*before, COMMAND, "run"], self._environment(variables))
         self._programs.append(program)

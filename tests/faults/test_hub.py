@@ -420,7 +420,7 @@ def test_the_algorithm_is_the_keys_and_never_the_requests(
     # Nor with what everybody has: the public key as a secret, or a key of the algorithm's own.
     public = keys[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
-    def forge(_key: Key, data: bytes) -> bytes:
+    def forge(key: Key, data: bytes) -> bytes:
         mac = hmac.HMAC(public, hashes.SHA256())
         mac.update(data)
         return mac.finalize()
@@ -471,28 +471,27 @@ def test_the_hubs_verifier_agrees_with_wycheproof(file: str) -> None:
 
 @pytest.mark.case(51)
 @V2_LATER
-@pytest.mark.parametrize("fault", ["locked", "away"])
 def test_a_database_that_is_locked_or_away_is_a_503_with_retry_after_and_nothing_is_lost(
-    hub: Hub, key: rsa.RSAPrivateKey, version: str, fault: str
+    hub: Hub, key: rsa.RSAPrivateKey, version: str
 ) -> None:
     (device,) = hub.register(key)
-    assert hub.send(Request(version, device, key, [1])).status_code == 200
     (database,) = hub.directory.glob("*.db")
-    if fault == "locked":
-        with closing(sqlite3.connect(database, isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            answer = hub.send(Request(version, device, key, [2]))
-            other.execute("ROLLBACK")
-    else:
-        database.rename(hub.directory / "away")
-        answer = hub.send(Request(version, device, key, [2]))
-        (hub.directory / "away").rename(database)
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) > 0
-    assert hub.pours(device) == [1]
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        locked = hub.send(Request(version, device, key, [1]))
+        other.execute("ROLLBACK")
     assert hub.send(Request(version, device, key, [2])).status_code == 200
-    assert hub.pours(device) == [1, 2]
-    hub.program.log.wait_for("the database works again")
+    database.rename(hub.directory / "away")
+    away = hub.send(Request(version, device, key, [3]))
+    (hub.directory / "away").rename(database)
+    for answer in (locked, away):
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+    assert hub.pours(device) == [2]
+    for pulses in (1, 3):
+        assert hub.send(Request(version, device, key, [pulses])).status_code == 200
+    assert hub.pours(device) == [1, 2, 3]
+    hub.program.log.wait_for("the database works again", 2)
 
 
 @pytest.mark.case(51)
@@ -558,7 +557,7 @@ def test_a_hub_that_is_killed_under_load_has_all_that_it_acknowledged(
 ) -> None:
     (device,) = hub.register(key)
     acknowledged: list[int] = []
-    for number in range(3):
+    for number in range(2):
         first = number * 1000
 
         def send(thread: int, first: int = first) -> None:
@@ -580,7 +579,7 @@ def test_a_hub_that_is_killed_under_load_has_all_that_it_acknowledged(
                 one.result(30)
         hub.start(port=str(hub.port))
     stored = hub.pours(device)
-    assert len(acknowledged) >= 180
+    assert len(acknowledged) >= 120
     assert set(acknowledged) <= set(stored)
     assert len(stored) == len(set(stored))
 
@@ -685,7 +684,7 @@ def test_requests_without_end_take_no_memory_and_hold_up_nobody(
 
 @pytest.mark.case(52)
 @V2_LATER
-def test_slow_clients_hold_up_nobody_and_are_sent_away(
+def test_slow_clients_hold_up_nobody(
     session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
 ) -> None:
     request = Request(version, device, key, [new])
@@ -706,11 +705,25 @@ def test_slow_clients_hold_up_nobody_and_are_sent_away(
     for pulses in range(new, new + 30):
         assert session_hub.send(Request(version, device, key, [pulses])).status_code == 200
     assert set(range(new, new + 30)) <= set(session_hub.pours(device))
-    # A body that does not come is not waited for.
-    slow[2].settimeout(30)
-    assert b" 408 " in slow[2].recv(4096)
     for stream in slow:
         stream.close()
+
+
+@pytest.mark.case(52)
+@pytest.mark.slow
+@BOTH
+def test_a_body_that_does_not_come_is_a_408(
+    session_hub: Hub, device: str, key: rsa.RSAPrivateKey, version: str, new: int
+) -> None:
+    request = Request(version, device, key, [new])
+    headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    head = f"POST {request.path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: 100\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", session_hub.port), timeout=30) as plain,
+        session_hub.context.wrap_socket(plain, server_hostname="localhost") as stream,
+    ):
+        stream.sendall(head.encode())
+        assert b" 408 " in stream.recv(4096)
 
 
 @pytest.mark.case(52)
@@ -719,7 +732,7 @@ def test_schemathesis_finds_nothing_that_the_hub_answers_with_a_5xx(session_hub:
     tool = COMMAND.with_name("schemathesis")
     if not tool.exists():
         pytest.skip("takes schemathesis")
-    argv = [
+    argv: list[str | Path] = [
         *(tool, "run", f"{session_hub.url}/openapi.json", "--header", f"Authorization: Bearer {session_hub.token}"),
         *("--checks", "not_a_server_error", "--tls-verify", session_hub.directory / "ca.crt"),
         *("--max-examples", "50", "--seed", str(random.randrange(2**32))),  # noqa: S311 (no secret)

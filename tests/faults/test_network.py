@@ -126,7 +126,7 @@ def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(tmp_path / "notify"))
         supervisor.settimeout(30)
-        program = device.start(before=cable.enter, NOTIFY_SOCKET=str(tmp_path / "notify"))
+        program = device.start(before=cable.enter, variables={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert supervisor.recv(4096) == b"READY=1"
     why = "no connection (Network is unreachable)" if missing == "route" else "the server's name is not found"
     program.log.wait_for(f"{why}")
@@ -162,7 +162,7 @@ def test_a_link_that_goes_down_in_the_middle_costs_nothing(
 
 
 @pytest.mark.case(17)
-@BOTH
+@V2_LATER
 def test_with_the_server_refused_everything_waits_and_arrives_once(
     device: "Device", server: "Server", until: Until
 ) -> None:
@@ -181,7 +181,7 @@ def test_with_the_server_refused_everything_waits_and_arrives_once(
 
 
 @pytest.mark.case(17)
-@BOTH
+@V2_LATER
 def test_a_server_that_resets_is_not_hammered_and_each_try_is_counted(
     device: "Device", server: "Server", until: Until
 ) -> None:
@@ -240,8 +240,8 @@ def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
 
 
 @pytest.mark.case(19)
-@BOTH
-@pytest.mark.parametrize("stored", [True, False])
+@V2_LATER
+@pytest.mark.parametrize("stored", [True, *slowly(False)])
 def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
     device: "Device", server: "Server", until: Until, stored: bool
 ) -> None:
@@ -267,7 +267,7 @@ def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
 
 
 @pytest.mark.case(20)
-@BOTH
+@V2_LATER
 @pytest.mark.parametrize("who", ["portal", "other host"])
 def test_who_is_not_the_server_never_sees_a_request(
     device: "Device",
@@ -295,18 +295,20 @@ def test_who_is_not_the_server_never_sees_a_request(
         b"<html>Welcome to our Wi-Fi</html>",
         b"",
         b"{}",
-        b"[]",
-        b"null",
         b'{"accepted": 2, "rejected": []}',
-        b'{"accepted": 0, "rejected": []}',
         b'{"accepted": 1}',
-        b'{"rejected": []}',
-        b'{"accepted": "1", "rejected": []}',
-        b'{"accepted": true, "rejected": []}',
-        b'{"accepted": 1.0, "rejected": []}',
-        b'{"accepted": -1, "rejected": [{"index": 0, "reason": "a"}, {"index": 1, "reason": "b"}]}',
-        b'{"accepted": 0, "rejected": [{"index": 1, "reason": "no such record"}]}',
-        b'{"accepted": 1, "rejected": [',
+        *slowly(
+            b"[]",
+            b"null",
+            b'{"accepted": 0, "rejected": []}',
+            b'{"rejected": []}',
+            b'{"accepted": "1", "rejected": []}',
+            b'{"accepted": true, "rejected": []}',
+            b'{"accepted": 1.0, "rejected": []}',
+            b'{"accepted": -1, "rejected": [{"index": 0, "reason": "a"}, {"index": 1, "reason": "b"}]}',
+            b'{"accepted": 0, "rejected": [{"index": 1, "reason": "no such record"}]}',
+            b'{"accepted": 1, "rejected": [',
+        ),
     ],
 )
 def test_a_200_without_the_counts_is_no_acknowledgement(
@@ -345,7 +347,7 @@ def test_a_redirect_is_not_followed_and_everything_is_kept(
 
 @pytest.mark.case(23)
 @BOTH
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [401, *slowly(403)])
 def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
     device: "Device", server: "Server", until: Until, status: int
 ) -> None:
@@ -382,7 +384,7 @@ def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configur
 
 
 @pytest.mark.case(22, 25)
-@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize("status", [400, 409, *slowly(422)])
 def test_on_v2_a_bad_request_rejects_that_record_alone_and_the_next_one_goes(
     device: "Device", server: "Server", until: Until, status: int
 ) -> None:
@@ -420,7 +422,7 @@ def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(
 
 @pytest.mark.case(22, 25)
 @V3
-@pytest.mark.parametrize("status", [400, 409, 415, 422])
+@pytest.mark.parametrize("status", [400, 409, *slowly(415, 422)])
 def test_on_v3_a_status_rejects_nothing(device: "Device", server: "Server", until: Until, status: int) -> None:
     server.answer = lambda _: status
     for pulses in range(1, 16):
@@ -530,7 +532,9 @@ def test_a_retry_after_that_makes_no_sense_or_is_over_is_no_wait_of_its_own(
 @pytest.mark.case(27, 30)
 @V2_LATER
 @pytest.mark.parametrize(
-    "value", ["9" * 400, "Sat, 01 Jan 2050 00:00:00 GMT", *slowly("99999999", "Fri, 31 Dec 9999 23:59:59 GMT")]
+    "value",
+    ["9" * 400, "Sat, 01 Jan 2050 00:00:00 GMT", *slowly("99999999", "Fri, 31 Dec 9999 23:59:59 GMT")],
+    ids=["digits", "2050", "seconds", "9999"],
 )
 def test_an_absurd_retry_after_is_clamped_and_a_restart_tries_at_once(
     device: "Device", server: "Server", until: Until, value: str
@@ -606,7 +610,10 @@ def test_a_record_that_always_earns_a_5xx_holds_up_nobody(
     for pulses in range(41, 61):
         device.drop(pulses)
         server.wait_for_rows([pulses])
-    assert len(server.asked(666)) - tries < 10, "it is tried as often as the others"
+    # In a batch it may be met once with each new one, until it has had a try of its own.
+    assert len(server.asked(666)) - tries < (10 if server.asked()[0].path.endswith("/pour") else 30)
+    server.wait_until(lambda asked: asked.pulses == [666])
+    program.log.wait_for("000666.pour steps aside for the others")
     until(lambda: device.waiting() == ["000666.pour"], "files stay")
     assert not device.rejected.exists()
     assert set(server.rows().values()) == {1}
@@ -702,7 +709,7 @@ def test_an_answer_without_end_is_read_to_a_bound_and_closed(
 
 
 @pytest.mark.case(32)
-@BOTH
+@V2_LATER
 def test_nothing_in_the_environment_has_any_effect(
     device: "Device", server: "Server", serve: Serve, other_authority: "Authority", tmp_path: Path, until: Until
 ) -> None:
@@ -718,7 +725,7 @@ def test_nothing_in_the_environment_has_any_effect(
     keys = tmp_path / "keys.log"
     variables = {**proxies, **bundles, "NETRC": str(netrc), "HOME": str(tmp_path), "SSLKEYLOGFILE": str(keys)}
     device.drop(1)
-    program = device.start(**variables)
+    program = device.start(variables=variables)
     server.wait_for_rows([1])
     until(lambda: not device.waiting(), "files stay")
     assert all("authorization" not in asked.headers for asked in server.asked())

@@ -83,11 +83,23 @@ def test_the_bus_is_tried_again_each_interval_with_a_line_a_change_and_pours_do_
             ),
         ),
         pytest.param("00 00 00 00 00 00 00 00 00 : crc=00 YES\n00 00 00 00 00 00 00 00 00 t=0\n", id="all zero"),
-        pytest.param("ff ff ff ff ff ff ff ff ff : crc=c9 NO\nff ff ff ff ff ff ff ff ff t=-62\n", id="all one"),
-        pytest.param("not what the kernel writes\nat all\n", id="garbage"),
+        pytest.param(
+            "ff ff ff ff ff ff ff ff ff : crc=c9 NO\nff ff ff ff ff ff ff ff ff t=-62\n",
+            id="all one",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("not what the kernel writes\nat all\n", id="garbage", marks=pytest.mark.slow),
         pytest.param("50 05 4b 46 7f ff 0c 10 1c : crc=1c YES\n50 05 4b 46 7f ff 0c 10 1c t=85000\n", id="85.0"),
-        pytest.param("ff 07 4b 46 7f ff 0c 10 1c : crc=1c YES\nff 07 4b 46 7f ff 0c 10 1c t=127937\n", id="127.9375"),
-        pytest.param("21 f9 4b 46 7f ff 0c 10 1c : crc=1c YES\n21 f9 4b 46 7f ff 0c 10 1c t=-109937\n", id="-109.9375"),
+        pytest.param(
+            "ff 07 4b 46 7f ff 0c 10 1c : crc=1c YES\nff 07 4b 46 7f ff 0c 10 1c t=127937\n",
+            id="127.9375",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "21 f9 4b 46 7f ff 0c 10 1c : crc=1c YES\n21 f9 4b 46 7f ff 0c 10 1c t=-109937\n",
+            id="-109.9375",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_no_temperature_is_no_reading_and_told_once(device: "Device", server: "Server", text: str) -> None:
@@ -153,8 +165,7 @@ def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
         supervisor.settimeout(30)
         program = device.start(
             before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'),
-            NOTIFY_SOCKET=str(tmp_path / "notify"),
-            WATCHDOG_USEC=str(round(watchdog_s * 1e6)),
+            variables={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))},
         )
         hanging_sensor()
         hangs_since_s = time.monotonic()

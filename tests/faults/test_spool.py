@@ -120,7 +120,7 @@ def test_a_zero_byte_file_is_rejected_with_its_reason_and_its_neighbours_are_sen
 
 
 @pytest.mark.case(3)
-@BOTH
+@V2_LATER
 def test_what_stood_there_before_the_start_is_sent_oldest_first(device: "Device", server: "Server") -> None:
     for pulses, age_s in ((3, 100), (1, 300), (4, 50), (2, 200)):
         device.drop(pulses, name=f"{9 - pulses}.pour", age_s=age_s)
@@ -249,7 +249,7 @@ def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: "Device", 
 
 @pytest.mark.case(9)
 @pytest.mark.parametrize("kind", ["fifo", "socket", "symlink", "directory", "unreadable"])
-@pytest.mark.parametrize("when", ["before the start", "while it runs"])
+@pytest.mark.parametrize("when", ["before the start", pytest.param("while it runs", marks=pytest.mark.slow)])
 def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
     device: "Device", server: "Server", until: Until, as_root: None, tmp_path: Path, kind: str, when: str
 ) -> None:
@@ -360,7 +360,7 @@ BAD_READINGS = {
 
 
 @pytest.mark.case(11)
-@BOTH
+@V2_LATER
 def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_next_one_goes(
     device: "Device", server: "Server", until: Until
 ) -> None:

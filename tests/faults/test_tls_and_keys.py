@@ -61,7 +61,7 @@ def self_signed(directory: Path) -> Path:
         ("self-signed", "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"),
         ("unknown CA", "the server's certificate is from a CA that is not in caBundle: put that CA there"),
         ("TLS 1.1", "TLS failed ("),
-        ("TLS 1.0", "TLS failed ("),
+        pytest.param("TLS 1.0", "TLS failed (", marks=pytest.mark.slow),
     ],
 )
 def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_message_names_the_fault(
@@ -113,7 +113,7 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
 
 
 @pytest.mark.case(34)
-@BOTH
+@V2_LATER
 def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
     device: "Device", server: "Server", serve: Serve, other_authority: "Authority", until: Until
 ) -> None:
@@ -130,7 +130,10 @@ def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
 
 
 @pytest.mark.case(34)
-@pytest.mark.parametrize("fault", ["missing", "garbage", "empty", "cut off", "directory"])
+@pytest.mark.parametrize(
+    "fault",
+    ["missing", "garbage", *(pytest.param(one, marks=pytest.mark.slow) for one in ("empty", "cut off", "directory"))],
+)
 def test_a_bad_ca_bundle_is_78_at_the_start_and_on_a_reload_the_old_one_stays(
     device: "Device", server: "Server", fault: str
 ) -> None:
@@ -197,18 +200,28 @@ RSA = ("genpkey", "-algorithm", "RSA", "-pkeyopt")
     ("fault", "message"),
     [
         ("missing", "does not exist; put it back from a backup"),
-        ("empty", "is empty; put the key back from a backup"),
+        pytest.param("empty", "is empty; put the key back from a backup", marks=pytest.mark.slow),
         ("garbage", "holds no private key in PEM; put the key back from a backup"),
-        ("cut off", "holds no private key in PEM; put the key back from a backup"),
-        ("public", "holds a public key, not the private key; put that there"),
+        pytest.param("cut off", "holds no private key in PEM; put the key back from a backup", marks=pytest.mark.slow),
+        pytest.param("public", "holds a public key, not the private key; put that there", marks=pytest.mark.slow),
         ("encrypted", "is encrypted, and nobody is there to type the passphrase; `openssl pkey -in "),
         ("too weak", "is too weak: RSA with 1024 bits, at least 2048 are needed; make a new one"),
-        ("P-384", "is a key on the curve secp384r1, expected RSA, Ed25519 or P-256; make a new one"),
-        ("X25519", "is a key of the type X25519, expected RSA, Ed25519 or P-256; make a new one"),
+        pytest.param(
+            "P-384",
+            "is a key on the curve secp384r1, expected RSA, Ed25519 or P-256; make a new one",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "X25519",
+            "is a key of the type X25519, expected RSA, Ed25519 or P-256; make a new one",
+            marks=pytest.mark.slow,
+        ),
         ("readable by the group", "is open to others (mode 0640); `chmod 600 "),
-        ("readable by all", "is open to others (mode 0604); `chmod 600 "),
-        ("directory", "cannot be read (Is a directory); name the key's file with privateKey"),
-        ("fifo", "is not a regular file; name the key's file with privateKey"),
+        pytest.param("readable by all", "is open to others (mode 0604); `chmod 600 ", marks=pytest.mark.slow),
+        pytest.param(
+            "directory", "cannot be read (Is a directory); name the key's file with privateKey", marks=pytest.mark.slow
+        ),
+        pytest.param("fifo", "is not a regular file; name the key's file with privateKey", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
