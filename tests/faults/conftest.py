@@ -242,11 +242,11 @@ class Device:
         """Why ``name`` was rejected."""
         return (self.rejected / f"{name}.reason").read_text()
 
-    def plug(self, data: str = "72 01 4b 46 7f ff 0e 10 57", crc: str = "YES", millidegrees: int = 23125) -> Path:
+    def plug(self, data: str = "72 01 4b 46 7f ff 0e 10 57", millidegrees: int = 23125) -> Path:
         """A DS18B20 that says ``data``, in the kernel's words; its ``w1_slave``."""
         path = self.bus / "28-0316a2795c5b" / "w1_slave"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{data} : crc={data[-2:]} {crc}\n{data} t={millidegrees}\n")
+        path.write_text(f"{data} : crc={data[-2:]} YES\n{data} t={millidegrees}\n")
         return path
 
     def command(self, *arguments: str | Path, before: Sequence[str | Path] = ()) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -198,9 +198,9 @@ def test_a_producer_says_that_a_pour_is_spooled_after_file_and_directory_are_on_
     spool = re.escape(str(device.spool))
     steps = [
         rf'write\(\d+<{spool}/\.[^>]+\.tmp>, "0,5,1,1700000000000\\n"',
-        rf"fsync\(\d+<{spool}/\.[^>]+\.tmp>\) = 0",
+        rf"fsync\(\d+<{spool}/\.[^>]+\.tmp>",
         r"rename",
-        rf"fsync\(\d+<{spool}>\) = 0",
+        rf"fsync\(\d+<{spool}>",
         r"write\(1<",
     ]
     text = trace.read_text()
@@ -223,9 +223,9 @@ def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool
     assert program.stop()[0] == 0
     text = trace.read_text()
     steps = [
-        r"fsync\(\d+<[^>]*/rejected/\.[^>]*>\)",
+        r"fsync\(\d+<[^>]*/rejected/\.[^>]*>",
         r'"bad.pour.reason"\)',
-        r"fsync\(\d+<[^>]*/rejected>\)",
+        r"fsync\(\d+<[^>]*/rejected>",
         r'"bad.pour"\)',
     ]
     position = 0
@@ -233,7 +233,7 @@ def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool
         match = re.compile(step).search(text, position)
         assert match, f"{step} is not where it has to be:\n{text}"
         position = match.end()
-    assert re.compile(r"fsync\(\d+<[^>]*/spool>\)").search(text, position)
+    assert re.compile(r"fsync\(\d+<[^>]*/spool>").search(text, position)
     assert "unlink" not in "".join(line for line in text.splitlines() if "bad.pour" in line)
 
 
@@ -380,7 +380,7 @@ def test_ten_thousand_failures_leave_descriptors_threads_and_memory_as_they_were
     device: "Device", server: "Server", until: Until
 ) -> None:
     failures = 10_000
-    kinds: list[object] = [
+    kinds: list[Any] = [
         500,
         503,
         (429, ["Retry-After: 0"], b"later"),

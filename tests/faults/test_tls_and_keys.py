@@ -6,7 +6,7 @@ import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,11 @@ KEPT = "Records stay in the spool"
 
 Until = Callable[..., None]
 Serve = Callable[..., "Server"]
+
+
+def slowly(*values: tuple[str, ...]) -> list[Any]:
+    """These too, where there is time."""
+    return [pytest.param(*value, marks=pytest.mark.slow) for value in values]
 
 
 def openssl(*arguments: str | Path) -> None:
@@ -200,28 +205,20 @@ RSA = ("genpkey", "-algorithm", "RSA", "-pkeyopt")
     ("fault", "message"),
     [
         ("missing", "does not exist; put it back from a backup"),
-        pytest.param("empty", "is empty; put the key back from a backup", marks=pytest.mark.slow),
         ("garbage", "holds no private key in PEM; put the key back from a backup"),
-        pytest.param("cut off", "holds no private key in PEM; put the key back from a backup", marks=pytest.mark.slow),
-        pytest.param("public", "holds a public key, not the private key; put that there", marks=pytest.mark.slow),
         ("encrypted", "is encrypted, and nobody is there to type the passphrase; `openssl pkey -in "),
         ("too weak", "is too weak: RSA with 1024 bits, at least 2048 are needed; make a new one"),
-        pytest.param(
-            "P-384",
-            "is a key on the curve secp384r1, expected RSA, Ed25519 or P-256; make a new one",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "X25519",
-            "is a key of the type X25519, expected RSA, Ed25519 or P-256; make a new one",
-            marks=pytest.mark.slow,
-        ),
         ("readable by the group", "is open to others (mode 0640); `chmod 600 "),
-        pytest.param("readable by all", "is open to others (mode 0604); `chmod 600 ", marks=pytest.mark.slow),
-        pytest.param(
-            "directory", "cannot be read (Is a directory); name the key's file with privateKey", marks=pytest.mark.slow
+        *slowly(
+            ("empty", "is empty; put the key back from a backup"),
+            ("cut off", "holds no private key in PEM; put the key back from a backup"),
+            ("public", "holds a public key, not the private key; put that there"),
+            ("P-384", "is a key on the curve secp384r1, expected RSA, Ed25519 or P-256; make a new one"),
+            ("X25519", "is a key of the type X25519, expected RSA, Ed25519 or P-256; make a new one"),
+            ("readable by all", "is open to others (mode 0604); `chmod 600 "),
+            ("directory", "cannot be read (Is a directory); name the key's file with privateKey"),
+            ("fifo", "is not a regular file; name the key's file with privateKey"),
         ),
-        pytest.param("fifo", "is not a regular file; name the key's file with privateKey", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
