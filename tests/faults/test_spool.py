@@ -430,6 +430,7 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
     device: "Device", server: "Server", mount_ext4: MountExt4, until: Until
 ) -> None:
     disk = mount_ext4(device.spool, 16)
+    device.configure(ping_interval_s="1")  # a sign of life a second shows that it goes on
     program = device.start()
     for pulses in range(1, 6):
         device.drop(pulses)
@@ -444,6 +445,10 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
     server.answer = answer
     device.drop(8)
     program.log.wait_for("cannot be changed")
+    program.log.wait_for("is read-only for this user", timeout_s=2 * CHECK_S)  # it has looked again
+    beats = sum(not asked.pulses for asked in server.asked())
+    server.wait_until(lambda asked: not asked.pulses, count=beats + 2)
+    assert server.rows()[8] == 1, "sent again"
     remount(disk, "rw")
     program.log.wait_for("the spool can be changed again", timeout_s=2 * CHECK_S)
     until(lambda: not device.waiting(), "not removed")
