@@ -1,0 +1,84 @@
+"""A process that is measured from outside: what it used and holds, as the kernel tells it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+STOP_S = 10.0
+
+
+class EndedError(Exception):
+    """It ended before it had done what it was started for; the message is what it said last."""
+
+
+class Process:
+    """``argv``, started; both its outputs go to ``log``. As a context it is ended when the context is left."""
+
+    def __init__(
+        self, argv: Sequence[str | Path], log: Path, environment: Mapping[str, str], before: Sequence[str] = ()
+    ) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*before, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment},
+            )
+        self._directory = Path("/proc") / str(self._process.pid)
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, by force if it does not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def check(self) -> None:
+        """`EndedError` unless it still runs."""
+        if self._process.poll() is not None:
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+            raise EndedError(lines[-1] if lines else f"ended with {self._process.returncode} and without a word")
+
+    def cpu_s(self) -> float:
+        """User and system time of all its threads, those that ended included."""
+        # After the name in brackets, which may hold spaces, the 12th and 13th field are utime and stime.
+        fields = (self._directory / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def rss_mb(self) -> float:
+        """What it holds now."""
+        return self._memory_mb("VmRSS:")
+
+    def peak_rss_mb(self) -> float:
+        """The most it ever held."""
+        return self._memory_mb("VmHWM:")
+
+    def wakeups(self) -> int:
+        """How often its threads went to sleep so far."""
+        return sum(
+            int(line.split()[1])
+            for task in (self._directory / "task").iterdir()
+            for line in (task / "status").read_text().splitlines()
+            if line.startswith("voluntary_ctxt_switches:")
+        )
+
+    def _memory_mb(self, field: str) -> float:
+        for line in (self._directory / "status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) / 1024
+        return 0.0

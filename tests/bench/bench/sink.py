@@ -1,0 +1,116 @@
+"""The bench's side of ``programs/sink.py`` and ``programs/proxy.py``: helpers that are asked over a pipe."""
+
+import json
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .process import Process
+
+PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
+LOOK_S = 0.5
+"""How often, while it waits, the bench looks whether the one that is measured still runs."""
+
+
+class StalledError(Exception):
+    """Nothing arrived for so long that nothing will."""
+
+
+class Helper:
+    """A program of the bench's own that prints one line of JSON at its start and for each line that it is told."""
+
+    def __init__(self, name: str, *arguments: str | int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, PROGRAMS / name, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self.port: int = self._answer()["port"]
+
+    def close(self) -> None:
+        """End it."""
+        self._stdin.close()
+        self._process.kill()
+        self._process.wait()
+        self._stdout.close()
+
+    def ask(self, command: str) -> Any:
+        """Its answer to ``command``."""
+        self._tell(command)
+        return self._answer()
+
+    def _tell(self, command: str) -> None:
+        self._stdin.write(command + "\n")
+        self._stdin.flush()
+
+    def _answer(self) -> Any:
+        line = self._stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} ended")
+        return json.loads(line)
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What reached the sink; times are of CLOCK_MONOTONIC, in nanoseconds."""
+
+    pours: int
+    requests: list[tuple[int, int]]
+    """When, and with how many pours."""
+    marked: dict[int, int]
+    """When the pour of so many pulses came, for those that it was told to note."""
+    connections: int
+    most_open: int
+    cpu_share: float
+
+    @property
+    def first_ns(self) -> int:
+        """When the first request came."""
+        return self.requests[0][0]
+
+    @property
+    def span_s(self) -> float:
+        """From the first request to the last."""
+        return (self.requests[-1][0] - self.requests[0][0]) / 1e9
+
+    @property
+    def pours_per_s(self) -> float:
+        """The rate over `span_s`; the first request's pours were made before it."""
+        return (self.pours - self.requests[0][1]) / self.span_s
+
+
+class Sink(Helper):
+    """The server of the client's rows."""
+
+    def __init__(self, chain: Path) -> None:
+        super().__init__("sink.py", str(chain))
+
+    def wait(self, pours: int, process: Process, patience_s: float) -> None:
+        """Until ``pours`` have arrived. `EndedError` or `StalledError` when they will not."""
+        self._tell(f"wait {pours}")
+        waited_s = 0.0
+        while not select.select([self._stdout], [], [], LOOK_S)[0]:
+            process.check()
+            waited_s += LOOK_S
+            if waited_s > patience_s:
+                raise StalledError(f"nothing more after {waited_s:.0f} s")
+        self._answer()
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.ask("reset")
+
+    def report(self) -> Arrivals:
+        """What was counted."""
+        told = self.ask("report")
+        told["requests"] = [(at_ns, pours) for at_ns, pours in told["requests"]]
+        told["marked"] = {int(pulses): at_ns for pulses, at_ns in told["marked"].items()}
+        return Arrivals(**told)
