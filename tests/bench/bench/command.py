@@ -7,11 +7,18 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from .drains import drain_v2
+from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3
+from .figures import readable
 from .run import Run, Settings
 from .table import table
 
-MEASUREMENTS = {"drain-v2": drain_v2}
+MEASUREMENTS = {
+    "drain-v2": drain_v2,
+    "drain-v3": drain_v3,
+    "far-v2": far_v2,
+    "far-v3": far_v3,
+    "backlog": backlog,
+}
 
 
 def main() -> int:
@@ -29,6 +36,8 @@ def main() -> int:
         run.tell("")
         run.close()
     print(table(run.results))
+    for what, most in run.results.maxima.items():
+        print(f"{what}: {readable(most)} at most")
     for note in run.results.notes:
         print(note)
     return 0

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Process:
         self, argv: Sequence[str | Path], log: Path, environment: Mapping[str, str], before: Sequence[str] = ()
     ) -> None:
         self._log = log
+        self.started_ns = time.monotonic_ns()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [*before, *argv],
@@ -50,9 +52,10 @@ class Process:
 
     def check(self) -> None:
         """`EndedError` unless it still runs."""
-        if self._process.poll() is not None:
+        # Not reaped: what it used can still be read.
+        if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             lines = self._log.read_text(errors="replace").strip().splitlines()
-            raise EndedError(lines[-1] if lines else f"ended with {self._process.returncode} and without a word")
+            raise EndedError(lines[-1] if lines else "it ended without a word")
 
     def cpu_s(self) -> float:
         """User and system time of all its threads, those that ended included."""

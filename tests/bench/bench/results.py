@@ -42,6 +42,7 @@ class Results:
     about: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    maxima: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def expect(self, *rows: Row) -> None:
@@ -59,6 +60,10 @@ class Results:
         if text not in self.notes:
             self.notes.append(text)
 
+    def at_most(self, what: str, value: float) -> None:
+        """Remember the most that ``what`` came to."""
+        self.maxima[what] = max(value, self.maxima.get(what, 0))
+
     def median(self, key: str, column: str) -> float | None:
         """The middle of the samples, if there are any."""
         found = self.samples.get(key, {}).get(column)
@@ -75,14 +80,14 @@ class Results:
             key: {**asdict(row), "samples": self.samples[key], "medians": self._medians(key)}
             for key, row in self.rows.items()
         }
-        content = {"about": self.about, "rows": rows, "notes": self.notes}
+        content = {"about": self.about, "rows": rows, "maxima": self.maxima, "notes": self.notes}
         path.write_text(json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Results":
         """What `write` wrote."""
         content = json.loads(path.read_text())
-        results = cls(about=content["about"], notes=content["notes"])
+        results = cls(about=content["about"], maxima=content["maxima"], notes=content["notes"])
         for key, told in content["rows"].items():
             aim = Aim(**told["aim"]) if told["aim"] else None
             results.rows[key] = Row(key, told["title"], told["unit"], aim)

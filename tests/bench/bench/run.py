@@ -10,7 +10,7 @@ from pathlib import Path
 from .contestants import Contestant
 from .process import EndedError, Process
 from .results import Results
-from .sink import Sink, StalledError
+from .sink import Helper, Sink, StalledError
 from .stage import Device, Stage
 
 
@@ -71,6 +71,15 @@ class Run:
             yield device
         finally:
             self.stage.discard(device)
+
+    @contextmanager
+    def proxy(self, round_trip_ms: int) -> Iterator[int]:
+        """A port behind which the sink is so far away."""
+        proxy = Helper("proxy.py", self.sink.port, round_trip_ms)
+        try:
+            yield proxy.port
+        finally:
+            proxy.close()
 
     @contextmanager
     def process(self, contestant: Contestant, device: Device, before: Sequence[str] = ()) -> Iterator[Process]:

@@ -1,9 +1,9 @@
 """The bench's side of ``programs/sink.py`` and ``programs/proxy.py``: helpers that are asked over a pipe."""
 
 import json
-import select
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ from typing import Any
 from .process import Process
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
-LOOK_S = 0.5
-"""How often, while it waits, the bench looks whether the one that is measured still runs."""
 
 
 class StalledError(Exception):
@@ -44,12 +42,9 @@ class Helper:
 
     def ask(self, command: str) -> Any:
         """Its answer to ``command``."""
-        self._tell(command)
-        return self._answer()
-
-    def _tell(self, command: str) -> None:
         self._stdin.write(command + "\n")
         self._stdin.flush()
+        return self._answer()
 
     def _answer(self) -> Any:
         line = self._stdout.readline()
@@ -77,14 +72,9 @@ class Arrivals:
         return self.requests[0][0]
 
     @property
-    def span_s(self) -> float:
-        """From the first request to the last."""
-        return (self.requests[-1][0] - self.requests[0][0]) / 1e9
-
-    @property
-    def pours_per_s(self) -> float:
-        """The rate over `span_s`; the first request's pours were made before it."""
-        return (self.pours - self.requests[0][1]) / self.span_s
+    def last_ns(self) -> int:
+        """When the last request came."""
+        return self.requests[-1][0]
 
 
 class Sink(Helper):
@@ -95,14 +85,11 @@ class Sink(Helper):
 
     def wait(self, pours: int, process: Process, patience_s: float) -> None:
         """Until ``pours`` have arrived. `EndedError` or `StalledError` when they will not."""
-        self._tell(f"wait {pours}")
-        waited_s = 0.0
-        while not select.select([self._stdout], [], [], LOOK_S)[0]:
+        give_up_s = time.monotonic() + patience_s
+        while not self.ask(f"wait {pours}"):
             process.check()
-            waited_s += LOOK_S
-            if waited_s > patience_s:
-                raise StalledError(f"nothing more after {waited_s:.0f} s")
-        self._answer()
+            if time.monotonic() > give_up_s:
+                raise StalledError(f"nothing more after {patience_s:.0f} s")
 
     def reset(self) -> None:
         """Forget what was counted."""

@@ -1,8 +1,8 @@
 """The results on a terminal: one line a row, its unit in each cell."""
 
 from .contestants import COLUMNS, FLOOR, PROGRAM
-from .results import Aim, Results, Row
 from .figures import readable
+from .results import Aim, Results, Row
 
 GAP = "  "
 

@@ -7,7 +7,7 @@ A port is printed as JSON; then commands come on stdin, one a line, each answere
 
 =========== ==========================================================================================
 reset       forget what was counted
-wait N      answered once N pours have arrived
+wait N      true once N pours have arrived, false after half a second without
 mark N      from now on note when each pour of N pulses or more arrives
 report      what was counted; times are of CLOCK_MONOTONIC, in nanoseconds
 =========== ==========================================================================================
@@ -24,6 +24,8 @@ import sys
 import threading
 import time
 from typing import Any
+
+WAIT_S = 0.5
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 _GZIP = re.compile(rb"\r\ncontent-encoding: *gzip", re.I)
@@ -64,9 +66,9 @@ class Tally:
             self.connections += max(0, change)
             self.most_open = max(self.most_open, self.open)
 
-    def wait(self, pours: int) -> None:
+    def wait(self, pours: int) -> bool:
         with self.changed:
-            self.changed.wait_for(lambda: self.pours >= pours)
+            return self.changed.wait_for(lambda: self.pours >= pours, WAIT_S)
 
     def report(self) -> dict[str, Any]:
         with self.changed:
@@ -152,7 +154,7 @@ def main(chain: str) -> None:
                 with tally.changed:
                     tally.reset()
             case ["wait", pours]:
-                tally.wait(int(pours))
+                answer = tally.wait(int(pours))
             case ["mark", pulses]:
                 tally.mark = int(pulses)
             case ["report"]:
