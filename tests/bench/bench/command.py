@@ -9,7 +9,9 @@ from typing import NoReturn
 
 from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3
 from .figures import readable
+from .moments import first_delivery, fresh, idle, latency
 from .run import Run, Settings
+from .small import small
 from .table import table
 
 MEASUREMENTS = {
@@ -17,7 +19,12 @@ MEASUREMENTS = {
     "drain-v3": drain_v3,
     "far-v2": far_v2,
     "far-v3": far_v3,
+    "latency": latency,
+    "start": first_delivery,
+    "idle": idle,
     "backlog": backlog,
+    "fresh": fresh,
+    "small": small,
 }
 
 

@@ -50,7 +50,7 @@ class Run:
             minutes, seconds = divmod(int(time.monotonic() - self._started_s), 60)
             print(f"\r\x1b[K{minutes}:{seconds:02} {text}", end="", file=sys.stderr, flush=True)
 
-    def in_turn(self, what: str, contestants: Sequence[Contestant]) -> Iterator[Contestant]:
+    def in_turn(self, what: str, contestants: Sequence[Contestant], rounds: int | None = None) -> Iterator[Contestant]:
         """Each contestant that is here, one after the other, all of them again in each round."""
         present = []
         for one in contestants:
@@ -58,9 +58,10 @@ class Run:
                 self.results.note(f"{one.column}: left out, {absence}")
             else:
                 present.append(one)
-        for number in range(self.settings.rounds):
+        rounds = rounds or self.settings.rounds
+        for number in range(rounds):
             for one in present:
-                self.tell(f"{what}: {one.column}, round {number + 1} of {self.settings.rounds}")
+                self.tell(f"{what}: {one.column}, round {number + 1} of {rounds}")
                 yield one
 
     @contextmanager

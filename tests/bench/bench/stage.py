@@ -6,6 +6,7 @@ All of it lives in one directory below TMPDIR, and is gone at the end.
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,11 +55,13 @@ class Device:
             os.close(fd)
         os.close(directory)
 
-    def drop(self, number: int, pulses: int) -> None:
-        """One more pour, as a producer writes it: another file, then a rename."""
-        temp = self.spool / f".{number}.tmp"
+    def drop(self, number: int, pulses: int) -> int:
+        """One more pour, as a producer writes it: another file, then a rename; when that was (CLOCK_MONOTONIC, ns)."""
+        temp, path = self.spool / f".{number}.tmp", self.spool / _name(number)
         temp.write_bytes(_line(number, pulses))
-        temp.rename(self.spool / _name(number))
+        at_ns = time.monotonic_ns()
+        temp.rename(path)
+        return at_ns
 
     def waiting(self) -> int:
         """How many pours stand in the spool."""
