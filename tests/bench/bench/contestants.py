@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
-from .sink import PROGRAMS
+from .sink import ENVIRONMENT, python
 from .stage import Device
 
 FLOOR = "floor"
@@ -24,8 +22,8 @@ COLUMNS = (FLOOR, PROGRAM, ORIGINAL, SYSLOG_NG, CURL)
 class Command:
     """How to start it."""
 
-    argv: list[str | Path]
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    argv: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Contestant(Protocol):
@@ -40,7 +38,7 @@ class Contestant(Protocol):
 
 
 class Floor:
-    """``programs/floor.py`` over so many connections."""
+    """`bench.programs.floor` over so many connections."""
 
     column = FLOOR
     removes = True
@@ -63,7 +61,7 @@ class Floor:
             "protocol": device.protocol,
             "connections": self._connections,
         }
-        return Command([sys.executable, PROGRAMS / "floor.py", json.dumps(work)])
+        return Command(python("floor", json.dumps(work)), ENVIRONMENT)
 
 
 class Program:
@@ -85,7 +83,7 @@ class Program:
 
 
 class Original:
-    """``programs/original.py``."""
+    """`bench.programs.original`."""
 
     column = ORIGINAL
     removes = True
@@ -103,7 +101,7 @@ class Original:
             "device": device.uuid,
             "spool": str(device.spool),
         }
-        return Command([sys.executable, PROGRAMS / "original.py", json.dumps(work)])
+        return Command(python("original", json.dumps(work)), ENVIRONMENT)
 
 
 class SyslogNg:

@@ -21,6 +21,9 @@ SETTLE_S = 2.0
 PAUSE_S = (0.003, 0.012)
 """Between the arrival of one pour and the drop of the next; at random, so that nothing beats in time with it."""
 
+OTHERS: dict[str, list[Contestant]] = {"v2": [Original(), SyslogNg()], "v3": []}
+"""Who is measured besides, by protocol."""
+
 
 @contextmanager
 def warm(run: Run, contestant: Contestant, protocol: str, before: Sequence[str]) -> Iterator[tuple[Device, Process]]:
@@ -56,7 +59,7 @@ def latency(run: Run) -> None:
     """One pour at a time."""
     program = Program(run.settings.program)
     drops = 100 if run.settings.quick else 1_000
-    for protocol, others in (("v2", [Original(), SyslogNg()]), ("v3", [])):
+    for protocol, others in OTHERS.items():
         p50 = Row(f"{protocol}-latency-p50", f"drop to arrival of one pour, {protocol}, p50", "ms", Aim(1.5, False))
         p99 = Row(f"{protocol}-latency-p99", "the same, p99", "ms", Aim(3, False))
         run.results.expect(p50, p99)
@@ -70,7 +73,7 @@ def latency(run: Run) -> None:
 def first_delivery(run: Run) -> None:
     """From the start of the process to the arrival of what waited for it."""
     program = Program(run.settings.program)
-    for protocol, others in (("v2", [Original(), SyslogNg()]), ("v3", [])):
+    for protocol, others in OTHERS.items():
         row = Row(f"{protocol}-start", f"start to the first delivery, {protocol}", "s", Aim(0.3, at_least=False))
         run.results.expect(row)
         for one in run.in_turn(f"start {protocol}", [Floor(), program, *others]):

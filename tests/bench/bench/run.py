@@ -76,7 +76,7 @@ class Run:
     @contextmanager
     def proxy(self, round_trip_ms: int) -> Iterator[int]:
         """A port behind which the sink is so far away."""
-        proxy = Helper("proxy.py", self.sink.port, round_trip_ms)
+        proxy = Helper("proxy", self.sink.port, round_trip_ms)
         try:
             yield proxy.port
         finally:

@@ -1,6 +1,7 @@
-"""The bench's side of ``programs/sink.py`` and ``programs/proxy.py``: helpers that are asked over a pipe."""
+"""The bench's side of `bench.programs`: helpers that are asked over a pipe."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,13 @@ from typing import Any
 
 from .process import Process
 
-PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
+BENCH = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {"PYTHONPATH": str(BENCH)}
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    """The command that runs one of `bench.programs`; it takes `ENVIRONMENT`."""
+    return [sys.executable, "-m", f"bench.programs.{program}", *arguments]
 
 
 class StalledError(Exception):
@@ -22,11 +29,12 @@ class Helper:
 
     def __init__(self, name: str, *arguments: str | int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, PROGRAMS / name, *map(str, arguments)],
+            python(name, *map(str, arguments)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd="/",
+            env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -81,7 +89,7 @@ class Sink(Helper):
     """The server of the client's rows."""
 
     def __init__(self, chain: Path) -> None:
-        super().__init__("sink.py", str(chain))
+        super().__init__("sink", str(chain))
 
     def wait(self, pours: int, process: Process, patience_s: float) -> None:
         """Until ``pours`` have arrived. `EndedError` or `StalledError` when they will not."""
