@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3
 from .figures import readable
+from .hub import ingest
+from .hub_api import api
 from .moments import first_delivery, fresh, idle, latency
 from .run import Run, Settings
 from .small import small
@@ -25,6 +27,8 @@ MEASUREMENTS = {
     "backlog": backlog,
     "fresh": fresh,
     "small": small,
+    "hub": ingest,
+    "hub-api": api,
 }
 
 

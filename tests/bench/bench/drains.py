@@ -107,7 +107,7 @@ def race(
     starts: dict[int, Started] = {}
     for one in run.in_turn(what, [entry.contestant for entry in entries]):
         entry = entry_of[id(one)]
-        with run.measuring(first.title, one):
+        with run.measuring(first.title, one.column):
             if id(one) not in starts:
                 found = [start(run, one, protocol, port, before) for _ in range(STARTS)]
                 starts[id(one)] = Started(

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from .contestants import Contestant, Floor, Original, Program, SyslogNg
 from .drains import PATIENCE_S, SLOWEST_PER_S, start
@@ -64,7 +64,7 @@ def latency(run: Run) -> None:
         p99 = Row(f"{protocol}-latency-p99", "the same, p99", "ms", Aim(3, False))
         run.results.expect(p50, p99)
         for one in run.in_turn(f"latency {protocol}", [Floor(), program, *others]):
-            with run.measuring(p50.title, one):
+            with run.measuring(p50.title, one.column):
                 took_ms = drop_one_by_one(run, one, protocol, drops)
                 run.results.add(p50, one.column, median(took_ms))
                 run.results.add(p99, one.column, percentile(took_ms, 99))
@@ -77,25 +77,29 @@ def first_delivery(run: Run) -> None:
         row = Row(f"{protocol}-start", f"start to the first delivery, {protocol}", "s", Aim(0.3, at_least=False))
         run.results.expect(row)
         for one in run.in_turn(f"start {protocol}", [Floor(), program, *others]):
-            with run.measuring(row.title, one):
+            with run.measuring(row.title, one.column):
                 for _ in range(2):
                     run.results.add(row, one.column, start(run, one, protocol).elapsed_s)
 
 
 def idle(run: Run) -> None:
-    """What it holds and how often it wakes while nothing happens, after one pour."""
+    """What each holds and how often it wakes while nothing happens, after one pour; all of them at once."""
     seconds = 5 if run.settings.quick else 20
-    contestants = [Floor(), Program(run.settings.program), Original(), SyslogNg()]
+    contestants = [Floor(), Program(run.settings.program), *OTHERS["v2"]]
     rss = Row("idle-rss", "idle: RSS", "MB", Aim(40, at_least=False))
     wakeups = Row("idle-wakeups", f"idle: wake-ups, over {seconds} s", "/s", Aim(0.05, at_least=False))
     run.results.expect(rss, wakeups)
-    for one in run.in_turn("idle", contestants, rounds=1):
-        with run.measuring(rss.title, one), warm(run, one, "v2", ()) as (_, process):
-            time.sleep(SETTLE_S)
-            before = process.wakeups()
-            time.sleep(seconds)
-            run.results.add(wakeups, one.column, (process.wakeups() - before) / seconds)
-            run.results.add(rss, one.column, process.rss_mb())
+    with ExitStack() as running:
+        processes: dict[str, Process] = {}
+        for one in run.in_turn("idle", contestants, rounds=1):
+            with run.measuring(rss.title, one.column):
+                _, processes[one.column] = running.enter_context(warm(run, one, "v2", ()))
+        time.sleep(SETTLE_S)
+        before = {column: process.wakeups() for column, process in processes.items()}
+        time.sleep(seconds)
+        for column, process in processes.items():
+            run.results.add(wakeups, column, (process.wakeups() - before[column]) / seconds)
+            run.results.add(rss, column, process.rss_mb())
 
 
 def fresh(run: Run) -> None:
@@ -111,7 +115,7 @@ def fresh(run: Run) -> None:
         )
         shares = Row(f"{protocol}-fresh-requests", "the same, in requests' time", " requests", Aim(2, at_least=False))
         run.results.expect(row, shares)
-        with run.measuring(row.title, program), run.device(protocol) as device:
+        with run.measuring(row.title, program.column), run.device(protocol) as device:
             run.tell(f"fresh pours {protocol}")
             device.fill(standing)
             with run.process(program, device) as process:

@@ -11,7 +11,11 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 10.0
 
 
-class EndedError(Exception):
+class NoFigureError(Exception):
+    """Something could not be measured; the message says why."""
+
+
+class EndedError(NoFigureError):
     """It ended before it had done what it was started for; the message is what it said last."""
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contestants import Contestant
-from .process import EndedError, Process
+from .process import NoFigureError, Process
 from .results import Results
-from .sink import Helper, Sink, StalledError
+from .sink import Helper, Sink
 from .stage import Device, Stage
 
 
@@ -91,9 +91,10 @@ class Run:
             yield process
 
     @contextmanager
-    def measuring(self, what: str, contestant: Contestant) -> Iterator[None]:
+    def measuring(self, what: str, column: str) -> Iterator[None]:
         """Where a contestant that fails costs its own figure only, visibly."""
         try:
             yield
-        except (EndedError, StalledError) as error:
-            self.results.note(f"{contestant.column}: no figure for {what}, {error}")
+        except NoFigureError as error:
+            reason = str(error).replace(f"{self.stage.directory}/", "")
+            self.results.note(f"{column}: no figure for {what}: {reason}")

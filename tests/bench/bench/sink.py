@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .process import Process
+from .process import NoFigureError, Process
 
 BENCH = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {"PYTHONPATH": str(BENCH)}
@@ -20,7 +20,7 @@ def python(program: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"bench.programs.{program}", *arguments]
 
 
-class StalledError(Exception):
+class StalledError(NoFigureError):
     """Nothing arrived for so long that nothing will."""
 
 

@@ -38,7 +38,7 @@ def small(run: Run) -> None:
         started = Row("small-start", "a tenth of a core: start to the first delivery, v2", "s")
         run.results.expect(p50, p99, started)
         for one in run.in_turn("small moments", [floor, program]):
-            with run.measuring(started.title, one):
+            with run.measuring(started.title, one.column):
                 run.results.add(started, one.column, start(run, one, "v2", before=before).elapsed_s)
                 took_ms = drop_one_by_one(run, one, "v2", 10 if quick else 100, before, PAUSE_S)
                 run.results.add(p50, one.column, median(took_ms))

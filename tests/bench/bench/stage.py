@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from kegnet_client.hub import pki
 
@@ -81,6 +81,7 @@ class Stage:
         self.chain.write_bytes(pki.issue_server(ca_key, self._ca, server_key, ["localhost"], now) + server_key)
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._made = 0
 
     def close(self) -> None:
