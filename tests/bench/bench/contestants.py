@@ -27,14 +27,19 @@ class Command:
 
 
 class Contestant(Protocol):
-    """Its column in the table; whether it empties the spool; why it cannot take part here, if it cannot."""
+    """Its column in the table, whether it empties the spool, whether it reads all of it before it sends anything."""
 
     column: str
     removes: bool
+    reads_ahead: bool
 
-    def absence(self) -> str | None: ...
+    def absence(self) -> str | None:
+        """Why it cannot take part here, if it cannot."""
+        ...
 
-    def command(self, device: Device) -> Command: ...
+    def command(self, device: Device) -> Command:
+        """How it is started to deliver for ``device``."""
+        ...
 
 
 class Floor:
@@ -42,6 +47,7 @@ class Floor:
 
     column = FLOOR
     removes = True
+    reads_ahead = False
 
     def __init__(self, connections: int = 1) -> None:
         self._connections = connections
@@ -69,6 +75,7 @@ class Program:
 
     column = PROGRAM
     removes = True
+    reads_ahead = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,6 +94,7 @@ class Original:
 
     column = ORIGINAL
     removes = True
+    reads_ahead = False
 
     def absence(self) -> str | None:
         """Never."""
@@ -109,6 +117,7 @@ class SyslogNg:
 
     column = SYSLOG_NG
     removes = False
+    reads_ahead = True
 
     def __init__(self, workers: int = 1) -> None:
         self._workers = workers
@@ -147,6 +156,7 @@ class Curl:
 
     column = CURL
     removes = False
+    reads_ahead = False
 
     def absence(self) -> str | None:
         """It may not be installed."""

@@ -149,14 +149,11 @@ def _floors(run: Run) -> Paces:
     key = run.stage.directory / "floor.key"
     key.write_bytes(run.stage.key_pem)
     work = {"key": str(key), "directory": str(run.stage.directory), "seconds": FLOOR_SECONDS}
-    rates: dict[str, float] = json.loads(
-        subprocess.run(
-            python("hub_floor", json.dumps(work)), env=ENVIRONMENT, stdout=subprocess.PIPE, check=True
-        ).stdout
-    )
+    command = python("hub_floor", json.dumps(work))
+    paces: Paces = json.loads(subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True).stdout)
     for name, row in rows.items():
-        run.results.add(row, FLOOR, rates[name])
-    return rates
+        run.results.add(row, FLOOR, paces[name]["per_s"])
+    return paces
 
 
 def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
@@ -185,7 +182,7 @@ def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
             stored += told["records"]
             run.results.add(rate, PROGRAM, told["records"] / told["elapsed_s"])
             run.results.add(cpu, PROGRAM, (hub.process.cpu_s() - cpu_before_s) * 1000 / told["records"])
-            run.results.at_most(f"hub {kind.protocol}: the load's share of a core", told["cpu_share"])
+            run.results.at_most("the load's share of a core", f"hub {kind.protocol}", told["cpu_share"])
             half_per_s = requests / told["elapsed_s"] / 2
             took_ms = (told := send(load, requests // 2, half_per_s))["took_ms"]
             stored += told["records"]

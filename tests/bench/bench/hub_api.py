@@ -10,6 +10,7 @@ import random
 import sqlite3
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ from .programs.wire import signer
 from .results import Aim, Row
 from .run import Run
 
-QUERIES = 30
+QUERIES = 100
 DEVICES = 20
 FIRST_MS = 1_500_000_000_000
 STEP_MS = 20_000
@@ -34,7 +35,7 @@ def api(run: Run) -> None:
     if run.settings.quick:
         run.results.note("hub's API: left out of the quick run, filling the database takes minutes")
         return
-    rows = 100_000
+    rows = 10_000_000
     with run.measuring("the hub's API", PROGRAM):
         home, device = make_home(run, "hub-api")
         with serving(run, home, device) as hub, loading(hub, V2) as load:
@@ -98,7 +99,7 @@ def _query(run: Run, hub: Hub, rows: int) -> None:
     def moment() -> int:
         return random.randrange(FIRST_MS, last_ms)  # noqa: S311 (as above)
 
-    kinds = {
+    kinds: dict[str, Callable[[], dict[str, str | int]]] = {
         "the newest": dict,
         "of a device": lambda: {"device": device()},
         "of a device, in an interval": lambda: {

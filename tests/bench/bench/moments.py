@@ -17,7 +17,7 @@ from .stage import Device
 PULSES = 586
 FRESH_PULSES = 1_000_000
 """More than any pour of a backlog has: so many, and the number of the fresh one."""
-SETTLE_S = 2.0
+SETTLE_S = 0.5
 PAUSE_S = (0.003, 0.012)
 """Between the arrival of one pour and the drop of the next; at random, so that nothing beats in time with it."""
 
@@ -58,10 +58,10 @@ def drop_one_by_one(
 def latency(run: Run) -> None:
     """One pour at a time."""
     program = Program(run.settings.program)
-    drops = 100 if run.settings.quick else 1_000
+    drops = 50 if run.settings.quick else 1_000
     for protocol, others in OTHERS.items():
         p50 = Row(f"{protocol}-latency-p50", f"drop to arrival of one pour, {protocol}, p50", "ms", Aim(1.5, False))
-        p99 = Row(f"{protocol}-latency-p99", "the same, p99", "ms", Aim(3, False))
+        p99 = Row(f"{protocol}-latency-p99", f"drop to arrival of one pour, {protocol}, p99", "ms", Aim(3, False))
         run.results.expect(p50, p99)
         for one in run.in_turn(f"latency {protocol}", [Floor(), program, *others]):
             with run.measuring(p50.title, one.column):
@@ -78,14 +78,14 @@ def first_delivery(run: Run) -> None:
         run.results.expect(row)
         for one in run.in_turn(f"start {protocol}", [Floor(), program, *others]):
             with run.measuring(row.title, one.column):
-                for _ in range(2):
+                for _ in range(1 if run.settings.quick else 3):
                     run.results.add(row, one.column, start(run, one, protocol).elapsed_s)
 
 
 def idle(run: Run) -> None:
     """What each holds and how often it wakes while nothing happens, after one pour; all of them at once."""
     seconds = 5 if run.settings.quick else 20
-    contestants = [Floor(), Program(run.settings.program), *OTHERS["v2"]]
+    contestants: list[Contestant] = [Floor(), Program(run.settings.program), *OTHERS["v2"]]
     rss = Row("idle-rss", "idle: RSS", "MB", Aim(40, at_least=False))
     wakeups = Row("idle-wakeups", f"idle: wake-ups, over {seconds} s", "/s", Aim(0.05, at_least=False))
     run.results.expect(rss, wakeups)
@@ -94,7 +94,7 @@ def idle(run: Run) -> None:
         for one in run.in_turn("idle", contestants, rounds=1):
             with run.measuring(rss.title, one.column):
                 _, processes[one.column] = running.enter_context(warm(run, one, "v2", ()))
-        time.sleep(SETTLE_S)
+        time.sleep(4 * SETTLE_S)
         before = {column: process.wakeups() for column, process in processes.items()}
         time.sleep(seconds)
         for column, process in processes.items():
@@ -104,16 +104,18 @@ def idle(run: Run) -> None:
 
 def fresh(run: Run) -> None:
     """A fresh pour, dropped while a large backlog is on its way."""
-    backlog = 10_000 if run.settings.quick else 100_000
+    backlog = 2_000 if run.settings.quick else 100_000
     drops = 5 if run.settings.quick else 50
     program = Program(run.settings.program)
     for protocol in ("v2", "v3"):
         # At v3's pace the backlog is gone before many have been dropped into it.
-        standing = backlog if protocol == "v2" else backlog * 2
+        standing = backlog if protocol == "v2" or not run.settings.quick else backlog * 10
         row = Row(
             f"{protocol}-fresh", f"a fresh pour into a draining backlog of {standing:,}, {protocol}, median", "ms"
         )
-        shares = Row(f"{protocol}-fresh-requests", "the same, in requests' time", " requests", Aim(2, at_least=False))
+        shares = Row(
+            f"{protocol}-fresh-requests", f"the same, in requests' time, {protocol}", "requests", Aim(2, at_least=False)
+        )
         run.results.expect(row, shares)
         with run.measuring(row.title, program.column), run.device(protocol) as device:
             run.tell(f"fresh pours {protocol}")

@@ -42,7 +42,7 @@ class Results:
     about: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    maxima: dict[str, float] = field(default_factory=dict)
+    maxima: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def expect(self, *rows: Row) -> None:
@@ -60,9 +60,10 @@ class Results:
         if text not in self.notes:
             self.notes.append(text)
 
-    def at_most(self, what: str, value: float) -> None:
-        """Remember the most that ``what`` came to."""
-        self.maxima[what] = max(value, self.maxima.get(what, 0))
+    def at_most(self, what: str, where: str, value: float) -> None:
+        """Remember the most that ``what`` came to in the measurement ``where``."""
+        found = self.maxima.setdefault(what, {})
+        found[where] = max(value, found.get(where, 0))
 
     def median(self, key: str, column: str) -> float | None:
         """The middle of the samples, if there are any."""

@@ -20,7 +20,7 @@ def small(run: Run) -> None:
             run.results.note("the small machine: left out, it takes root and the cpu and memory controllers")
             return
         floor, program = Floor(), Program(run.settings.program)
-        for protocol, count in (("v2", 100 if quick else 1_000), ("v3", 2_000 if quick else 20_000)):
+        for protocol, count in (("v2", 50 if quick else 1_000), ("v3", 1_000 if quick else 20_000)):
             rate = Row(f"small-{protocol}-drain", f"a tenth of a core: drain {count:,} pours, {protocol}", "/s")
             entries = [Entry(floor, count, (rate,)), Entry(program, count, (rate,))]
             if protocol == "v2":
@@ -33,6 +33,8 @@ def small(run: Run) -> None:
                 peak=Row(f"small-{protocol}-peak", f"a tenth of a core: its peak RSS, {protocol}", "MB"),
                 before=before,
             )
+        if quick:
+            return
         p50 = Row("small-latency-p50", "a tenth of a core: drop to arrival, v2, p50", "ms")
         p99 = Row("small-latency-p99", "a tenth of a core: the same, p99", "ms")
         started = Row("small-start", "a tenth of a core: start to the first delivery, v2", "s")
@@ -40,6 +42,6 @@ def small(run: Run) -> None:
         for one in run.in_turn("small moments", [floor, program]):
             with run.measuring(started.title, one.column):
                 run.results.add(started, one.column, start(run, one, "v2", before=before).elapsed_s)
-                took_ms = drop_one_by_one(run, one, "v2", 10 if quick else 100, before, PAUSE_S)
+                took_ms = drop_one_by_one(run, one, "v2", 100, before, PAUSE_S)
                 run.results.add(p50, one.column, median(took_ms))
                 run.results.add(p99, one.column, percentile(took_ms, 99))
