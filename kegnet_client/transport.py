@@ -21,8 +21,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import SystemTimeWarning
@@ -30,6 +28,12 @@ from urllib3.exceptions import SystemTimeWarning
 from kegnet_client import __version__
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import TransportError, UntrustedServerError
+from kegnet_client.left_out import left_out
+
+# They guess what encoding a text is in, which nobody asks here, and are a twelfth of the whole program's memory.
+with left_out("charset_normalizer", "chardet"):
+    import requests
+    from requests.adapters import HTTPAdapter
 
 MAX_BODY_BYTES = 256 * 1024
 """The verdicts on a whole batch, each with a long reason, are half of it."""
@@ -73,6 +77,10 @@ class Transport:
     def get(self, url: str) -> Answer:
         """What the server has at ``url``; bounds and errors as with `post`."""
         return self._exchange("GET", url, {}, None)
+
+    def spell(self, url: str) -> str:
+        """``url`` with its characters encoded as they go over the wire."""
+        return str(requests.Request("POST", url).prepare().url)
 
     def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
         self._aborted = False
