@@ -50,6 +50,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         run.tell("")
         run.close()
     _print(run.results, before)

@@ -60,11 +60,9 @@ def make_home(run: Run, name: str) -> tuple[Path, str]:
     home, device = run.stage.directory / name, str(uuid.uuid4())
     public = run.stage.directory / "device.pub"
     public.write_bytes(run.stage.public_pem)
-    for arguments in (
-        ["init", "--dir", home, "--host", "localhost"],
-        ["devices", "add", "--dir", home, device, public],
-    ):
-        done = subprocess.run([run.settings.program, "hub", *arguments], capture_output=True, text=True, check=False)
+    for arguments in (("init", "--host", "localhost"), ("devices", "add", device, public)):
+        command = [run.settings.program, "hub", *arguments, "--dir", home]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NoFigureError(done.stderr.strip())
     return home, device
@@ -165,12 +163,12 @@ def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
     rate = Row(
         f"{name}-rate", f"hub: {kind.protocol} {unit}, {kind.connections} connections", "/s", Aim(kind.aim_per_s, True)
     )
-    cpu = Row(f"{name}-cpu", f"hub: CPU per {kind.protocol} record", "ms")
-    p50 = Row(f"{name}-p50", "hub: a request at half that load, p50", "ms")
-    p99 = Row(f"{name}-p99", "hub: the same, p99", "ms", Aim(50, at_least=False))
-    at_start = Row(f"{name}-rss-start", "hub: RSS at the start", "MB")
+    cpu = Row(f"{name}-cpu", f"hub: CPU per {kind.protocol} record", "µs")
+    p50 = Row(f"{name}-p50", f"hub: a {kind.protocol} request at half that load, p50", "ms")
+    p99 = Row(f"{name}-p99", f"hub: a {kind.protocol} request at half that load, p99", "ms", Aim(50, at_least=False))
+    at_start = Row(f"{name}-rss-start", f"hub: RSS at the start, {kind.protocol}", "MB")
     run.results.expect(rate, cpu, p50, p99, at_start)
-    run.results.add(cpu, FLOOR, floors[f"ingest {kind.protocol}"]["cpu_ms"])
+    run.results.add(cpu, FLOOR, floors[f"ingest {kind.protocol}"]["cpu_us"])
     run.results.add(rate, FLOOR, floors[f"ingest {kind.protocol}"]["per_s"])
     run.results.add(at_start, PROGRAM, hub.process.rss_mb())
     stored = 0
@@ -181,7 +179,7 @@ def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
             told = send(load, requests, 0)
             stored += told["records"]
             run.results.add(rate, PROGRAM, told["records"] / told["elapsed_s"])
-            run.results.add(cpu, PROGRAM, (hub.process.cpu_s() - cpu_before_s) * 1000 / told["records"])
+            run.results.add(cpu, PROGRAM, (hub.process.cpu_s() - cpu_before_s) * 1e6 / told["records"])
             run.results.at_most("the load's share of a core", f"hub {kind.protocol}", told["cpu_share"])
             half_per_s = requests / told["elapsed_s"] / 2
             took_ms = (told := send(load, requests // 2, half_per_s))["took_ms"]
@@ -198,11 +196,11 @@ def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
     _tell_where_time_goes(run, kind, floors, run.results.median(cpu.key, PROGRAM) or 0)
 
 
-def _tell_where_time_goes(run: Run, kind: Kind, floors: Paces, cpu_ms: float) -> None:
-    verify_us = floors["verify"]["cpu_ms"] * 1000 / kind.batch
-    insert_us = floors["insert 32" if kind is V2 else "insert 500"]["cpu_ms"] * 1000
-    rest_us = cpu_ms * 1000 - verify_us - insert_us
+def _tell_where_time_goes(run: Run, kind: Kind, floors: Paces, cpu_us: float) -> None:
+    verify_us = floors["verify"]["cpu_us"] / kind.batch
+    insert_us = floors["insert 32" if kind is V2 else "insert 500"]["cpu_us"]
+    rest_us = cpu_us - verify_us - insert_us
     run.results.note(
-        f"hub {kind.protocol}: of {readable(cpu_ms * 1000)} µs CPU a record, verifying takes {readable(verify_us)}, "
+        f"hub {kind.protocol}: of {readable(cpu_us)} µs CPU a record, verifying takes {readable(verify_us)}, "
         f"insert and commit {readable(insert_us)}; {readable(rest_us)} are TLS, HTTP, the framework and parsing"
     )

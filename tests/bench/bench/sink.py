@@ -34,6 +34,7 @@ class Helper:
             stdout=subprocess.PIPE,
             text=True,
             cwd="/",
+            start_new_session=True,
             env={"PATH": os.environ["PATH"], **ENVIRONMENT},
         )
         assert self._process.stdin is not None

@@ -1,7 +1,7 @@
 """The same on a small machine: a tenth of a core and 128 MB stand in for a Pi Zero."""
 
 from .cgroup import small_machine
-from .contestants import Floor, Program, SyslogNg
+from .contestants import Floor, Program
 from .drains import Entry, race, start
 from .figures import median, percentile
 from .moments import drop_one_by_one
@@ -23,8 +23,6 @@ def small(run: Run) -> None:
         for protocol, count in (("v2", 50 if quick else 1_000), ("v3", 1_000 if quick else 20_000)):
             rate = Row(f"small-{protocol}-drain", f"a tenth of a core: drain {count:,} pours, {protocol}", "/s")
             entries = [Entry(floor, count, (rate,)), Entry(program, count, (rate,))]
-            if protocol == "v2":
-                entries.append(Entry(SyslogNg(), count, (rate,)))
             race(
                 run,
                 f"small {protocol}",

@@ -48,7 +48,7 @@ class Pace(TypedDict):
     """How many a second, and the CPU of one."""
 
     per_s: float
-    cpu_ms: float
+    cpu_us: float
 
 
 class Floor:
@@ -104,7 +104,7 @@ class Floor:
                 break
         return {
             "per_s": done / (time.perf_counter() - started_s),
-            "cpu_ms": (time.process_time() - cpu_s) * 1000 / done,
+            "cpu_us": (time.process_time() - cpu_s) * 1e6 / done,
         }
 
     def _verify(self, signature: bytes, signed: bytes) -> None:
