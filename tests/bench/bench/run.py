@@ -1,6 +1,7 @@
 """One run of the bench: its settings, its stage, its sink, its results, and how far it is."""
 
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,8 +32,9 @@ class Run:
         self.results = Results()
         self._held = ExitStack()
         try:
-            self.stage = Stage()
-            self._held.callback(self.stage.close)
+            # Below TMPDIR; everything that is measured lives in it.
+            directory = self._held.enter_context(tempfile.TemporaryDirectory(prefix="kegnet-bench-"))
+            self.stage = Stage(Path(directory))
             self.sink = Sink(self.stage.chain)
             self._held.callback(self.sink.close)
         except BaseException:

@@ -40,6 +40,6 @@ def small(run: Run) -> None:
         for one in run.in_turn("small moments", [floor, program]):
             with run.measuring(started.title, one.column):
                 run.results.add(started, one.column, start(run, one, "v2", before=before).elapsed_s)
-                took_ms = drop_one_by_one(run, one, "v2", 100, before, PAUSE_S)
+                took_ms = drop_one_by_one(run, one, "v2", 50, before, PAUSE_S)
                 run.results.add(p50, one.column, median(took_ms))
                 run.results.add(p99, one.column, percentile(took_ms, 99))

@@ -1,11 +1,7 @@
-"""What a measurement stands on: a CA, a server certificate, a device's key, and spools full of pours.
-
-All of it lives in one directory below TMPDIR, and is gone at the end.
-"""
+"""What a measurement stands on: a CA, a server certificate, a device's key, and spools full of pours."""
 
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -70,10 +66,10 @@ class Device:
 
 
 class Stage:
-    """The directory and what all devices share."""
+    """What all devices share, in ``directory``."""
 
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="kegnet-bench-"))
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         now = datetime.now(UTC)
         ca_key, server_key = pki.make_key(), pki.make_key()
         self._ca = pki.make_ca(ca_key, "bench", now)
@@ -83,10 +79,6 @@ class Stage:
         self.key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self.public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._made = 0
-
-    def close(self) -> None:
-        """Remove everything."""
-        shutil.rmtree(self.directory)
 
     def device(self, protocol: str, port: int, ca: bytes | None = None) -> Device:
         """A new one, with an empty spool. ``ca`` vouches for the server unless it is the stage's own."""
