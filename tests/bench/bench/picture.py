@@ -72,7 +72,7 @@ def _drains(results: Results) -> list[str]:
     for tick in up.ticks():
         parts += [_line(left, up.place(tick), right, up.place(tick)), _tick(left - 8, up.place(tick) + 4, tick, "end")]
     for tick in across.ticks():
-        parts.append(_tick(across.place(tick), bottom + 18, tick, "middle"))
+        parts.append(_tick(across.place(tick), bottom + 32, tick, "middle"))
     for (protocol, column), points in lines.items():
         if not points:
             continue
@@ -90,7 +90,7 @@ def _drains(results: Results) -> list[str]:
 
 def _latencies(results: Results) -> list[str]:
     """A bar from the median to the 99th percentile, for each contestant and protocol."""
-    left, right, top = 560.0, 840.0, 50.0
+    left, right, top = 560.0, 825.0, 50.0
     bars = []
     for protocol in ("v2", "v3"):
         for column in (FLOOR, PROGRAM, SYSLOG_NG, ORIGINAL):
