@@ -116,7 +116,8 @@ def fresh(run: Run) -> None:
         shares = Row(
             f"{protocol}-fresh-requests", f"the same, in requests' time, {protocol}", "requests", Aim(2, at_least=False)
         )
-        run.results.expect(row, shares)
+        slowest = Row(f"{protocol}-fresh-slowest", f"the slowest of {drops} fresh ones, {protocol}", "requests")
+        run.results.expect(row, shares, slowest)
         with run.measuring(row.title, program.column), run.device(protocol) as device:
             run.tell(f"fresh pours {protocol}")
             device.fill(standing)
@@ -125,6 +126,7 @@ def fresh(run: Run) -> None:
             for one in took_ms:
                 run.results.add(row, program.column, one)
                 run.results.add(shares, program.column, one / request_ms)
+            run.results.add(slowest, program.column, max(took_ms) / request_ms)
 
 
 def _drop_into(run: Run, device: Device, process: Process, standing: int, drops: int) -> tuple[list[float], float]:
