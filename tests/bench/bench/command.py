@@ -41,7 +41,7 @@ def main() -> int:
     # Read first: it may be the file that is written at the end.
     before = Results.read(options.compare) if options.compare else None
     signal.signal(signal.SIGTERM, _stop)
-    settings = Settings(options.program, options.quick, options.rounds or (1 if options.quick else ROUNDS))
+    settings = Settings(options.program.absolute(), options.quick, options.rounds or (1 if options.quick else ROUNDS))
     run = Run(settings)
     try:
         run.results.about = about(settings)
