@@ -62,6 +62,8 @@ class Clock:
 
     def __init__(self, read_kernel: Callable[[], tuple[int, int]] = read_kernel_clock) -> None:
         self._read_kernel = read_kernel
+        self.steps = StepDetector()
+        """Shared by all who use this clock: a step that one of them saw is one for all."""
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds, right or wrong."""

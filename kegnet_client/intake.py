@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Iterable
 
-from kegnet_client.clock import STEP_S, Clock, StepDetector
+from kegnet_client.clock import STEP_S, Clock
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.lanes import Lanes, Turn
 from kegnet_client.core.link import Link
@@ -38,7 +38,6 @@ class Intake:
         self._watcher = watcher
         self._settlement = settlement
         self._clock = clock
-        self._steps = StepDetector()
         self._under_way: dict[str, Turn | None] = {}
         """The names, each with the turn that came meanwhile."""
 
@@ -52,14 +51,16 @@ class Intake:
     def take(self, limit: int) -> list[Parcel]:
         """Up to ``limit`` records to send in one request, no two equal, oldest first.
 
-        One that stands aside goes alone: others shall not suffer for it again.
+        One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
         """
         parcels: list[Parcel] = []
         records: set[Record] = set()
         later: list[Turn] = []
+        among_suspects = False
         while len(parcels) < limit and (turn := self._lanes.take(self._clock.monotonic_s())):
             alone = self._link.stands_aside(turn.name)
-            if alone and parcels:
+            is_suspect = turn.name in self._settlement.suspects
+            if parcels and (alone or is_suspect is not among_suspects):
                 later.append(turn)
                 break
             parcel = self._open(turn)
@@ -68,6 +69,7 @@ class Intake:
             if parcel.record in records:
                 later.append(turn)
                 continue
+            among_suspects = is_suspect
             records.add(parcel.record)
             parcels.append(parcel)
             self._under_way[turn.name] = None
@@ -83,7 +85,7 @@ class Intake:
 
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, which may be all that was in the way."""
-        if self._steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
+        if self._clock.steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
             log.info("this machine's clock was set; trying again at once")
             self._link.retry_now()
 
@@ -96,6 +98,7 @@ class Intake:
             file = self._spool.read(turn.name)
         except FileNotFoundError:
             self._link.forget(turn.name)
+            self._settlement.suspects.discard(turn.name)
             return None
         except StuckFileError as error:
             self._settlement.stick(turn.name, str(error))
@@ -128,5 +131,5 @@ class Intake:
         self.look_at_clock()
         age_s = self._clock.wall_ms() / 1000 - file.mtime_ns / 1e9
         unchanged_s = age_s if -STEP_S <= age_s < SETTLED_AFTER_S else math.inf
-        stable_s = self._steps.stable_for_s(self._clock.monotonic_s())
+        stable_s = self._clock.steps.stable_for_s(self._clock.monotonic_s())
         return max(0.0, SETTLED_AFTER_S - min(unchanged_s, stable_s))

@@ -49,6 +49,8 @@ class Settlement:
         self.batch = max_records
         """How many records the next request may carry: fewer after a request that failed for their number or for
         one of them, and more again with every good answer."""
+        self.suspects: set[str] = set()
+        """The names in such a request, until each is done with or has failed alone."""
         self._custody = custody
         self._lanes = lanes
         self._link = link
@@ -65,6 +67,8 @@ class Settlement:
     def settle(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
         """Do with ``parcels`` what ``verdicts``, one each, say; the request took ``elapsed_s``."""
         verdict = verdicts[0]
+        names = {parcel.turn.name for parcel in parcels}
+        self.suspects -= names
         if verdict.disposition in (Disposition.ACCEPTED, Disposition.REJECTED):
             self.batch = min(self._max_records, self.batch * 2)
             self._settle_each(parcels, verdicts, elapsed_s)
@@ -74,6 +78,7 @@ class Settlement:
         if len(parcels) > 1 and verdict.record_may_be_the_cause:
             self._progress.deferred += 1
             self._progress.last_status = verdict.status
+            self.suspects |= names
             self._send_fewer(parcels)
         else:
             self._defer(parcels, verdict)

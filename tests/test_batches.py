@@ -183,6 +183,26 @@ def test_one_record_that_always_earns_a_5xx_holds_up_nobody_and_nothing_waits_fo
     assert [137] in server.requests, "it was tried alone"
 
 
+def test_records_that_come_meanwhile_do_not_suffer_for_one_that_earns_a_5xx(
+    spool: Spool, run: Callable[[Server], Uploader]
+) -> None:
+    put(spool, 900, 901)
+    newcomers = iter(range(1, 50))
+
+    def behave(pulses: list[int]) -> Verdict:
+        # Each request finds another pour that just arrived, older than the bad one by its own time.
+        put(spool, next(newcomers))
+        return BROKEN if 901 in pulses else ACCEPTED
+
+    server = Server(behave)
+    run(server)
+    server.wait_for(lambda: len(server.requests) >= 20)
+    failed = [request for request in server.requests[:20] if 901 in request]
+
+    assert failed[:2] == [[900, 901], [901]]
+    assert all(request == [901] for request in failed[1:])
+
+
 def test_what_fails_as_a_whole_stays_as_a_whole(spool: Spool) -> None:
     put(spool, *range(1, 301))
     server = Server(lambda _: NO_ROUTE)

@@ -23,6 +23,9 @@ POWER_ON_MILLIDEGREES = 85_000
 
 READ_TIMEOUT_S = 30.0
 
+_BYTES = 9
+"""In each of the two lines that the kernel writes; the rest of them is words."""
+
 _CHECK_WIRING = "check the wiring and the pull-up resistor (4.7 kΩ)"
 
 
@@ -74,6 +77,13 @@ def read_sensor(directory: Path, sensor: str) -> int:
 
     class SensorHere(library.W1ThermSensor):  # type: ignore[misc, name-defined]  # a module that is imported late
         BASE_DIRECTORY = directory
+
+        def get_raw_sensor_strings(self) -> list[str]:
+            lines: list[str] = super().get_raw_sensor_strings()
+            # The check sum is about the first line, and the temperature is taken from the second.
+            if lines[0].split()[:_BYTES] != lines[1].split()[:_BYTES]:
+                raise ValueError("the two lines differ")
+            return lines
 
     try:
         family = library.Sensor.from_id_string(sensor[:2])

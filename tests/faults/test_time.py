@@ -186,10 +186,7 @@ def test_a_jump_by_a_year_is_no_matter_to_a_timer(
     "how",
     [
         "scan",
-        pytest.param(
-            "reload",
-            marks=pytest.mark.xfail(strict=True, reason="a reload forgets that the clock was set a moment ago"),
-        ),
+        "reload",
     ],
 )
 def test_a_jump_by_a_year_makes_no_half_written_file_whole(
