@@ -274,6 +274,19 @@ def test_who_waits_is_sent_home_when_the_hub_stops(
     assert len(failed) == 10
 
 
+def test_in_a_hurry_what_can_be_stored_is_and_no_lock_is_waited_for(
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 60.0)
+    fill(store, claim, device_key, 0)
+    store.hurry()
+    assert ingest(store, [pour(claim, 1)]) == [True]
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            store.ingest([pour(claim, 2)], START)
+
+
 def test_many_writers_at_once_all_get_through(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
     fill(store, claim, device_key, 0)
     records = [pour(claim, number) for number in range(40)]
