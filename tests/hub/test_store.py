@@ -166,6 +166,25 @@ def test_filters_narrow_what_is_shown(store: Store, claim: MakeClaim, device_key
     assert [(row.started_ms - START, row.pin, row.device) for row in rows] == [(5, 1, ONE), (3, 1, ONE)]
 
 
+@pytest.mark.parametrize(
+    ("until", "after", "shown"),
+    [(4, (7, 99), [3, 2, 1]), (7, (4, 1), [3, 2, 1]), (4, (4, 0), [3, 2, 1]), (4, (4, 99), [3, 2, 1]), (0, (7, 1), [])],
+)
+def test_a_page_ends_at_the_earlier_of_its_two_bounds(
+    store: Store,
+    claim: MakeClaim,
+    device_key: rsa.RSAPrivateKey,
+    until: int,
+    after: tuple[int, int],
+    shown: list[int],
+) -> None:
+    fill(store, claim, device_key, 0)
+    ingest(store, [pour(claim, number) for number in range(1, 10)])
+    query = Query(100, (START + after[0], after[1]), START + 1, START + until)
+    rows = store.page(schema.pours, "started_ms", query).rows
+    assert [row.started_ms - START for row in rows] == shown
+
+
 @pytest.mark.parametrize("since_ms", [None, 4])
 @pytest.mark.parametrize("until_ms", [None, 9])
 @pytest.mark.parametrize("after", [None, (7, 5)])
