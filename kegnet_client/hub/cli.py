@@ -166,7 +166,12 @@ def _run(arguments: argparse.Namespace) -> int:
             supervisor.ready()
 
         server = serve.HubServer(
-            create_app(store, token, ca), home, listener, proxy=arguments.proxy, on_ready=say_ready
+            create_app(store, token, ca),
+            home,
+            listener,
+            proxy=arguments.proxy,
+            on_ready=say_ready,
+            on_stop=store.hurry,
         )
         server.serve_until_stopped()
     return 0

@@ -78,6 +78,7 @@ class Database:
         self._file = Path(url.database) if self._is_sqlite and url.database else None
         self._file_id: tuple[int, int] | None = None
         self._turn = threading.Lock()
+        self._hurries = threading.Event()
         self._closing = threading.Event()
 
     def prepare(self) -> None:
@@ -89,6 +90,10 @@ class Database:
             except OSError as error:
                 raise StoreError(f"{self._file} cannot be opened: {error.strerror}") from error
         self.write(schema.make)
+
+    def hurry(self) -> None:
+        """From now on nobody waits for a lock that another process holds."""
+        self._hurries.set()
 
     def close(self) -> None:
         """Send those who wait home and close the connections."""
@@ -124,7 +129,8 @@ class Database:
                     return self._transact(work)
                 except StoreError as error:
                     # Another process writes. SQLite's own wait cannot be ended, so it is short and repeated.
-                    if time.monotonic() > deadline or not _is_locked(error.__cause__):
+                    is_over = self._hurries.is_set() or time.monotonic() > deadline
+                    if is_over or not _is_locked(error.__cause__):
                         raise
             raise StoreError("the hub is stopping")
         finally:

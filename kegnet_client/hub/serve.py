@@ -45,7 +45,8 @@ def utc_now() -> datetime.datetime:
 class HubServer(uvicorn.Server):
     """A uvicorn server for ``app`` on the listening socket ``listener``, with the certificate in ``home``.
 
-    ``on_ready`` is called when it answers. `run` returns after a signal or after ``should_exit`` was set.
+    ``on_ready`` is called when it answers, ``on_stop`` when it is about to stop. `run` returns after a signal or
+    after ``should_exit`` was set.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class HubServer(uvicorn.Server):
         *,
         proxy: str | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> None:
         self._home = home
         self._listener = listener
         self._on_ready = on_ready
+        self._on_stop = on_stop
         self._clock = clock
         self._renewal_check_s = renewal_check_s
         self._renewal: asyncio.Task[None] | None = None
@@ -107,6 +110,7 @@ class HubServer(uvicorn.Server):
         """Finish what is under way, for a second at most."""
         if self._renewal is not None:
             self._renewal.cancel()
+        self._on_stop()
         dropping = asyncio.create_task(self._drop_idle())
         await super().shutdown(sockets)
         await dropping

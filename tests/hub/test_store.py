@@ -166,6 +166,25 @@ def test_filters_narrow_what_is_shown(store: Store, claim: MakeClaim, device_key
     assert [(row.started_ms - START, row.pin, row.device) for row in rows] == [(5, 1, ONE), (3, 1, ONE)]
 
 
+@pytest.mark.parametrize(
+    ("until", "after", "shown"),
+    [(4, (7, 99), [3, 2, 1]), (7, (4, 1), [3, 2, 1]), (4, (4, 0), [3, 2, 1]), (4, (4, 99), [3, 2, 1]), (0, (7, 1), [])],
+)
+def test_a_page_ends_at_the_earlier_of_its_two_bounds(
+    store: Store,
+    claim: MakeClaim,
+    device_key: rsa.RSAPrivateKey,
+    until: int,
+    after: tuple[int, int],
+    shown: list[int],
+) -> None:
+    fill(store, claim, device_key, 0)
+    ingest(store, [pour(claim, number) for number in range(1, 10)])
+    query = Query(100, (START + after[0], after[1]), START + 1, START + until)
+    rows = store.page(schema.pours, "started_ms", query).rows
+    assert [row.started_ms - START for row in rows] == shown
+
+
 @pytest.mark.parametrize("since_ms", [None, 4])
 @pytest.mark.parametrize("until_ms", [None, 9])
 @pytest.mark.parametrize("after", [None, (7, 5)])
@@ -272,6 +291,19 @@ def test_who_waits_is_sent_home_when_the_hub_stops(
             writer.join()
     assert time.monotonic() - begin < 1
     assert len(failed) == 10
+
+
+def test_in_a_hurry_what_can_be_stored_is_and_no_lock_is_waited_for(
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 60.0)
+    fill(store, claim, device_key, 0)
+    store.hurry()
+    assert ingest(store, [pour(claim, 1)]) == [True]
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            store.ingest([pour(claim, 2)], START)
 
 
 def test_many_writers_at_once_all_get_through(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
