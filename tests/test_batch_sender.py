@@ -183,6 +183,7 @@ def test_a_resend_carries_the_same_bytes(sender: Open, wire: Wire) -> None:
 
     first, second = wire.requests
     assert first == second
+    assert first.content[4:8] == bytes(4), "the time of the compression is in it"
 
 
 # --- the signature ---------------------------------------------------------------------------------------------
