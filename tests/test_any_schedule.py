@@ -37,9 +37,10 @@ WHOLE = {
 
 Mood = str | frozenset[int]
 """What a server does with one request: a word, or the places in it of the records that it rejects."""
-MOODS = st.lists(
-    st.sampled_from([*WHOLE, "too large"]) | st.frozensets(st.integers(0, 6)) | st.just(frozenset(range(7))), max_size=8
-)
+LASTING = st.sampled_from([*WHOLE, "too large", frozenset(range(7))])
+CHANGING = st.lists(LASTING | st.frozensets(st.integers(0, 6)), max_size=6)
+ENOUGH = 500
+"""More requests than any drain here takes."""
 
 
 def rejection(record: Record | Heartbeat) -> Verdict:
@@ -98,7 +99,7 @@ class Connection:
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         assert 0 < len(records) <= self.max_records
         assert len(set(records)) == len(records)
-        return self._server.take(records, next(self._moods, frozenset()))
+        return self._server.take(records, next(self._moods))
 
     def abort(self) -> None:
         """Nothing here takes its time."""
@@ -124,9 +125,9 @@ class Schedule(RuleBasedStateMachine):
         self.foreign: dict[str, bytes] = {}
         self.numbers = itertools.count(1)
 
-    @rule(many=st.lists(st.tuples(st.sampled_from(["pour", "reading"]), st.booleans()), min_size=1, max_size=9))
-    def produce(self, many: list[tuple[str, bool]]) -> None:
-        for kind, newline in many:
+    @rule(number=st.integers(1, 9), kind=st.sampled_from(["pour", "reading"]), newline=st.booleans())
+    def produce(self, number: int, kind: str, newline: bool) -> None:
+        for _ in range(number):
             self.put_record(kind, b"\n" * newline)
 
     @precondition(lambda self: self.server.poison is None)
@@ -146,10 +147,16 @@ class Schedule(RuleBasedStateMachine):
         self.foreign[name] = b"foreign %d" % next(self.numbers)
         self.put(name, self.foreign[name])
 
-    @rule(moods=MOODS)
+    @rule(number=st.integers(11, 20), mood=LASTING)
+    def drain_a_backlog_in_one_mood(self, number: int, mood: Mood) -> None:
+        """For what takes several requests in a row, such as ten rejections."""
+        self.produce(number, "pour", newline=True)
+        self.drain([mood] * ENOUGH)
+
+    @rule(moods=CHANGING)
     def drain(self, moods: list[Mood]) -> None:
         self.clock.now_s += 60  # what has no newline has settled by then
-        mood = iter(moods)
+        mood = itertools.chain(moods, itertools.repeat(frozenset(), ENOUGH))
         Uploader(
             self.spool,
             lambda: Connection(self.server, self.max_records, mood),
@@ -228,4 +235,4 @@ class InBatches(Schedule):
 
 TestOneByOne = OneByOne.TestCase
 TestInBatches = InBatches.TestCase
-TestOneByOne.settings = TestInBatches.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestOneByOne.settings = TestInBatches.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
