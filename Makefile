@@ -9,6 +9,8 @@ TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime i
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
+# Somebody else's HTTP Message Signatures, to verify ours and to be verified.
+SIGNATURES = .venv-test/node/node_modules/http-message-signatures
 DEB_PACKAGES = $(RUN_PACKAGES) build-essential debhelper dpkg-dev lintian
 
 # Installs those of the packages $(1) that are missing; a machine without apt is told what it takes.
@@ -46,7 +48,7 @@ dist/stamp: $(SOURCES)
 	.venv-test/bin/python -m build -q --wheel
 	touch $@
 
-test: test-packages .venv-test/tools lint
+test: test-packages .venv-test/tools $(SIGNATURES)/package.json lint
 	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m coverage run -m pytest -q tests/core
@@ -92,6 +94,10 @@ test-packages:
 	.venv-test/bin/pip install -q --upgrade pip build
 	.venv-test/bin/pip install -q '.[hub,postgresql,test]'
 	touch $@
+
+$(SIGNATURES)/package.json: | .venv-test/tools
+	@if command -v npm >/dev/null; then npm install --silent --prefix .venv-test/node $(notdir $(SIGNATURES))@1.0.6; \
+	else echo "npm is not here: the tests with another implementation's signatures are left out"; fi
 
 lint: .venv-test/tools
 	.venv-test/bin/ruff check

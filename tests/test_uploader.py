@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -18,9 +17,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
@@ -1426,113 +1422,3 @@ die_at_every_step(prepare, work, check)
 """)
 
     assert steps > 40
-
-
-class Delivery(RuleBasedStateMachine):
-    """Producers, other people's files, a server with moods, a person who retries, and one drain after the other.
-
-    Every valid record ends as exactly one at the server, or stands in the spool, or in ``rejected/`` with its
-    reason; nothing else is touched.
-    """
-
-    @initialize()
-    def open(self) -> None:
-        self.directory = Path(tempfile.mkdtemp())
-        self.spool = Spool(self.directory)
-        self.spool.lock()
-        self.clock = FakeClock()
-        self.produced: dict[bytes, str] = {}
-        self.malformed: set[bytes] = set()
-        self.foreign: dict[str, bytes] = {}
-        self.stored: Counter[Record] = Counter()
-        self.resent: set[Record] = set()
-        self.numbers = itertools.count(1)
-
-    def put(self, name: str, data: bytes) -> None:
-        (self.directory / ".temp").write_bytes(data)
-        (self.directory / ".temp").rename(self.directory / name)
-
-    @rule(newline=st.booleans(), reading=st.booleans())
-    def produce(self, newline: bool, reading: bool) -> None:
-        number = next(self.numbers)
-        data = b"28-0316a2795c5b,%d,%d" % (number, NOW_MS) if reading else b"0,%d,0,%d" % (number, NOW_MS)
-        name = f"{number}.{'reading' if reading else 'pour'}"
-        self.produced[data] = name
-        self.put(name, data + b"\n" * newline)
-
-    @rule(name=st.sampled_from(["a.pour", "b.pour", "c.reading"]))
-    def produce_nonsense(self, name: str) -> None:
-        if not self.spool.has(name):
-            data = b"nonsense %d" % next(self.numbers)
-            self.malformed.add(data)
-            self.put(name, data)
-
-    @rule(name=st.sampled_from(["README", ".x.pour", "x.pour.tmp", "x.txt"]))
-    def leave_something_else(self, name: str) -> None:
-        self.foreign[name] = b"foreign %d" % next(self.numbers)
-        self.put(name, self.foreign[name])
-
-    @rule(moods=st.lists(st.sampled_from(["takes", "answer lost", "away", "broken", "refuses", "forbids"]), max_size=6))
-    def drain(self, moods: list[str]) -> None:
-        self.clock.now_s += 60
-        Uploader(self.spool, lambda: OneByOne(self.answer(moods)), self.clock, lambda: 0.5, Progress()).drain()
-
-    def answer(self, moods: list[str]) -> Answer:
-        def send(record: Record | Heartbeat) -> Verdict:
-            assert not isinstance(record, Heartbeat)
-            mood = moods.pop() if moods else "takes"
-            if mood in ("takes", "answer lost"):
-                assert not self.stored[record] or record in self.resent, "sent again without a need"
-                self.stored[record] = 1  # a server stores one identity once
-            if mood == "answer lost":
-                self.resent.add(record)
-            return {
-                "takes": ACCEPTED,
-                "answer lost": NO_ROUTE,
-                "away": NO_ROUTE,
-                "broken": BROKEN,
-                "refuses": REFUSED,
-                "forbids": FORBIDDEN,
-            }[mood]
-
-        return send
-
-    @precondition(lambda self: bool(list_rejected(self.directory)))
-    @rule(choice=st.integers(min_value=0))
-    def put_back(self, choice: int) -> None:
-        rejected = list_rejected(self.directory)
-        retry(self.directory, rejected[choice % len(rejected)].name)
-
-    def standing(self) -> Counter[bytes]:
-        """What stands in the spool or, with a reason, in ``rejected/``."""
-        waiting = [self.spool.read(name).data for name in self.spool.scan(10_000).finish().oldest]
-        kept = list_rejected(self.directory)
-        assert all(one.reason != "no reason is kept" for one in kept)
-        return Counter(
-            data.rstrip(b"\n")
-            for data in [*waiting, *((self.directory / "rejected" / one.name).read_bytes() for one in kept)]
-        )
-
-    @invariant()
-    def nothing_is_lost_and_nothing_is_touched(self) -> None:
-        standing = self.standing()
-        for data, name in self.produced.items():
-            record = parse(name, data)
-            there = standing.pop(data, 0)
-            assert there + self.stored[record] == 1 or (there == 1 and record in self.resent), data
-        assert standing == Counter(self.malformed)
-        assert all((self.directory / name).read_bytes() == data for name, data in self.foreign.items())
-
-    def teardown(self) -> None:
-        for one in list_rejected(self.directory):
-            if (self.directory / "rejected" / one.name).read_bytes().rstrip(b"\n") in self.produced:
-                retry(self.directory, one.name)
-        Uploader(self.spool, lambda: OneByOne(self.answer([])), self.clock, lambda: 0.5, Progress()).drain()
-        assert self.stored == Counter({parse(name, data): 1 for data, name in self.produced.items()})
-        assert self.standing() == Counter(self.malformed)
-        self.spool.close()
-        shutil.rmtree(self.directory)
-
-
-TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
