@@ -20,12 +20,14 @@ from types import ModuleType
 # The modules beside this one, for a Python too that leaves the script's own directory out (PYTHONSAFEPATH).
 sys.path.insert(0, str(Path(__file__).parent))
 
+import crash
 import model
 from authority import Authority
 from bench import Bench, ViolationError, versions
 
 PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
+    "crash": (crash, 1.0),
 }
 """Each part and its share of the minutes."""
 

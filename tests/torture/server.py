@@ -183,6 +183,7 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
+            wbufsize = -1  # an answer in one piece: in two it waits for the client's delayed acknowledgement
 
             def setup(self) -> None:
                 server._open.add(self.request)
