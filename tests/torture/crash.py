@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Any
 
-from bench import ONE_MS, Bench, Device, ViolationError, make_random, version_of, wait_until
+from bench import ONE_MS, Bench, Device, ViolationError, make_random, version_of, versions, wait_until
 from ledger import Ledger, identify
 from server import POISON, Server
 from zygote import Zygote
@@ -25,20 +25,22 @@ _CALL = re.compile(rb"^(\d+) +[\d.]+ (\w+)\(")
 
 
 def run(bench: Bench, seconds: float) -> None:
-    until_s = time.monotonic() + seconds
+    started_s = time.monotonic()
+    until_s = started_s + seconds
     tries = kills = turn = 0
     met: dict[str, int] = {}
     server = Server(bench.authority)
     with Zygote() as zygote:
-        while tries == 0 or time.monotonic() < until_s:
+        while time.monotonic() < until_s:
             case = {"command": COMMANDS[turn % 2], "version": version_of(turn // 2)}
             points = find_points(bench, server, zygote, case)
             bench.say(f"{case['command']} on {case['version']}: {len(points)} system calls to be killed at")
             make_random("crash", bench.seed, turn).shuffle(points)
             # Each command and protocol gets its turn, however short the time is.
-            turn_ends_s = time.monotonic() + max(1.0, (until_s - time.monotonic()) / 2)
+            share_s = seconds / len(COMMANDS) / len(versions())
+            turn_ends_s = max(started_s + share_s * (turn + 1), time.monotonic() + 1.0)
             for call, count in points:
-                if tries and time.monotonic() > turn_ends_s:
+                if time.monotonic() > turn_ends_s:
                     break
                 tries += 1
                 if play(bench, server, zygote, {**case, "call": call, "count": count}):

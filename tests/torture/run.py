@@ -22,12 +22,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import crash
 import model
+import powercut
 from authority import Authority
 from bench import Bench, ViolationError, versions
 
 PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
     "crash": (crash, 1.0),
+    "powercut": (powercut, 0.5),
 }
 """Each part and its share of the minutes."""
 
