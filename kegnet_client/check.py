@@ -115,11 +115,11 @@ def _shake_hands(settings: Config, clock: Clock) -> str:
 
 def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
     """One signed exchange; what came of it. Raises `KegnetError`."""
-    transport, sender = connect(settings, clock, find_identity(settings, environ))
+    sender = connect(settings, clock, find_identity(settings, environ))()
     try:
-        verdict = sender.send(Heartbeat(clock.wall_ms()))
+        (verdict,) = sender.send([Heartbeat(clock.wall_ms())])
     finally:
-        transport.close()
+        sender.close()
     if verdict.disposition is Disposition.ACCEPTED:
         return f"{settings.base.url} took a sign of life from {settings.uuid}"
     refused = verdict.disposition is Disposition.MISCONFIGURED

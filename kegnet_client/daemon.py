@@ -5,7 +5,6 @@ in the uploader's thread, the bus is read in the thermometer's. Both are daemon 
 never returns does not hold up the end of the process.
 """
 
-import contextlib
 import faulthandler
 import logging
 import random
@@ -19,16 +18,18 @@ from typing import Any
 from kegnet_client import __version__, config
 from kegnet_client.clock import Clock
 from kegnet_client.config import Config
-from kegnet_client.core.errors import KegnetError, SpoolError
+from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
+from kegnet_client.core.rest import Version
 from kegnet_client.log import CRASHED_ID
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
-from kegnet_client.spool import Spool, count_waiting, enqueue, printable
+from kegnet_client.progress import Progress
+from kegnet_client.spool import Spool, enqueue, printable
 from kegnet_client.state import StateFile
 from kegnet_client.supervisor import Supervisor
-from kegnet_client.uploader import Progress, Uploader
+from kegnet_client.uploader import Uploader
 from kegnet_client.wiring import connect, find_identity
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class Engine:
         self.spool = spool
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
-        self._transport, sender = connect(settings, daemon.clock, identity)
-        self.uploader = Uploader(spool, sender.send, daemon.clock, random.random, daemon.progress, daemon.report)
+        open_sender = connect(settings, daemon.clock, identity)
+        self.uploader = Uploader(spool, open_sender, daemon.clock, random.random, daemon.progress, daemon.report)
         self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
 
     def __str__(self) -> str:
@@ -64,9 +65,8 @@ class Engine:
         self.uploader.stop()
         self._thread.join(FINISH_S)
         if self._thread.is_alive():
-            self._transport.abort()
+            self.uploader.abort()
             self._thread.join(ABORT_S)
-        self._transport.close()
 
     def leave_spool(self) -> None:
         """Give up the spool after `stop`, unless something that was left behind may still use it."""
@@ -189,7 +189,7 @@ class Daemon:
             bus=bus,
             interval_s=settings.ping_interval_s,
             sensor=settings.sensor,
-            all_sensors=False,
+            all_sensors=_takes_all_sensors(settings),
             enqueue=lambda reading: enqueue(self._engine.settings.spool, reading),
             heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
             clock=self.clock,
@@ -205,10 +205,7 @@ class Daemon:
 
     def _status_line(self) -> str:
         progress = self.progress
-        parts = []
-        with contextlib.suppress(SpoolError):  # what is wrong with the spool stands below
-            waiting = count_waiting(self._engine.settings.spool)
-            parts.append(f"{waiting} record{'' if waiting == 1 else 's'} waiting")
+        parts = [f"{progress.waiting} record{'' if progress.waiting == 1 else 's'} waiting"]
         if progress.last_accepted_ms:
             when = datetime.fromtimestamp(progress.last_accepted_ms / 1000).astimezone()
             today = datetime.fromtimestamp(self.clock.wall_ms() / 1000).astimezone().date()
@@ -255,7 +252,12 @@ class Daemon:
 
 def _measuring(settings: Config) -> tuple[object, ...]:
     """What of ``settings`` is the thermometer's."""
-    return settings.thermometer, settings.sensor, settings.ping_interval_s
+    return settings.thermometer, settings.sensor, settings.ping_interval_s, _takes_all_sensors(settings)
+
+
+def _takes_all_sensors(settings: Config) -> bool:
+    """Whether the server is told of every sensor: REST v1 and v2 know one temperature a device."""
+    return settings.base.version is Version.V3 and settings.sensor is None
 
 
 def _is_same(one: Path, other: Path) -> bool:

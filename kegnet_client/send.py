@@ -8,8 +8,9 @@ from pathlib import Path
 from kegnet_client import config
 from kegnet_client.clock import Clock
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
+from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, count_waiting
-from kegnet_client.uploader import Progress, Uploader
+from kegnet_client.uploader import Uploader
 from kegnet_client.wiring import connect, find_identity
 
 REFUSED = (401, 403)
@@ -20,12 +21,11 @@ def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = config.load(root, file)
     clock = Clock()
-    transport, sender = connect(settings, clock, find_identity(settings, environ))
+    open_sender = connect(settings, clock, find_identity(settings, environ))
     spool = Spool(settings.spool)
     spool.lock()
     progress = Progress()
-    Uploader(spool, sender.send, clock, random.random, progress).drain()
-    transport.close()
+    Uploader(spool, open_sender, clock, random.random, progress).drain()
     remaining = count_waiting(settings.spool)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
     # Without a status it was a certificate that did not hold.

@@ -1,41 +1,77 @@
-"""One record to the server: sign it, post it, judge the answer. Says what happened, decides nothing."""
+"""Records to the server over one connection: sign, post, judge the answer. Says what happened, decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from kegnet_client.core import rest
 from kegnet_client.core.delivery import Answer, Disposition, Verdict, judge
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.rest import CONTENT_TYPE, BaseUrl, call_for
+from kegnet_client.core.rest import BaseUrl
 
 
-class Post(Protocol):
-    """One exchange: `kegnet_client.transport.Transport.post`."""
+class Sender(Protocol):
+    """One connection to the server. Used by one thread at a time; `abort` may come from any."""
 
-    def __call__(self, url: str, content_type: str, body: bytes) -> Answer: ...
+    max_records: int
+    """How many records one request carries."""
+    max_connections: int
+    """How many of these are of use at once."""
+
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        """What came of sending ``records``, of which no two are equal: a verdict on each, in their order."""
+
+    def abort(self) -> None:
+        """End the exchange that is under way, as a broken connection would."""
+
+    def close(self) -> None:
+        """Close the connection; it is not used any more."""
 
 
-class Sender:
-    """Speaks to the server at ``base`` as the device with the uuid ``device``; ``wall_ms`` is the Unix time."""
+class Carrier(Protocol):
+    """One exchange at a time: `kegnet_client.transport.Transport`."""
+
+    def post(self, url: str, content_type: str, body: bytes) -> Answer: ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class FormSender:
+    """Speaks REST v1 or v2, one record a request, as the device with the uuid ``device``.
+
+    ``sign`` is RSA; ``wall_ms`` is the Unix time.
+    """
+
+    max_records = 1
+    max_connections = 8
 
     def __init__(
-        self, device: str, sign: Callable[[bytes], bytes], base: BaseUrl, post: Post, wall_ms: Callable[[], int]
+        self, device: str, sign: Callable[[bytes], bytes], base: BaseUrl, carrier: Carrier, wall_ms: Callable[[], int]
     ) -> None:
         self._device = device
         self._sign = sign
         self._base = base
-        self._where = f"{base.host}:{base.port}"
-        self._post = post
+        self._carrier = carrier
         self._wall_ms = wall_ms
+        self.abort = carrier.abort
+        self.close = carrier.close
 
-    def send(self, record: Record | Heartbeat) -> Verdict:
-        """What came of sending ``record``."""
-        call = call_for(record, self._device, self._base.version)
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        """What came of sending the one in ``records``."""
+        (record,) = records
+        call = rest.call_for(record, self._device, self._base.version)
         url = f"{self._base.url}/{call.name}"
         try:
-            answer = self._post(url, CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
-        except UntrustedServerError as error:
-            return Verdict(Disposition.MISCONFIGURED, f"{self._where}: {error}")
+            answer = self._carrier.post(url, rest.CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
         except TransportError as error:
-            return Verdict(Disposition.DEFERRED, f"{self._where}: {error}")
-        return judge(answer, url, self._wall_ms())
+            return [judge_silence(error, self._base)]
+        return [judge(answer, url, self._wall_ms())]
+
+
+def judge_silence(error: TransportError, base: BaseUrl) -> Verdict:
+    """What it means that the server at ``base`` gave no answer."""
+    misconfigured = isinstance(error, UntrustedServerError)
+    disposition = Disposition.MISCONFIGURED if misconfigured else Disposition.DEFERRED
+    return Verdict(disposition, f"{base.host}:{base.port}: {error}")

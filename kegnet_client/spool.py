@@ -12,6 +12,7 @@ makes fit for messages.
 import errno
 import fcntl
 import heapq
+import itertools
 import os
 import secrets
 import stat
@@ -195,35 +196,9 @@ class Spool:
         self.fd = fd
         return True
 
-    def scan(self, limit: int, skip: Container[str] = ()) -> Scan:
-        """The ``limit`` oldest records whose names are not in ``skip``, by modification time.
-
-        Memory is bounded by ``limit``, whatever stands in the directory.
-        """
-        found = 0
-        stuck: dict[str, str] = {}
-
-        def ages() -> Iterator[tuple[int, str]]:
-            nonlocal found
-            with os.scandir(self.fd) as entries:
-                for entry in entries:
-                    if not is_record_name(entry.name) or entry.name in skip:
-                        continue
-                    try:
-                        if not entry.is_file(follow_symlinks=False):
-                            stuck[entry.name] = NOT_REGULAR
-                            continue
-                        mtime_ns = entry.stat(follow_symlinks=False).st_mtime_ns
-                    except FileNotFoundError:
-                        continue
-                    except OSError as error:  # one bad file must not hide the others
-                        stuck[entry.name] = _why_stuck(error)
-                        continue
-                    found += 1
-                    yield mtime_ns, entry.name
-
-        oldest = [name for _, name in heapq.nsmallest(limit, ages())]
-        return Scan(oldest, found - len(oldest), stuck)
+    def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
+        """A look for the ``limit`` oldest records whose names are not in ``skip``, by modification time."""
+        return Scanner(self.fd, limit, skip)
 
     def read(self, name: str) -> SpoolFile:
         """The file ``name`` as it is now.
@@ -272,6 +247,57 @@ class Spool:
         # Sticky, so that no producer removes what another one wrote; the group is that of a setgid parent.
         self.path.mkdir(mode=0o1770, parents=True, exist_ok=True)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class Scanner:
+    """A scan of the open directory in pieces, because of a hundred thousand files it takes most of a second.
+
+    Memory is bounded by ``limit``, whatever stands in the directory.
+    """
+
+    def __init__(self, fd: int, limit: int, skip: Container[str]) -> None:
+        self._entries = os.scandir(fd)
+        self._limit = limit
+        self._skip = skip
+        self._found = 0
+        self._youngest_first: list[tuple[int, str]] = []
+        self._stuck: dict[str, str] = {}
+
+    def look(self, entries: int) -> bool:
+        """Go on for so many ``entries``; whether there are more. Raises `OSError` where the directory fails."""
+        seen = 0
+        for entry in itertools.islice(self._entries, entries):
+            seen += 1
+            name = entry.name
+            if not is_record_name(name) or name in self._skip:
+                continue
+            try:
+                if not entry.is_file(follow_symlinks=False):
+                    self._stuck[name] = NOT_REGULAR
+                    continue
+                age = -entry.stat(follow_symlinks=False).st_mtime_ns
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # one bad file must not hide the others
+                self._stuck[name] = _why_stuck(error)
+                continue
+            self._found += 1
+            if len(self._youngest_first) < self._limit:
+                heapq.heappush(self._youngest_first, (age, name))
+            else:
+                heapq.heappushpop(self._youngest_first, (age, name))
+        return seen == entries
+
+    def close(self) -> None:
+        """Give it up before its end."""
+        self._entries.close()
+
+    def finish(self) -> Scan:
+        """What was found, after a look at what is left. Raises `OSError` where the directory fails."""
+        while self.look(self._limit):
+            pass
+        oldest = [name for _, name in sorted(self._youngest_first, key=lambda found: (-found[0], found[1]))]
+        return Scan(oldest, self._found - len(oldest), self._stuck)
 
 
 NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"

@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,8 @@ from kegnet_client import __version__
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 256 * 1024
+"""The verdicts on a whole batch, each with a long reason, are half of it."""
 
 _X509_NOT_YET_VALID = 9
 _X509_EXPIRED = 10
@@ -59,13 +60,13 @@ class Transport:
         self._aborted = False
         self._alarm = _Alarm(self.abort)
 
-    def post(self, url: str, content_type: str, body: bytes) -> Answer:
+    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
         """The server's answer to ``body``, its own body cut at `MAX_BODY_BYTES`.
 
         Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
         other end could not prove who it is; it has not seen a byte of the request then.
         """
-        return self._exchange("POST", url, {"Content-Type": content_type}, body)
+        return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
 
     def get(self, url: str) -> Answer:
         """What the server has at ``url``; bounds and errors as with `post`."""

@@ -1,7 +1,8 @@
 """The uploader: from a file in the spool to its acknowledgement.
 
-The one thread that runs an `Uploader` waits for the watcher, takes the record whose turn it is, has it sent,
-asks the `Link` what to do and does that.
+One thread waits for the watcher, takes the records whose turn it is, has them sent and settled. While there is a
+backlog and it pays, more threads with a connection each do the same (`Crew`); whatever they share is used under one
+lock, which nobody holds while it waits for the network.
 
 There are two lanes: what inotify announces goes first, the backlog that a scan finds goes behind it, oldest
 first. Both hold a bounded number of names; what does not fit is found by the next scan.
@@ -12,50 +13,38 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from kegnet_client.clock import STEP_S, Clock, StepDetector
-from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Disposition, Verdict
-from kegnet_client.core.errors import RecordError, SpoolError, SpoolInUseError
-from kegnet_client.core.lanes import Lanes, Turn
-from kegnet_client.core.link import Action, Decision, Link, LinkState
-from kegnet_client.core.records import Heartbeat, Record, is_record_name
+from kegnet_client.clock import Clock
+from kegnet_client.core.errors import SpoolError, SpoolInUseError
+from kegnet_client.core.lanes import Lanes
+from kegnet_client.core.link import Link
+from kegnet_client.core.pace import Pace
+from kegnet_client.core.records import Heartbeat, is_record_name
+from kegnet_client.crew import Crew
 from kegnet_client.custody import Custody
-from kegnet_client.log import MISCONFIGURED_ID
-from kegnet_client.spool import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, explain, printable
+from kegnet_client.intake import Intake
+from kegnet_client.progress import Progress
+from kegnet_client.sender import Sender
+from kegnet_client.settlement import Parcel, Settlement
+from kegnet_client.spool import Scan, Scanner, Spool, explain
 from kegnet_client.watcher import Events, Watcher
 
 log = logging.getLogger(__name__)
 
-BATCH = 4096
-"""How many names one scan brings, and how many announced names are kept."""
+MAX_ANNOUNCED = 4096
+"""How many announced names are kept."""
+MAX_BACKLOG = 32768
+"""How many names one scan brings: enough that a large backlog is not scanned too often for what it costs."""
+SCAN_PIECE = 1024
+"""How many names are looked at before the next look at what was announced."""
 CHECK_INTERVAL_S = 60.0
 """How often, when nothing happens, the directory is compared with what is known of it."""
 PUBLISH_INTERVAL_S = 1.0
 """How often at most, while it is busy, others are told how it goes."""
-HEARTBEAT = "heartbeat"
-"""What the link calls a sign of life, which has no file; no record is called so."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """What was done and what is in the way; other threads read it as it is at that moment."""
-
-    accepted: int = 0
-    rejected: int = 0
-    deferred: int = 0
-    misconfigured: int = 0
-    last_accepted_ms: int | None = None
-    last_status: int | None = None
-    link: LinkState = LinkState.UNTRIED
-    link_reason: str = ""
-    stuck: dict[str, str] = field(default_factory=dict)
-    watch_problem: str | None = None
-    spool_problem: str | None = None
 
 
 class Uploader:
-    """Delivers what stands in ``spool``, which it holds the lock on, by ``send``.
+    """Delivers what stands in ``spool``, which it holds the lock on, by what ``open_sender`` gives.
 
     ``random`` gives a float in [0, 1). ``scanned`` is set once the spool has been read for the first time;
     ``changed`` is called in the uploader's thread when ``progress`` has changed.
@@ -64,7 +53,7 @@ class Uploader:
     def __init__(
         self,
         spool: Spool,
-        send: Callable[[Record | Heartbeat], Verdict],
+        open_sender: Callable[[], Sender],
         clock: Clock,
         random: Callable[[], float],
         progress: Progress,
@@ -74,53 +63,62 @@ class Uploader:
         self.scanned = threading.Event()
         self.alive_at_s = clock.monotonic_s()
         self._spool = spool
-        self._send = send
         self._clock = clock
         self._changed = changed
+        self._sender = open_sender()
+        self._crew = Crew(open_sender, self._help, self._helped)
+        self._shared = threading.Lock()
         self._watcher = Watcher()
         self._custody = Custody(spool, clock)
         self._link = Link(random)
-        self._lanes = Lanes(BATCH)
-        self._steps = StepDetector()
+        self._lanes = Lanes(MAX_ANNOUNCED)
+        self._pace = Pace(self._sender.max_connections)
+        self._settlement = Settlement(
+            self._custody, self._lanes, self._link, self._pace, progress, clock, self._sender.max_records
+        )
+        self._intake = Intake(spool, self._lanes, self._link, self._watcher, self._settlement, clock)
         self._heartbeats: deque[Heartbeat] = deque(maxlen=1)
-        self._each_once = False
-        self._heartbeat_refused = False
         self._unwritable: str | None = None
-        self._more = False
+        self._scanner: Scanner | None = None
         self._scan_wanted = False
+        self._not_queued = 0
+        self._gone_at_scan = 0
         self._reopen_problem: str | None = None
         self._check_at_s = 0.0
         self._unpublished = True
         self._publish_at_s = 0.0
+        self._fault: Exception | None = None
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Deliver until `stop`."""
-        self._begin()
+        self._begin(self._clock.monotonic_s() + CHECK_INTERVAL_S)
         while not self._stopping.is_set():
             self.alive_at_s = self._clock.monotonic_s()
             pause_s = self._pause_s()
             if self._unpublished and (pause_s > 0 or self.alive_at_s >= self._publish_at_s):
                 self._publish()
-            self._note(self._watcher.wait(pause_s))
-            if self._clock.monotonic_s() >= self._check_at_s:
-                self._check()
-            self._step()
-        self._watcher.close()
+            self._turn(pause_s)
+        self._end()
 
     def drain(self) -> None:
         """Try each record once, waiting for those that are still being written, then return."""
-        self._each_once = True
-        self._begin()
-        while self._link.ready(self._clock.monotonic_s()) and self._pause_s() < math.inf:
-            self._note(self._watcher.wait(self._pause_s()))
-            self._step()
-        self._watcher.close()
+        self._settlement.each_once = True
+        self._begin(math.inf)
+        while self._crew.is_busy or (self._link.ready(self._clock.monotonic_s()) and self._pause_s() < math.inf):
+            self._turn(min(self._pause_s(), CHECK_INTERVAL_S))
+        self._end()
 
     def stop(self) -> None:
-        """End `run` after the exchange that is under way; from any thread."""
+        """End `run` after the exchanges that are under way; from any thread."""
+        self._settlement.silent = True
         self._stopping.set()
         self._watcher.wake()
+
+    def abort(self) -> None:
+        """End the exchanges that are under way, as broken connections would; from any thread."""
+        self._sender.abort()
+        self._crew.abort()
 
     def nudge(self) -> None:
         """Have it renew `alive_at_s`, if it can; from any thread."""
@@ -131,24 +129,55 @@ class Uploader:
         self._heartbeats.append(heartbeat)
         self._watcher.wake()
 
-    def _begin(self) -> None:
-        now_s = self._clock.monotonic_s()
-        self._check_at_s = math.inf if self._each_once else now_s + CHECK_INTERVAL_S
-        self._steps.feed(now_s, self._clock.wall_ms())
+    def _begin(self, check_at_s: float) -> None:
+        self._check_at_s = check_at_s
+        self._intake.look_at_clock()
         self._watch()
         self._see_whether_writable()
-        self._scan()
+        self._start_scan()
+        while self._scanner:
+            self._go_on_scanning()
         self.scanned.set()
+
+    def _end(self) -> None:
+        self._crew.close()
+        self._sender.close()
+        self._watcher.close()
+        self._drop_scan()
+
+    def _turn(self, pause_s: float) -> None:
+        """Wait for something to do, and do it."""
+        events = self._watcher.wait(pause_s)
+        with self._shared:
+            if self._fault:
+                raise self._fault
+            self._note(events)
+            if self._clock.monotonic_s() >= self._check_at_s:
+                self._check()
+            heartbeat, parcels = self._next()
+        if parcels:
+            self._deliver(parcels, self._sender)
+        elif heartbeat:
+            (verdict,) = self._sender.send([heartbeat])
+            with self._shared:
+                self._settlement.settle_heartbeat(verdict)
 
     def _pause_s(self) -> float:
         """How long there is nothing to do unless something happens."""
-        due_s = 0.0 if self._heartbeats or self._scan_wanted else self._lanes.due_s()
-        wake_at_s = self._check_at_s if due_s is None else min(self._check_at_s, max(due_s, self._link.retry_at_s))
-        return max(0.0, wake_at_s - self._clock.monotonic_s())
+        with self._shared:
+            has_work = bool(self._heartbeats) or self._wants_scan or self._scanner is not None
+            due_s = 0.0 if has_work else self._lanes.due_s()
+            wake_at_s = self._check_at_s if due_s is None else min(self._check_at_s, max(due_s, self._link.retry_at_s))
+            return max(0.0, wake_at_s - self._clock.monotonic_s())
+
+    @property
+    def _wants_scan(self) -> bool:
+        return self._scan_wanted or (self._not_queued > 0 and self._gone() > self._gone_at_scan)
 
     def _note(self, events: Events) -> None:
         for name in events.completed:
             if is_record_name(name) and not self._lanes.announce(name):
+                self._not_queued += 1
                 self._scan_wanted = True
         self._scan_wanted |= events.scan or events.reopen
         if events.scan:
@@ -161,7 +190,7 @@ class Uploader:
     def _check(self) -> None:
         """Compare what is known with what is: the clock, the directory, its watch, its files."""
         self._check_at_s = self._clock.monotonic_s() + CHECK_INTERVAL_S
-        self._look_at_clock()
+        self._intake.look_at_clock()
         self._custody.retry()
         self._reopen()
         self._see_whether_writable()
@@ -169,11 +198,6 @@ class Uploader:
             self._watch()
         self.progress.stuck = {name: why for name, why in self.progress.stuck.items() if self._spool.has(name)}
         self._scan_wanted = self._unpublished = True
-
-    def _look_at_clock(self) -> None:
-        if self._steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
-            log.info("this machine's clock was set; trying again at once")
-            self._link.retry_now()
 
     def _see_whether_writable(self) -> None:
         before, self._unwritable = self._unwritable, None
@@ -195,6 +219,7 @@ class Uploader:
             log.warning("%s was replaced; going on with the new one", self._spool.path)
             self._lanes.clear()
             self._custody.clear()
+            self._drop_scan()
             self._watch()
             self._scan_wanted = True
 
@@ -207,172 +232,101 @@ class Uploader:
             log.warning("%s; looking into the spool every %.0f s instead", problem, CHECK_INTERVAL_S)
         self.progress.watch_problem = problem
 
-    def _scan(self) -> None:
-        self._scan_wanted = self._more = False
+    def _start_scan(self) -> None:
+        self._drop_scan()
+        self._scan_wanted = False
+        known = self._lanes.held() | self._intake.names() | self._custody.pending() | self.progress.stuck.keys()
         try:
-            known = self._lanes.held() | self._custody.pending() | self.progress.stuck.keys()
-            scan = self._spool.scan(BATCH, known)
+            self._scanner = self._spool.scan(MAX_BACKLOG, known)
         except OSError as error:
-            problem = f"{self._spool.path}: {explain(error)}"
-            if problem != self._reopen_problem:
-                log.error("%s", problem)
-            self._reopen_problem = problem
+            self._cannot_scan(error)
+
+    def _go_on_scanning(self) -> None:
+        if self._scanner is None:
             return
+        try:
+            if self._scanner.look(SCAN_PIECE):
+                return
+        except OSError as error:
+            self._cannot_scan(error)
+        else:
+            self._take_scan(self._scanner.finish())
+        self._drop_scan()
+
+    def _take_scan(self, scan: Scan) -> None:
         # The stuck ones take no place from the others and have another look at the end.
         self._lanes.refill([*scan.oldest, *self.progress.stuck])
-        self._more = scan.more > 0
+        self._not_queued = scan.more
+        self._gone_at_scan = self._gone()
         for name, why in scan.stuck.items():
-            self._stick(name, why)
+            self._settlement.stick(name, why)
 
-    def _step(self) -> None:
-        """Do the next thing, if it is time for one."""
-        now_s = self._clock.monotonic_s()
-        if not self._link.ready(now_s):
-            return
-        # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
-        if turn := self._lanes.take(now_s):
-            self._deliver(turn)
-        elif self._heartbeats:
-            self._send_heartbeat(self._heartbeats.popleft())
-        elif self._scan_wanted:
-            self._scan()
+    def _cannot_scan(self, error: OSError) -> None:
+        problem = f"{self._spool.path}: {explain(error)}"
+        if problem != self._reopen_problem:
+            log.error("%s", problem)
+        self._reopen_problem = problem
+        self._not_queued = 0
+
+    def _drop_scan(self) -> None:
+        if self._scanner:
+            self._scanner.close()
+            self._scanner = None
+
+    def _gone(self) -> int:
+        """How many records have left the spool."""
+        return self.progress.accepted + self.progress.rejected
+
+    def _next(self) -> tuple[Heartbeat | None, list[Parcel]]:
+        """What to send now, if it is time for that; otherwise a piece of what else is to be done."""
+        if not self._link.ready(self._clock.monotonic_s()):
+            return None, []
         self._unpublished = True
+        # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
+        if parcels := self._intake.take(self._settlement.batch):
+            if self._lanes.has_backlog:
+                self._crew.muster(self._pace.connections)
+            return None, parcels
+        if self._scanner:
+            self._go_on_scanning()
+        elif self._wants_scan:
+            self._pace.interrupted()
+            self._start_scan()
+        elif not self._crew.is_busy:
+            self._pace.restart()
+            self._crew.dismiss()
+            return (self._heartbeats.popleft() if self._heartbeats else None), []
+        return None, []
 
-    def _deliver(self, turn: Turn) -> None:
-        try:
-            file = self._spool.read(turn.name)
-        except FileNotFoundError:
-            self._link.forget(turn.name)
-            return
-        except StuckFileError as error:
-            self._stick(turn.name, str(error))
-            return
-        self.progress.stuck.pop(turn.name, None)
-        if self._custody.is_decided(file):
-            return
-        unsettled_for_s = 0.0 if self._is_finished(file, turn) else self._unsettled_for_s(file)
-        if unsettled_for_s:
-            # What was announced was an empty file; what is written into it is announced anew, or has to settle.
-            self._lanes.hold(Turn(turn.name, announced=False), self._clock.monotonic_s() + unsettled_for_s)
-            return
-        try:
-            record = file.record()
-        except RecordError as error:
-            self._reject(file, str(error))
-            return
-        self._deliver_record(turn, file, record)
-
-    def _is_finished(self, file: SpoolFile, turn: Turn) -> bool:
-        """Whether the producer has visibly finished; an empty file is more likely about to be written."""
-        is_closed = turn.announced and not self._watcher.is_being_written(turn.name)
-        return file.size > 0 and (is_closed or file.data.endswith(b"\n"))
-
-    def _unsettled_for_s(self, file: SpoolFile) -> float:
-        """How long ``file`` has to stay as it is to count as whole; 0 when it has been long enough.
-
-        Its age comes from the wall clock, which is to be believed only when it was not set meanwhile. A clock that
-        was set back by less than that shows, or that is coarser than the file's time, makes it a little negative.
-        """
-        self._look_at_clock()
-        age_s = self._clock.wall_ms() / 1000 - file.mtime_ns / 1e9
-        unchanged_s = age_s if -STEP_S <= age_s < SETTLED_AFTER_S else math.inf
-        stable_s = self._steps.stable_for_s(self._clock.monotonic_s())
-        return max(0.0, SETTLED_AFTER_S - min(unchanged_s, stable_s))
-
-    def _deliver_record(self, turn: Turn, file: SpoolFile, record: Record) -> None:
+    def _deliver(self, parcels: list[Parcel], sender: Sender) -> None:
         started_s = self._clock.monotonic_s()
-        verdict = self._send(record)
-        decision = self._settle(turn.name, verdict)
-        match decision.action:
-            case Action.REMOVE:
-                self._custody.remove(file)
-                self.progress.accepted += 1
-                self._scan_wanted |= self._more
-                log.info(
-                    "delivered %s: %s (answered %s after %.0f ms)",
-                    printable(file.name),
-                    record,
-                    verdict.status,
-                    (self._clock.monotonic_s() - started_s) * 1000,
-                    extra={
-                        "KEGNET_FILE": printable(file.name),
-                        "KEGNET_RECORD": str(record),
-                        "KEGNET_HTTP_STATUS": verdict.status,
-                    },
-                )
-            case Action.REJECT:
-                self._reject(file, verdict.reason)
-            case _ if self._each_once:
-                self._lanes.hold(turn, math.inf)
-            case Action.STEP_ASIDE:
-                self._lanes.hold(turn, decision.until_s)
-            case Action.QUEUE_LAST:
-                self._lanes.queue_last(turn)
-            case Action.KEEP:
-                self._lanes.put_back(turn)
+        verdicts = sender.send([parcel.record for parcel in parcels])
+        elapsed_s = self._clock.monotonic_s() - started_s
+        with self._shared:
+            self._intake.done(parcels)
+            self._settlement.settle(parcels, verdicts, elapsed_s)
 
-    def _reject(self, file: SpoolFile, reason: str) -> None:
-        self.progress.rejected += 1
-        self._custody.reject(file, reason)
-        self._scan_wanted |= self._more
+    def _help(self, sender: Sender, number: int) -> None:
+        """Carry the backlog beside the others, as long as there is one and so many are wanted."""
+        while True:
+            with self._shared:
+                wanted = number < self._pace.connections and self._lanes.has_backlog
+                ready = self._link.ready(self._clock.monotonic_s()) and not self._stopping.is_set()
+                parcels = self._intake.take(self._settlement.batch) if wanted and ready else []
+            if not parcels:
+                return
+            self._deliver(parcels, sender)
 
-    def _send_heartbeat(self, heartbeat: Heartbeat) -> None:
-        verdict = self._send(heartbeat)
-        about_records = verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.status in (
-            None,
-            401,
-            403,
-        )
-        if about_records:
-            self._settle(HEARTBEAT, verdict)
-        elif not self._heartbeat_refused:
-            # A server that knows only pours is good enough for pours.
-            log.warning("the server takes no signs of life (%s); records go on", verdict.reason)
-        self._heartbeat_refused = not about_records
-
-    def _settle(self, name: str, verdict: Verdict) -> Decision:
-        before = (self._link.state, self.progress.last_status)
-        was_aside = self._link.stands_aside(name)
-        decision = self._link.settle(name, verdict, self._clock.monotonic_s())
-        self.progress.last_status = verdict.status
-        match verdict.disposition:
-            case Disposition.ACCEPTED:
-                self.progress.last_accepted_ms = self._clock.wall_ms()
-            case Disposition.DEFERRED:
-                self.progress.deferred += 1
-            case Disposition.MISCONFIGURED:
-                self.progress.misconfigured += 1
-        if not self._stopping.is_set():
-            alone = self._link.state is not LinkState.DEFERRED
-            if decision.action is Action.STEP_ASIDE and alone and not was_aside:
-                log.warning("%s steps aside for the others: %s", printable(name), verdict.reason)
-            self._tell_link(*before)
-        return decision
-
-    def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:
-        """One line for a change of state, none for a retry: the reason alone may differ each time."""
-        state, reason, status = self._link.state, self._link.reason, self.progress.last_status
-        if state is LinkState.MISCONFIGURED and (state, status) != (state_before, status_before):
-            log.error(
-                "%s. Records stay in the spool%s",
-                reason,
-                "" if self._each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload",
-                extra={"KEGNET_HTTP_STATUS": self.progress.last_status, "MESSAGE_ID": MISCONFIGURED_ID},
-            )
-        elif state is LinkState.DEFERRED and state is not state_before:
-            log.warning("%s. Records stay in the spool%s", reason, "" if self._each_once else " and are tried again")
-        elif state is LinkState.UP and state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
-            log.info("the server takes records again")
-
-    def _stick(self, name: str, why: str) -> None:
-        if self.progress.stuck.get(name) != why:
-            self.progress.stuck[name] = why
-            log.warning("%s stays where it is: %s", printable(name), why)
+    def _helped(self, fault: Exception | None) -> None:
+        self._fault = self._fault or fault
+        self._watcher.wake()
 
     def _publish(self) -> None:
         self._unpublished = False
         self._publish_at_s = self._clock.monotonic_s() + PUBLISH_INTERVAL_S
-        self.progress.link = self._link.state
-        self.progress.link_reason = self._link.reason
-        self.progress.spool_problem = self._reopen_problem or self._custody.problem or self._unwritable
+        with self._shared:
+            self.progress.waiting = len(self._lanes) + len(self._intake) + self._not_queued
+            self.progress.link = self._link.state
+            self.progress.link_reason = self._link.reason
+            self.progress.spool_problem = self._reopen_problem or self._custody.problem or self._unwritable
         self._changed()

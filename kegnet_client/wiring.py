@@ -1,12 +1,14 @@
 """From a configuration to something that sends: what ``run``, ``send`` and ``check`` have in common."""
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kegnet_client.clock import Clock
 from kegnet_client.config import Config
+from kegnet_client.core.rest import Version
 from kegnet_client.identity import Identity, load_identity
-from kegnet_client.sender import Sender
+from kegnet_client.sender import FormSender, Sender
 from kegnet_client.transport import Transport
 from kegnet_client.trust import client_context
 
@@ -23,13 +25,27 @@ def find_identity(settings: Config, environ: Mapping[str, str]) -> Identity:
     return load_identity(settings.uuid, settings.private_key, settings.base.version)
 
 
+def server_context(settings: Config) -> ssl.SSLContext | None:
+    """What the configured server has to prove, None for plain http. Raises `ConfigError`."""
+    return client_context(settings.ca_bundle) if settings.base.url.startswith("https:") else None
+
+
 def reach(settings: Config, clock: Clock) -> Transport:
     """The way to the configured server, unused yet. Raises `ConfigError`."""
-    context = client_context(settings.ca_bundle) if settings.base.url.startswith("https:") else None
-    return Transport(context, settings.deadline_s, clock.wall_ms)
+    return Transport(server_context(settings), settings.deadline_s, clock.wall_ms)
 
 
-def connect(settings: Config, clock: Clock, identity: Identity) -> tuple[Transport, Sender]:
-    """The way to the configured server, and what signs as ``identity`` and sends over it. Raises `ConfigError`."""
-    transport = reach(settings, clock)
-    return transport, Sender(settings.uuid, identity.sign, settings.base, transport.post, clock.wall_ms)
+def connect(settings: Config, clock: Clock, identity: Identity) -> Callable[[], Sender]:
+    """Opens connections that sign as ``identity`` and send to the configured server. Raises `ConfigError` at once."""
+    base = settings.base
+    context = server_context(settings)
+
+    def transport() -> Transport:
+        return Transport(context, settings.deadline_s, clock.wall_ms)
+
+    if base.version is not Version.V3:
+        return lambda: FormSender(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
+    # Late, because of what it imports.
+    from kegnet_client.batch_sender import BatchSender
+
+    return lambda: BatchSender(identity, base, transport(), clock.wall_ms)

@@ -49,7 +49,7 @@ def test_what_the_server_has_is_removed_and_what_it_refuses_is_kept_aside(spool:
     custody.remove(put(spool, "good.pour"))
     custody.reject(put(spool, "bad.pour"), "no pour")
 
-    assert spool.scan(10).oldest == []
+    assert spool.scan(10).finish().oldest == []
     [one] = list_rejected(spool.path)
     assert (one.name, one.reason.split(" ", 1)[1]) == ("bad.pour", "no pour")
     assert (custody.pending(), custody.problem) == (set(), None)
@@ -83,7 +83,7 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
     custody.retry()
 
     assert not custody.pending()
-    assert spool.scan(10).oldest == []
+    assert spool.scan(10).finish().oldest == []
     assert [one.name for one in list_rejected(spool.path)] == ["refused.pour"]
     assert lines(caplog)[-1] == (logging.WARNING, "the spool can be changed again")
     custody.retry()

@@ -76,7 +76,7 @@ def test_every_name_can_be_rejected_and_put_back(spool: Spool, name: bytes) -> N
     assert [one.name for one in list_rejected(spool.path)] == sorted(targets)
     assert [one.reason for one in list_rejected(spool.path)] == [f"{WHEN} bad"] * 2
     back = [retry(spool.path, target) for target in targets]
-    assert sorted(spool.scan(10).oldest) == sorted(back)
+    assert sorted(spool.scan(10).finish().oldest) == sorted(back)
     assert {spool.read(one).data for one in back} == {b"1", b"2"}
 
 
@@ -189,13 +189,13 @@ spool = Spool(Path(sys.argv[1]) / "spool")
 (spool.path / "rejected").mkdir()
 
 def prepare():
-    for name in spool.scan(10).oldest:
+    for name in spool.scan(10).finish().oldest:
         (spool.path / name).unlink()
     (spool.path / "rejected" / "x.pour").write_bytes(b"bytes")
     (spool.path / "rejected" / "x.pour.reason").write_bytes(b"why")
 
 def check(died):
-    waiting, rejected = spool.scan(10).oldest, list_rejected(spool.path)
+    waiting, rejected = spool.scan(10).finish().oldest, list_rejected(spool.path)
     assert len(waiting) + len(rejected) == 1
     assert died or waiting
     assert all(spool.read(name).data == b"bytes" for name in waiting)

@@ -9,7 +9,7 @@ from kegnet_client.core.delivery import Answer, Disposition
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.rest import CONTENT_TYPE, parse_base_url, read_call
-from kegnet_client.sender import Sender
+from kegnet_client.sender import FormSender
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000
@@ -32,10 +32,16 @@ class Server:
         self.posts.append((url, content_type, body))
         return self.answer(url)
 
+    def abort(self) -> None:
+        """Nothing here takes its time."""
 
-def sender(server: Server, version: str = "v2") -> Sender:
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def sender(server: Server, version: str = "v2") -> FormSender:
     base = parse_base_url(f"https://hub.example:8443/keg/rest/{version}")
-    return Sender(DEVICE, lambda data: b"signed:" + data, base, server.post, lambda: WALL_MS)
+    return FormSender(DEVICE, lambda data: b"signed:" + data, base, server, lambda: WALL_MS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_a_record_goes_to_its_call_signed_over_exactly_what_is_sent(
     version: str, record: Record | Heartbeat, call: str, signed: str
 ) -> None:
     server = Server()
-    verdict = sender(server, version).send(record)
+    (verdict,) = sender(server, version).send([record])
 
     assert verdict.disposition is Disposition.ACCEPTED
     [(url, content_type, body)] = server.posts
@@ -67,9 +73,9 @@ def test_a_record_goes_to_its_call_signed_over_exactly_what_is_sent(
 def test_a_resend_carries_the_same_bytes() -> None:
     server = Server()
     first = sender(server)
-    first.send(POUR)
-    first.send(POUR)
-    sender(server).send(POUR)
+    first.send([POUR])
+    first.send([POUR])
+    sender(server).send([POUR])
 
     assert len(set(server.posts)) == 1
 
@@ -84,7 +90,7 @@ def test_a_resend_carries_the_same_bytes() -> None:
     ],
 )
 def test_the_answer_is_judged(answer: Answer, disposition: Disposition) -> None:
-    verdict = sender(Server(lambda _: answer)).send(POUR)
+    (verdict,) = sender(Server(lambda _: answer)).send([POUR])
 
     assert (verdict.disposition, verdict.status) == (disposition, answer.status)
 
@@ -93,9 +99,10 @@ def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_ca
     late = Answer(401, {"date": "Fri, 15 Jan 2027 07:00:00 GMT"})
     missing = Answer(404, {})
 
-    assert "this clock is 60 min ahead" in sender(Server(lambda _: late)).send(POUR).reason
+    assert "this clock is 60 min ahead" in sender(Server(lambda _: late)).send([POUR])[0].reason
     assert (
-        "https://hub.example:8443/keg/rest/v2/pour is not where" in sender(Server(lambda _: missing)).send(POUR).reason
+        "https://hub.example:8443/keg/rest/v2/pour is not where"
+        in sender(Server(lambda _: missing)).send([POUR])[0].reason
     )
 
 
@@ -112,7 +119,7 @@ def test_without_an_answer_the_record_is_kept_and_the_reason_told(
     def fail(_url: str) -> Answer:
         raise error
 
-    verdict = sender(Server(fail)).send(POUR)
+    (verdict,) = sender(Server(fail)).send([POUR])
 
     assert (verdict.disposition, verdict.reason, verdict.status) == (disposition, f"hub.example:8443: {error}", None)
     assert not verdict.record_may_be_the_cause

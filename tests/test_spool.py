@@ -56,7 +56,7 @@ class TestEnqueue:
 
         assert names(spool) == [name]
         assert is_record_name(name)
-        assert spool.scan(10).oldest == [name]
+        assert spool.scan(10).finish().oldest == [name]
         assert spool.read(name).record() == record
         assert spool.read(name).data.endswith(b"\n")
 
@@ -131,7 +131,7 @@ def prepare():
         path.unlink()
 
 def check(died):
-    found = spool.scan(10).oldest
+    found = spool.scan(10).finish().oldest
     assert len(found) <= 1, found
     assert died or found
     assert all(spool.read(name).record() == pour for name in found)
@@ -144,31 +144,31 @@ class TestScan:
     def test_the_oldest_comes_first_and_no_more_than_asked_for(self, spool: Spool) -> None:
         for age in range(3000):
             put(spool, f"{age:04}.pour", mtime_s=1e9 - age)
-        scan = spool.scan(100)
+        scan = spool.scan(100).finish()
 
         assert scan.oldest == [f"{age:04}.pour" for age in range(2999, 2899, -1)]
         assert (scan.more, scan.stuck) == (2900, {})
-        assert spool.scan(3000).more == 0
+        assert spool.scan(3000).finish().more == 0
 
     def test_what_is_skipped_takes_no_place(self, spool: Spool) -> None:
         for age in range(3):
             put(spool, f"{age}.pour", mtime_s=1e9 - age)
 
-        assert spool.scan(1, {"2.pour"}).oldest == ["1.pour"]
-        assert spool.scan(1, {"2.pour"}).more == 1
+        assert spool.scan(1, {"2.pour"}).finish().oldest == ["1.pour"]
+        assert spool.scan(1, {"2.pour"}).finish().more == 1
 
     def test_files_that_are_not_ours_are_not_seen(self, spool: Spool) -> None:
         for name in ("README", "a.pour.tmp", ".a.pour", "a.pour~", "a.POUR", "pour"):
             put(spool, name)
         (spool.path / "rejected").mkdir()
 
-        assert (spool.scan(10).oldest, spool.scan(10).stuck) == ([], {})
+        assert (spool.scan(10).finish().oldest, spool.scan(10).finish().stuck) == ([], {})
         assert count_waiting(spool.path) == 0
 
     @pytest.mark.parametrize("name", [b"\xff\xfe.pour", b"a\nb.pour", b"\x1b[2J.pour", "tap \u202e.pour".encode()])
     def test_every_name_is_found_read_and_removed(self, spool: Spool, name: bytes) -> None:
         put(spool, os.fsdecode(name))
-        [found] = spool.scan(10).oldest
+        [found] = spool.scan(10).finish().oldest
 
         assert os.fsencode(found) == name
         file = spool.read(found)
@@ -211,8 +211,8 @@ class TestRead:
         put(spool, "whole")
         make(spool.path / "x.pour")
 
-        assert list(spool.scan(10).stuck) == ["x.pour"]
-        assert spool.scan(10).oldest == []
+        assert list(spool.scan(10).finish().stuck) == ["x.pour"]
+        assert spool.scan(10).finish().oldest == []
         started_s = time.monotonic()
         with pytest.raises(StuckFileError, match="not a regular file; a record is one, so remove it or rename it"):
             spool.read("x.pour")
@@ -287,7 +287,7 @@ class TestOneInstance:
             with closing(Spool(spool.path)) as second, pytest.raises(SpoolInUseError, match="systemctl stop"):
                 second.lock()
 
-        [name] = spool.scan(10).oldest
+        [name] = spool.scan(10).finish().oldest
         assert spool.remove(spool.read(name))
 
     def test_the_lock_leaves_nothing_among_the_records(self, spool: Spool) -> None:
@@ -325,9 +325,9 @@ class TestReplacement:
 
         assert spool.reopen_if_replaced()
         assert not spool.reopen_if_replaced()
-        assert spool.scan(10).oldest == []
+        assert spool.scan(10).finish().oldest == []
         put(spool, "new.pour")
-        assert spool.scan(10).oldest == ["new.pour"]
+        assert spool.scan(10).finish().oldest == ["new.pour"]
         with closing(Spool(spool.path)) as second, pytest.raises(SpoolInUseError):
             second.lock()
 
@@ -338,7 +338,7 @@ class TestReplacement:
             other.lock()
             with pytest.raises(SpoolInUseError):
                 spool.reopen_if_replaced()
-            assert spool.scan(10).oldest == ["old.pour"]
+            assert spool.scan(10).finish().oldest == ["old.pour"]
         assert spool.reopen_if_replaced()
 
     def test_what_is_no_directory_leaves_this_one_its_old(self, spool: Spool) -> None:
@@ -348,7 +348,7 @@ class TestReplacement:
 
         with pytest.raises(SpoolError, match=r"spool: .*; mend|spool: File exists"):
             spool.reopen_if_replaced()
-        assert spool.scan(10).oldest == ["old.pour"]
+        assert spool.scan(10).finish().oldest == ["old.pour"]
 
     def test_no_descriptor_is_lost_in_it(self, spool: Spool) -> None:
         def descriptors() -> int:

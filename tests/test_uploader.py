@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,9 +27,10 @@ from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.errors import SpoolInUseError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Heartbeat, Pour, Record, format_record, parse
+from kegnet_client.progress import Progress
 from kegnet_client.rejected import list_rejected, retry
 from kegnet_client.spool import Spool, SpoolFile, enqueue
-from kegnet_client.uploader import BATCH, Progress, Uploader
+from kegnet_client.uploader import MAX_ANNOUNCED, Uploader
 
 NOW_MS = 1_800_000_000_000
 YEAR_S = 365 * 24 * 3600.0
@@ -80,6 +81,25 @@ def line(number: int) -> bytes:
     return format_record(pour(number))
 
 
+class OneByOne:
+    """A connection to a server that does what ``answer`` does with each record."""
+
+    max_records = 1
+    max_connections = 1
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        return [self._answer(record) for record in records]
+
+    def abort(self) -> None:
+        """Nothing here takes its time."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Rig:
     """An `Uploader` at work on ``spool``, and the server that it sends to."""
 
@@ -94,7 +114,9 @@ class Rig:
         self._told = False
         self._changed = threading.Condition()
         self._numbers = itertools.count(1)
-        self.uploader = Uploader(spool, self._send, self.clock, lambda: 0.5, self.progress, self._publish)
+        self.uploader = Uploader(
+            spool, lambda: OneByOne(self._send), self.clock, lambda: 0.5, self.progress, self._publish
+        )
         self._thread = threading.Thread(target=self.uploader.run, daemon=True)
 
     def start(self) -> None:
@@ -445,7 +467,7 @@ class TestOrder:
         assert rig.tries[0][0] == started_s
 
     def test_a_fresh_record_does_not_wait_for_the_backlog(self, rig: Rig) -> None:
-        backlog = BATCH + 500
+        backlog = MAX_ANNOUNCED + 500
         for number in range(backlog):
             (rig.spool.path / f"{number}.pour").write_bytes(line(number + 1))
         gate = rig.answer = Gate()
@@ -457,21 +479,23 @@ class TestOrder:
 
         assert rig.tried()[1] == 999_999
         assert Counter(rig.numbers()) == Counter([*range(1, backlog + 1), 999_999])
-        assert rig.spool.scan(1).oldest == []
+        assert rig.spool.scan(1).finish().oldest == []
 
     def test_more_than_can_be_kept_in_mind_at_once_is_all_delivered(self, rig: Rig) -> None:
         gate = rig.answer = Gate()
         rig.start()
         rig.put("first.pour", line(1_000_000))
         rig.wait_for_tries(1)
-        announced = list(range(1, BATCH + 101))
+        announced = list(range(1, MAX_ANNOUNCED + 101))
         for number in announced:
             rig.put(f"{number}.pour", line(number), age_s=number)
         gate.opened.set()
         rig.idle()
 
-        assert rig.numbers() == [1_000_000, *announced[:BATCH], *reversed(announced[BATCH:])], "the rest by a scan"
-        assert len(rig.tries) == BATCH + 101
+        assert rig.numbers() == [1_000_000, *announced[:MAX_ANNOUNCED], *reversed(announced[MAX_ANNOUNCED:])], (
+            "the rest by a scan"
+        )
+        assert len(rig.tries) == MAX_ANNOUNCED + 101
 
 
 class TestDirectory:
@@ -859,7 +883,7 @@ class TestRejection:
             assert rig.tried()[-1] == number
         assert len(rig.tries) == 14
         assert len(rig.rejected()) == 10
-        assert rig.spool.scan(10).oldest == ["11.pour", "12.pour", "13.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["11.pour", "12.pour", "13.pour"]
         assert len([text for text in messages(caplog) if "rejected 10 records in a row" in text]) == 1
 
         rig.answer = always(ACCEPTED)
@@ -912,7 +936,7 @@ class TestLink:
         rig.pass_time_waiting(1)
         assert rig.tried() == [1, 1]
         assert rig.progress.link is LinkState.DEFERRED
-        assert rig.spool.scan(10).oldest == ["1.pour", "2.pour", "3.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour", "3.pour"]
         rig.answer = always(ACCEPTED)
         rig.clock.now_s += 300
         rig.idle()
@@ -933,7 +957,7 @@ class TestLink:
         for _ in range(100):
             rig.pass_time_waiting(301)
         assert len(rig.tries) >= 100
-        assert len(rig.spool.scan(100).oldest) == 20
+        assert len(rig.spool.scan(100).finish().oldest) == 20
         told = messages(caplog)
         assert len([text for text in told if "stay in the spool" in text]) == 1
         assert len(told) <= 2, "a line for the link, one for the first that stepped aside"
@@ -1015,7 +1039,7 @@ class TestLink:
             rig.pass_time_waiting(1)
             assert len(rig.tries) == number + 1
         assert rig.tried()[:4] == [1, 2, 1, 2]
-        assert rig.spool.scan(10).oldest == ["1.pour", "2.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour"]
         assert rig.progress.link is LinkState.MISCONFIGURED
         assert rig.progress.last_status == 403
         assert messages(caplog) == [f"{FORBIDDEN.reason}. Records stay in the spool; next try in 300 s or on reload"]
@@ -1190,12 +1214,12 @@ class TestDisk:
         assert rig.tried() == rig.numbers() == [1, 2]
         assert rig.progress.spool_problem
         assert len(messages(caplog, logging.ERROR)) == 1
-        assert sorted(spool.scan(10).oldest) == ["1.pour", "2.pour", "bad.pour"]
+        assert sorted(spool.scan(10).finish().oldest) == ["1.pour", "2.pour", "bad.pour"]
 
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         rig.pass_time(60)
         rig.stop()
-        assert spool.scan(10).oldest == []
+        assert spool.scan(10).finish().oldest == []
         assert list(rig.rejected()) == ["bad.pour"]
         assert rig.tried() == [1, 2]
         assert rig.progress.spool_problem is None
@@ -1219,7 +1243,7 @@ class TestDisk:
         rig.stop()
 
         assert rig.tried() == rig.numbers() == [1, 2]
-        assert spool.scan(10).oldest == []
+        assert spool.scan(10).finish().oldest == []
         assert list(rig.rejected()) == ["bad.pour"], "what was sent has made room for the reason"
         spool.close()
 
@@ -1236,7 +1260,7 @@ class TestDisk:
             rig.stop()
 
             assert rig.tried() == rig.numbers() == [1, 2, 3]
-            assert spool.scan(10).oldest == ["stubborn.pour"]
+            assert spool.scan(10).finish().oldest == ["stubborn.pour"]
 
 
 class TestEnd:
@@ -1262,7 +1286,7 @@ class TestEnd:
         rig.stop()
 
         assert rig.numbers() == [1]
-        assert rig.spool.scan(10).oldest == ["2.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["2.pour"]
 
     def test_a_sign_of_life_after_the_end_does_no_harm(self, rig: Rig) -> None:
         rig.start()
@@ -1299,7 +1323,7 @@ class TestDrain:
         rig.uploader.drain()
 
         assert rig.tried() == [1, 2, 3, 4]
-        assert rig.spool.scan(10).oldest == ["2.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["2.pour"]
         assert rig.progress.deferred == rig.progress.rejected == 1
 
     @pytest.mark.parametrize("verdict", [NO_ROUTE, FORBIDDEN])
@@ -1310,7 +1334,7 @@ class TestDrain:
         rig.uploader.drain()
 
         assert rig.tried() == [1]
-        assert rig.spool.scan(10).oldest == ["1.pour", "2.pour"]
+        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour"]
 
     def test_it_waits_for_what_is_still_being_written(self, rig: Rig) -> None:
         with (rig.spool.path / "x.pour").open("wb", buffering=0) as writer:
@@ -1346,20 +1370,27 @@ from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Pour
 from kegnet_client.rejected import list_rejected
+from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, enqueue
-from kegnet_client.uploader import Progress, Uploader
+from kegnet_client.uploader import Uploader
 
 root = Path(sys.argv[1])
 spool = Spool(root / "spool")
 good, refused = (Pour(0, number, 0, 1_800_000_000_000) for number in (1, 2))
 log = root / "server"
 
-def send(record):
-    if record == refused:
-        return Verdict(Disposition.REJECTED, "refused")
-    with log.open("a") as server:  # the server stores it, and then the answer is on its way
-        server.write(f"{record.pulses}\\n")
-    return Verdict(Disposition.ACCEPTED, "taken")
+class Server:
+    max_records = max_connections = 1
+
+    def send(self, records):
+        if records == [refused]:
+            return [Verdict(Disposition.REJECTED, "refused")]
+        with log.open("a") as server:  # the server stores it, and then the answer is on its way
+            server.write(f"{records[0].pulses}\\n")
+        return [Verdict(Disposition.ACCEPTED, "taken")]
+
+    def close(self):
+        pass
 
 def prepare():
     log.write_text("")
@@ -1371,18 +1402,18 @@ def prepare():
         enqueue(spool.path, record)
 
 def work():
-    Uploader(spool, send, Clock(), lambda: 0.0, Progress()).drain()
+    Uploader(spool, Server, Clock(), lambda: 0.0, Progress()).drain()
 
 def check(died):
     stored = log.read_text().split()
-    waiting = {spool.read(name).data[:3] for name in spool.scan(10).oldest}
+    waiting = {spool.read(name).data[:3] for name in spool.scan(10).finish().oldest}
     rejected = {(spool.path / "rejected" / one.name).read_bytes()[:3] for one in list_rejected(spool.path)}
     assert (b"bad" in waiting) != (b"bad" in rejected)
     assert (b"0,2" in waiting) != (b"0,2" in rejected)
     assert b"0,1" in waiting or stored == ["1"]
     assert died or not waiting
     work()
-    assert spool.scan(10).oldest == []
+    assert spool.scan(10).finish().oldest == []
     assert {*log.read_text().split()} == {"1"}
     kept = list_rejected(spool.path)
     assert len(kept) == 2
@@ -1444,7 +1475,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(moods=st.lists(st.sampled_from(["takes", "answer lost", "away", "broken", "refuses", "forbids"]), max_size=6))
     def drain(self, moods: list[str]) -> None:
         self.clock.now_s += 60
-        Uploader(self.spool, self.answer(moods), self.clock, lambda: 0.5, Progress()).drain()
+        Uploader(self.spool, lambda: OneByOne(self.answer(moods)), self.clock, lambda: 0.5, Progress()).drain()
 
     def answer(self, moods: list[str]) -> Answer:
         def send(record: Record | Heartbeat) -> Verdict:
@@ -1474,7 +1505,7 @@ class Delivery(RuleBasedStateMachine):
 
     def standing(self) -> Counter[bytes]:
         """What stands in the spool or, with a reason, in ``rejected/``."""
-        waiting = [self.spool.read(name).data for name in self.spool.scan(10_000).oldest]
+        waiting = [self.spool.read(name).data for name in self.spool.scan(10_000).finish().oldest]
         kept = list_rejected(self.directory)
         assert all(one.reason != "no reason is kept" for one in kept)
         return Counter(
@@ -1496,7 +1527,7 @@ class Delivery(RuleBasedStateMachine):
         for one in list_rejected(self.directory):
             if (self.directory / "rejected" / one.name).read_bytes().rstrip(b"\n") in self.produced:
                 retry(self.directory, one.name)
-        Uploader(self.spool, self.answer([]), self.clock, lambda: 0.5, Progress()).drain()
+        Uploader(self.spool, lambda: OneByOne(self.answer([])), self.clock, lambda: 0.5, Progress()).drain()
         assert self.stored == Counter({parse(name, data): 1 for data, name in self.produced.items()})
         assert self.standing() == Counter(self.malformed)
         self.spool.close()

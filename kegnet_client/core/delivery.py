@@ -1,7 +1,7 @@
 """What an answer means for a record, and how long to wait after a bad one.
 
-`judge` turns an HTTP answer into a `Verdict`. Of all statuses only a 2xx takes a record out of the spool,
-and only 400, 409, 413 and 422 put it aside for good: whatever else comes leaves it where it is.
+`judge` turns an HTTP answer of REST v1 and v2 into a `Verdict`. Of all statuses only a 2xx takes a record out of
+the spool, and only 400, 409, 413 and 422 put it aside for good: whatever else comes leaves it where it is.
 
 `Backoff` is the wait between tries: full jitter (uniform between nothing and a ceiling that doubles from
 1 s to 300 s), so that a fleet that lost its server at once does not come back at once.
@@ -78,6 +78,13 @@ def judge(answer: Answer, url: str, wall_ms: int) -> Verdict:
         return Verdict(Disposition.ACCEPTED, said, status)
     if status in _BAD_RECORD:
         return Verdict(Disposition.REJECTED, said + quote(answer.body), status)
+    return judge_failure(answer, url, wall_ms)
+
+
+def judge_failure(answer: Answer, url: str, wall_ms: int) -> Verdict:
+    """What an ``answer`` means that says nothing of the records, in any version: later, or something to mend."""
+    status = answer.status
+    said = f"the server answered {status}"
     if status in _ASK_LATER or 500 <= status < 600:
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), wall_ms)
         alone = status >= 500 and retry_after_s is None

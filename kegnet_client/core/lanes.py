@@ -24,8 +24,16 @@ class Lanes:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._fresh: deque[Turn] = deque()
-        self._backlog: deque[Turn] = deque()
+        self._backlog: deque[str] = deque()  # bare names, because they may be many
         self._held: list[tuple[float, Turn]] = []
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._held) + len(self._backlog)
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether somebody waits behind those that were announced."""
+        return bool(self._backlog)
 
     def announce(self, name: str) -> bool:
         """Queue a name that just arrived; False when there is no room, so that a scan has to find it later."""
@@ -36,7 +44,7 @@ class Lanes:
 
     def refill(self, names: Iterable[str]) -> None:
         """The backlog is ``names`` now, oldest first."""
-        self._backlog = deque(Turn(name, announced=False) for name in names)
+        self._backlog = deque(names)
 
     def take(self, now_s: float) -> Turn | None:
         """The next one's turn; None when there is nobody whose time has come."""
@@ -44,15 +52,19 @@ class Lanes:
             return self._fresh.popleft()
         if self._held and self._held[0][0] <= now_s:
             return heapq.heappop(self._held)[1]
-        return self._backlog.popleft() if self._backlog else None
+        return Turn(self._backlog.popleft(), announced=False) if self._backlog else None
 
-    def put_back(self, turn: Turn) -> None:
-        """It goes on waiting where it was."""
-        (self._fresh if turn.announced else self._backlog).appendleft(turn)
+    def put_back(self, turns: Iterable[Turn]) -> None:
+        """They go on waiting where they were, in the order in which they were taken."""
+        for turn in reversed(list(turns)):
+            if turn.announced:
+                self._fresh.appendleft(turn)
+            else:
+                self._backlog.appendleft(turn.name)
 
     def queue_last(self, turn: Turn) -> None:
-        """Everybody else goes first."""
-        self._backlog.append(turn)
+        """Everybody else goes first; by then it is long finished, or has to show it."""
+        self._backlog.append(turn.name)
 
     def hold(self, turn: Turn, until_s: float) -> None:
         """It has no turn before ``until_s``."""

@@ -1,7 +1,7 @@
 """The state of the way to the server, and whose turn it is: a machine without a clock of its own.
 
-Every exchange ends here with a `Verdict`; what comes out is what to do with the record (`Action`) and when
-to try again. The rules, in their order:
+Every exchange ends here with a `Verdict` for each record; what comes out is what to do with the record (`Action`)
+and when to try again. Several exchanges may be under way at once. The rules, in their order:
 
 - An acceptance proves the link and ends every doubt.
 - A failure of the link (no route, reset, timeout, an explicit "later") makes everybody wait; a record that
@@ -82,8 +82,11 @@ class Link:
         self.retry_at_s = 0.0
         self._backoff = Backoff(self._random)
 
-    def settle(self, name: str, verdict: Verdict, now_s: float) -> Decision:
-        """What to do with the record ``name`` after ``verdict``."""
+    def settle(self, name: str, verdict: Verdict, now_s: float, *, beside_an_acceptance: bool = False) -> Decision:
+        """What to do with the record ``name`` after ``verdict``.
+
+        ``beside_an_acceptance`` says that the same answer accepted another record, which speaks for the server.
+        """
         failures, self._failures = self._failures, 0  # only failures of the link, one after the other, add up
         match verdict.disposition:
             case Disposition.ACCEPTED:
@@ -91,6 +94,9 @@ class Link:
                 self._up()
                 self.forget(name)
                 return Decision(Action.REMOVE)
+            case Disposition.REJECTED if beside_an_acceptance:
+                self.forget(name)
+                return Decision(Action.REJECT)
             case Disposition.REJECTED if self._rejections < MAX_REJECTIONS:
                 self._rejections += 1
                 self.forget(name)
@@ -127,6 +133,10 @@ class Link:
         self._backoff = Backoff(self._random)
 
     def _deferred(self, verdict: Verdict, now_s: float, *, everybody: bool) -> None:
+        if not self.ready(now_s):
+            # It was under way when everybody began to wait: the same outage, which is not longer for that.
+            self.retry_at_s = max(self.retry_at_s, now_s + (verdict.retry_after_s or 0.0))
+            return
         self.state = LinkState.DEFERRED
         self.reason = verdict.reason
         if everybody:

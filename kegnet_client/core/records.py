@@ -161,6 +161,19 @@ def make_reading(sensor: str, millidegrees: int, taken_ms: int) -> Reading:
     return Reading(sensor, millidegrees, taken_ms)
 
 
+def make_heartbeat(at_ms: int) -> Heartbeat:
+    """A sign of life whose time is within the bounds; else `RecordError`."""
+    _check_time("at", at_ms)
+    return Heartbeat(at_ms)
+
+
+def time_ms(record: Pour | Reading | Heartbeat) -> int:
+    """When it happened, in Unix milliseconds."""
+    match record:
+        case Pour(started_ms=at_ms) | Reading(taken_ms=at_ms) | Heartbeat(at_ms=at_ms):  # pragma: no branch
+            return at_ms
+
+
 def format_celsius(millidegrees: int) -> str:
     """``3875`` as ``3.9 °C``."""
     return f"{millidegrees / 1000:.1f} °C"

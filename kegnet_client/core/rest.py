@@ -1,8 +1,8 @@
-"""KegNet REST v1 and v2: a record to the exact bytes that are signed and sent, and back.
+"""KegNet REST v1 and v2: a record to the exact bytes that are signed and sent, and back; the base URL of all three.
 
-Both ends of the wire use this module. A call is a form (``application/x-www-form-urlencoded``) whose ``sig``
-field is a signature over the other fields' values, comma-joined in the order of `SIGNED_FIELDS`: the
-canonical string. A field is formatted once, so that what was signed is what is sent.
+Both ends of the wire use this module. A call of v1 and v2 is a form (``application/x-www-form-urlencoded``)
+whose ``sig`` field is a signature over the other fields' values, comma-joined in the order of `SIGNED_FIELDS`:
+the canonical string. A field is formatted once, so that what was signed is what is sent.
 
 v1 differs from v2 in one thing: its times are whole seconds, by floor.
 """
@@ -36,6 +36,7 @@ class Version(Enum):
 
     V1 = "v1"
     V2 = "v2"
+    V3 = "v3"
 
     @property
     def ms_per_unit(self) -> int:
@@ -85,11 +86,11 @@ def parse_base_url(text: str) -> BaseUrl:
     url = text.rstrip("/")
     # Judged as written: urlsplit drops tabs and newlines, and an empty query or fragment leaves no trace.
     if not url.isprintable() or not {" ", "?", "#"}.isdisjoint(url):
-        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v2")
+        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v3")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError("its host cannot be read; write it as https://HOST/rest/v2") from None
+        raise ValueError("its host cannot be read; write it as https://HOST/rest/v3") from None
     try:
         port = parts.port
     except ValueError:
@@ -98,24 +99,24 @@ def parse_base_url(text: str) -> BaseUrl:
         raise ValueError("its port is not a number from 1 to 65535")
     host = parts.hostname
     if parts.scheme not in ("https", "http") or not host:
-        raise ValueError("write it as https://HOST/rest/v2")
+        raise ValueError("write it as https://HOST/rest/v3")
     if parts.username is not None:
-        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v2")
+        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v3")
     if not _is_host(host):
-        raise ValueError(f"{host[:60]!r} can be no host's name; write it as https://HOST/rest/v2")
+        raise ValueError(f"{host[:60]!r} can be no host's name; write it as https://HOST/rest/v3")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError("http is not encrypted and is taken for this machine only; write https://")
     rest, _, last = parts.path.rpartition("/")
     version = next((version for version in Version if version.value == last), None)
     if not rest.endswith("/rest") or version is None:
-        raise ValueError("it must end in /rest/v1 or /rest/v2, the protocol to speak")
+        raise ValueError("it must end in /rest/v1, /rest/v2 or /rest/v3, the protocol to speak")
     # Whoever reads the URL later looks for the scheme as it is usually spelled.
     url = parts.scheme + url[len(parts.scheme) :]
     return BaseUrl(url, host, port or (443 if parts.scheme == "https" else 80), version)
 
 
 def call_for(record: Pour | Reading | Heartbeat, device: str, version: Version) -> Call:
-    """The request that carries ``record`` from the device with the uuid ``device``."""
+    """The request of ``version``, 1 or 2, that carries ``record`` from the device with the uuid ``device``."""
     unit = version.ms_per_unit
     match record:
         case Pour(pin, pulses, elapsed_ms, started_ms):

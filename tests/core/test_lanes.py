@@ -42,10 +42,25 @@ def test_a_turn_put_back_is_the_next_one_of_its_lane(lanes: Lanes) -> None:
     lanes.announce("new2")
     new = lanes.take(0.0)
     assert new is not None
-    lanes.put_back(new)
-    lanes.put_back(old)
+    lanes.put_back([new, old])
 
     assert names(lanes) == ["new1", "new2", "old1", "old2"]
+
+
+def test_turns_put_back_keep_their_order(lanes: Lanes) -> None:
+    lanes.refill(["a", "b", "c"])
+    turns = [turn for _ in range(2) if (turn := lanes.take(0.0))]
+    lanes.put_back(turns)
+
+    assert names(lanes) == ["a", "b", "c"]
+
+
+def test_everybody_who_waits_is_counted(lanes: Lanes) -> None:
+    lanes.announce("new")
+    lanes.refill(["old1", "old2"])
+    lanes.hold(Turn("held", announced=False), 1.0)
+
+    assert (len(lanes), lanes.has_backlog) == (4, True)
 
 
 def test_who_queues_last_lets_everybody_else_go_first(lanes: Lanes) -> None:

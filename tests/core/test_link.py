@@ -210,7 +210,7 @@ def test_without_an_acceptance_or_a_rejection_every_record_stays(
 
 @settings(max_examples=200, deadline=None, stateful_step_count=60)
 class LinkMachine(RuleBasedStateMachine):
-    """Any answers to any records, at any times, some of them against the advice to wait."""
+    """Any answers to any records, at any times; some were under way when everybody began to wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,6 +242,14 @@ class LinkMachine(RuleBasedStateMachine):
         self.link.forget(name)
         assert not self.link.stands_aside(name)
 
+    @rule(name=st.sampled_from("abcd"))
+    def rejection_beside_an_acceptance(self, name: str) -> None:
+        before = (self.link.state, self.link.retry_at_s)
+        decision = self.link.settle(name, BAD, self.now_s, beside_an_acceptance=True)
+
+        assert decision.action is Action.REJECT
+        assert (self.link.state, self.link.retry_at_s) == before
+
     @rule(name=st.sampled_from("abcd"), verdict=verdicts)
     def exchange(self, name: str, verdict: Verdict) -> None:
         waiting_until_s = self.link.retry_at_s
@@ -270,11 +278,13 @@ class LinkMachine(RuleBasedStateMachine):
                 assert self.link.retry_at_s == self.now_s + MISCONFIGURED_RETRY_S
             case Disposition.DEFERRED if verdict is BROKEN:
                 assert decision.action is Action.STEP_ASIDE
-                if self.suspect in (None, name):
+                if self.suspect in (None, name) or self.now_s < waiting_until_s:
                     assert self.link.retry_at_s == waiting_until_s
                 else:
                     assert self.link.state is LinkState.DEFERRED
                     assert self.now_s <= self.link.retry_at_s <= self.now_s + MAX_CEILING_S
+            case Disposition.DEFERRED if self.now_s < waiting_until_s:
+                assert self.link.retry_at_s == max(waiting_until_s, self.now_s + (verdict.retry_after_s or 0.0))
             case Disposition.DEFERRED:
                 asked_s = verdict.retry_after_s or 0.0
                 assert self.now_s + asked_s <= self.link.retry_at_s <= self.now_s + asked_s + MAX_CEILING_S

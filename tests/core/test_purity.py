@@ -20,6 +20,7 @@ WHOLE_MODULES = {
     "hashlib",
     "heapq",
     "ipaddress",
+    "json",
     "re",
     "typing",
     "urllib.parse",

@@ -246,7 +246,7 @@ def test_a_base_url_names_the_server_and_the_protocol(text: str, url: BaseUrl) -
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "write it as https://HOST/rest/v2"),
+        ("", "write it as https://HOST/rest/v3"),
         ("www.kegnetwork.com/rest/v2", "write it as"),
         ("ftp://h/rest/v2", "write it as"),
         ("https:///rest/v2", "write it as"),
@@ -265,7 +265,7 @@ def test_a_base_url_names_the_server_and_the_protocol(text: str, url: BaseUrl) -
         ("https://h/rest\t/v2", "nothing else"),
         (" https://h/rest/v2", "nothing else"),
         ("https://h/rest/v2\n", "nothing else"),
-        ("https://h/rest/v9", "it must end in /rest/v1 or /rest/v2"),
+        ("https://h/rest/v9", "it must end in /rest/v1, /rest/v2 or /rest/v3"),
         ("https://h/rest", "it must end in"),
         ("https://h", "it must end in"),
         ("https://h/v2", "it must end in"),

@@ -1,0 +1,81 @@
+"""How many connections carry a backlog: a machine without a clock of its own.
+
+With a round trip between, two connections carry twice as much as one; where the processor or the server is the
+limit they carry no more. So the number is doubled as long as that carries noticeably more, taken back where it
+did not, and is one again as soon as something fails or the server slows down. All times are seconds on one
+monotonic clock.
+"""
+
+WINDOW_S = 0.1
+WINDOW_ANSWERS = 4
+"""A rate is taken over both at least, the answers from each connection."""
+GAIN = 1.2
+"""How much more twice the connections have to carry."""
+SLOWDOWN = 0.5
+"""What is left of the rate when a server has slowed down."""
+REST_WINDOWS = 50
+"""How long a number that did not pay is not tried again."""
+
+
+class Pace:
+    """``connections`` is how many to use now, 1 to ``limit``."""
+
+    def __init__(self, limit: int) -> None:
+        self.connections = 1
+        self._limit = limit
+        self._rates: dict[int, float] = {}
+        self._rest = 0
+        self._warm = False
+        self._since_s: float | None = None
+        self._answers = 0
+        self._records = 0
+
+    def answered(self, records: int, now_s: float) -> None:
+        """A request was answered well, and ``records`` are done with."""
+        if self._since_s is None:
+            self._begin_window(now_s)
+            return
+        self._answers += 1
+        self._records += records
+        elapsed_s = now_s - self._since_s
+        if self._answers < WINDOW_ANSWERS * self.connections or elapsed_s < WINDOW_S:
+            return
+        if self._warm:
+            self._judge(self._records / elapsed_s)
+        else:
+            self._warm = True  # a connection that was just added shook hands in this window
+        self._begin_window(now_s)
+
+    def interrupted(self) -> None:
+        """Something else took its time: what is being measured is not the connections."""
+        self._since_s = None
+
+    def restart(self) -> None:
+        """It failed, or there is nothing to carry."""
+        self._change(1)
+        self._rates.clear()
+        self._rest = 0
+
+    def _judge(self, rate: float) -> None:
+        before = self._rates.get(self.connections)
+        if before is not None and rate < before * SLOWDOWN:
+            self.restart()
+            return
+        self._rates[self.connections] = rate
+        fewer = self._rates.get(self.connections // 2)
+        if fewer is not None and rate < fewer * GAIN:
+            self._change(self.connections // 2)
+            self._rest = REST_WINDOWS
+        elif self._rest:
+            self._rest -= 1
+        elif self.connections < self._limit:
+            self._change(min(self.connections * 2, self._limit))
+
+    def _change(self, connections: int) -> None:
+        self.connections = connections
+        self._warm = False
+        self._since_s = None
+
+    def _begin_window(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._answers = self._records = 0

@@ -1,0 +1,214 @@
+"""What becomes of records after an answer, and what is said about it.
+
+The one place where a verdict turns into a removal, a rejection or another wait. It logs a line for a request that
+was acknowledged, one for each record that is rejected, and one for a change of the link, none for a retry.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kegnet_client.clock import Clock
+from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Disposition, Verdict
+from kegnet_client.core.lanes import Lanes, Turn
+from kegnet_client.core.link import Action, Decision, Link, LinkState
+from kegnet_client.core.pace import Pace
+from kegnet_client.core.records import Record
+from kegnet_client.custody import Custody
+from kegnet_client.log import MISCONFIGURED_ID
+from kegnet_client.progress import Progress
+from kegnet_client.spool import SpoolFile, printable
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = "heartbeat"
+"""What the link calls a sign of life, which has no file; no record is called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A record ready to be sent, the file that it is in, and the turn that it came by."""
+
+    turn: Turn
+    file: SpoolFile
+    record: Record
+
+
+class Settlement:
+    """Everything is used under one lock. With ``each_once`` what was tried and stays is not tried again."""
+
+    def __init__(
+        self, custody: Custody, lanes: Lanes, link: Link, pace: Pace, progress: Progress, clock: Clock, max_records: int
+    ) -> None:
+        self.each_once = False
+        self.silent = False
+        """Set while stopping: what fails for that is nobody's news."""
+        self.batch = max_records
+        """How many records the next request may carry: fewer after a request that failed for their number or for
+        one of them, and more again with every good answer."""
+        self._custody = custody
+        self._lanes = lanes
+        self._link = link
+        self._pace = pace
+        self._progress = progress
+        self._clock = clock
+        self._max_records = max_records
+        self._heartbeat_refused = False
+
+    def is_decided(self, file: SpoolFile) -> bool:
+        """Whether ``file`` stands in the spool only because it could not be taken out."""
+        return self._custody.is_decided(file)
+
+    def settle(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
+        """Do with ``parcels`` what ``verdicts``, one each, say; the request took ``elapsed_s``."""
+        verdict = verdicts[0]
+        if verdict.disposition in (Disposition.ACCEPTED, Disposition.REJECTED):
+            self.batch = min(self._max_records, self.batch * 2)
+            self._settle_each(parcels, verdicts, elapsed_s)
+            self._pace.answered(len(parcels), self._clock.monotonic_s())
+            return
+        self._pace.restart()
+        if len(parcels) > 1 and verdict.record_may_be_the_cause:
+            self._progress.deferred += 1
+            self._progress.last_status = verdict.status
+            self._send_fewer(parcels)
+        else:
+            self._defer(parcels, verdict)
+
+    def settle_heartbeat(self, verdict: Verdict) -> None:
+        """Take note of what came of a sign of life, which says something of the link, too."""
+        about_records = verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.status in (
+            None,
+            401,
+            403,
+        )
+        if about_records:
+            self._ask_link(HEARTBEAT, verdict)
+        elif not self._heartbeat_refused:
+            # A server that knows only pours is good enough for pours.
+            log.warning("the server takes no signs of life (%s); records go on", verdict.reason)
+        self._heartbeat_refused = not about_records
+
+    def reject(self, file: SpoolFile, reason: str) -> None:
+        """The record in ``file`` will never be taken, or is none."""
+        self._progress.rejected += 1
+        self._custody.reject(file, reason)
+
+    def stick(self, name: str, why: str) -> None:
+        """What stands under ``name`` cannot be taken and stays."""
+        if self._progress.stuck.get(name) != why:
+            self._progress.stuck[name] = why
+            log.warning("%s stays where it is: %s", printable(name), why)
+
+    def unstick(self, name: str) -> None:
+        """What stands under ``name`` can be taken."""
+        self._progress.stuck.pop(name, None)
+
+    def _settle_each(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
+        proven = any(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
+        removed = []
+        for parcel, verdict in zip(parcels, verdicts, strict=True):
+            decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=proven)
+            if decision.action is Action.REMOVE:
+                self._custody.remove(parcel.file)
+                self._progress.accepted += 1
+                removed.append(parcel)
+            elif decision.action is Action.REJECT:
+                self.reject(parcel.file, verdict.reason)
+            else:
+                self._wait([parcel], decision)
+        if removed:
+            self._tell_delivered(removed, elapsed_s)
+
+    def _defer(self, parcels: Sequence[Parcel], verdict: Verdict) -> None:
+        """The request as a whole failed: its first record answers for all."""
+        first, others = parcels[0], parcels[1:]
+        decision = self._ask_link(first.turn.name, verdict)
+        if decision.action is Action.STEP_ASIDE:
+            self._wait([first], decision)
+            self._send_fewer(others)
+        else:
+            self._wait(parcels, decision)
+
+    def _send_fewer(self, parcels: Sequence[Parcel]) -> None:
+        """Try these again in requests of half their number: what one of them meets, or their number, shall not hold
+        up the others."""
+        if parcels:
+            self.batch = max(1, min(self.batch, len(parcels) // 2))
+            self._lanes.put_back(parcel.turn for parcel in parcels)
+
+    def _wait(self, parcels: Sequence[Parcel], decision: Decision) -> None:
+        turns = [parcel.turn for parcel in parcels]
+        if self.each_once:
+            for turn in turns:
+                self._lanes.hold(turn, math.inf)
+        elif decision.action is Action.STEP_ASIDE:
+            for turn in turns:
+                self._lanes.hold(turn, decision.until_s)
+        elif decision.action is Action.QUEUE_LAST:
+            for turn in turns:
+                self._lanes.queue_last(turn)
+        else:
+            self._lanes.put_back(turns)
+
+    def _ask_link(self, name: str, verdict: Verdict, *, beside_an_acceptance: bool = False) -> Decision:
+        before = (self._link.state, self._progress.last_status)
+        was_aside = self._link.stands_aside(name)
+        decision = self._link.settle(
+            name, verdict, self._clock.monotonic_s(), beside_an_acceptance=beside_an_acceptance
+        )
+        self._progress.last_status = verdict.status
+        match verdict.disposition:
+            case Disposition.ACCEPTED:
+                self._progress.last_accepted_ms = self._clock.wall_ms()
+            case Disposition.DEFERRED:
+                self._progress.deferred += 1
+            case Disposition.MISCONFIGURED:
+                self._progress.misconfigured += 1
+        if not self.silent:
+            alone = self._link.state is not LinkState.DEFERRED
+            if decision.action is Action.STEP_ASIDE and alone and not was_aside:
+                log.warning("%s steps aside for the others: %s", printable(name), verdict.reason)
+            self._tell_link(*before)
+        return decision
+
+    def _tell_delivered(self, parcels: Sequence[Parcel], elapsed_s: float) -> None:
+        elapsed_ms = elapsed_s * 1000
+        first, last = (printable(parcel.file.name) for parcel in (parcels[0], parcels[-1]))
+        status = self._progress.last_status
+        if len(parcels) > 1:
+            log.info(
+                "delivered %d records, %s to %s (answered %s after %.0f ms)",
+                len(parcels),
+                first,
+                last,
+                status,
+                elapsed_ms,
+                extra={"KEGNET_RECORDS": len(parcels), "KEGNET_HTTP_STATUS": status},
+            )
+            return
+        record = parcels[0].record
+        log.info(
+            "delivered %s: %s (answered %s after %.0f ms)",
+            first,
+            record,
+            status,
+            elapsed_ms,
+            extra={"KEGNET_FILE": first, "KEGNET_RECORD": str(record), "KEGNET_HTTP_STATUS": status},
+        )
+
+    def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:
+        """One line for a change of state, none for a retry: the reason alone may differ each time."""
+        state, reason, status = self._link.state, self._link.reason, self._progress.last_status
+        if state is LinkState.MISCONFIGURED and (state, status) != (state_before, status_before):
+            log.error(
+                "%s. Records stay in the spool%s",
+                reason,
+                "" if self.each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload",
+                extra={"KEGNET_HTTP_STATUS": status, "MESSAGE_ID": MISCONFIGURED_ID},
+            )
+        elif state is LinkState.DEFERRED and state is not state_before:
+            log.warning("%s. Records stay in the spool%s", reason, "" if self.each_once else " and are tried again")
+        elif state is LinkState.UP and state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
+            log.info("the server takes records again")
