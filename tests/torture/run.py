@@ -21,6 +21,7 @@ from types import ModuleType
 sys.path.insert(0, str(Path(__file__).parent))
 
 import crash
+import fuzz
 import model
 import powercut
 from authority import Authority
@@ -30,6 +31,7 @@ PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
     "crash": (crash, 1.0),
     "powercut": (powercut, 0.5),
+    "fuzz": (fuzz, 1.5),
 }
 """Each part and its share of the minutes."""
 
