@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import requests
 from http_message_signatures import HTTPMessageSigner, algorithms
 
 from kegnet_client.core import rest_v3
@@ -50,7 +49,7 @@ class BatchSender:
         self._device = identity.uuid.lower()
         self._base = base
         # As it goes over the wire: what is signed is the path as the server sees it.
-        self._url = requests.Request("POST", f"{base.url}/{rest_v3.CALL}").prepare().url or ""
+        self._url = transport.spell(f"{base.url}/{rest_v3.CALL}")
         self._transport = transport
         self._wall_ms = wall_ms
         self._signer = HTTPMessageSigner(signature_algorithm=_ALGORITHMS[identity.algorithm])

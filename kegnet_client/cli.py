@@ -79,7 +79,7 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
 
     add("run", _run, "deliver what comes into the spool, in the foreground")
     init = add("init", _init, "make this device's uuid, key and configuration")
-    init.add_argument("--url", required=True, help="the server's address, such as https://kegnet.example/rest/v2")
+    init.add_argument("--url", required=True, help="the server's address, such as https://kegnet.example/rest/v3")
     init.add_argument("--ca", type=Path, metavar="FILE", help="the server's CA bundle (default: this system's)")
     enroll = add("enroll", _enroll, "make this a device of a hub, with the code that it printed")
     enroll.add_argument("url", metavar="URL", help="the hub's address, such as https://hub:8443")

@@ -8,7 +8,6 @@ A fault is one line: file, section, setting, what is wrong, what to do. All of t
 """
 
 import configparser
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -121,11 +120,11 @@ SETTINGS = (
         "KegNet",
         "serviceBaseURL",
         (
-            "The KegNet server. The end of it is the protocol to speak: /rest/v1 or /rest/v2.",
+            "The KegNet server. The end of it is the protocol to speak: /rest/v1, /rest/v2 or /rest/v3.",
             "It must be https; plain http is for a server on this same machine.",
         ),
         _base,
-        example="https://kegnet.example/rest/v2",
+        example="https://kegnet.example/rest/v3",
         required=True,
     ),
     Setting(
@@ -183,7 +182,10 @@ SETTINGS = (
         "sensor",
         "Thermometer",
         "sensor",
-        ("The thermometer whose temperature is reported. Unless set, it is the first by id.",),
+        (
+            "The one thermometer whose temperature is reported. Unless set, all of them are on REST v3; on v1 and",
+            "v2, which know one temperature a device, it is the first by id.",
+        ),
         _sensor,
         example="28-0316a2795c5b",
     ),
@@ -381,6 +383,8 @@ def _suggest_setting(name: str, section: str) -> str:
 
 
 def _suggest(name: str, names: Iterable[str], form: str) -> str:
+    import difflib  # late: only a misspelt file takes it
+
     by_key = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), by_key, n=1)
     if close:

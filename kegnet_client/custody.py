@@ -55,8 +55,9 @@ class Custody:
 
     def retry(self) -> None:
         """Carry out what could not be done before, as far as it can be done now."""
-        for decision in list(self._pending.values()):
-            self._carry_out(decision)
+        for name, decision in list(self._pending.items()):
+            if self._carry_out(decision.file, decision.reason):
+                del self._pending[name]
         if self.problem and not self._pending:
             self.problem = None
             log.warning("the spool can be changed again")
@@ -67,21 +68,23 @@ class Custody:
         self.problem = None
 
     def _decide(self, file: SpoolFile, reason: str | None) -> None:
-        decision = self._pending[file.name] = _Decision(replace(file, data=b""), reason)
-        self._carry_out(decision)
+        if self._carry_out(file, reason):
+            self._pending.pop(file.name, None)
+        else:
+            self._pending[file.name] = _Decision(replace(file, data=b""), reason)
 
-    def _carry_out(self, decision: _Decision) -> None:
-        file = decision.file
+    def _carry_out(self, file: SpoolFile, reason: str | None) -> bool:
+        """Whether it could be done now."""
         try:
-            if decision.reason is None:
+            if reason is None:
                 self._spool.remove(file)
             else:
-                reject(self._spool, file, decision.reason, self._clock.wall_ms())
+                reject(self._spool, file, reason, self._clock.wall_ms())
         except OSError as error:
             if not self.problem:
-                where = self._spool.path / (REJECTED if decision.reason else "")
+                where = self._spool.path / (REJECTED if reason else "")
                 self.problem = f"{where} cannot be changed: {explain(error)}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
                 log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
-        else:
-            del self._pending[file.name]
+            return False
+        return True

@@ -188,14 +188,14 @@ class Settlement:
                 extra={"KEGNET_RECORDS": len(parcels), "KEGNET_HTTP_STATUS": status},
             )
             return
-        record = parcels[0].record
+        record = str(parcels[0].record)
         log.info(
             "delivered %s: %s (answered %s after %.0f ms)",
             first,
             record,
             status,
             elapsed_ms,
-            extra={"KEGNET_FILE": first, "KEGNET_RECORD": str(record), "KEGNET_HTTP_STATUS": status},
+            extra={"KEGNET_FILE": first, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": status},
         )
 
     def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:

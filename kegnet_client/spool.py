@@ -74,6 +74,8 @@ class Scan:
 
 def printable(name: str) -> str:
     """``name`` for a message: nothing in it can break a line or an encoding."""
+    if name.isascii() and name.isprintable():
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 

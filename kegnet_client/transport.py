@@ -21,8 +21,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import SystemTimeWarning
@@ -30,6 +28,12 @@ from urllib3.exceptions import SystemTimeWarning
 from kegnet_client import __version__
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import TransportError, UntrustedServerError
+from kegnet_client.left_out import left_out
+
+# They guess what encoding a text is in, which nobody asks here, and are a twelfth of the whole program's memory.
+with left_out("charset_normalizer", "chardet"):
+    import requests
+    from requests.adapters import HTTPAdapter
 
 MAX_BODY_BYTES = 256 * 1024
 """The verdicts on a whole batch, each with a long reason, are half of it."""
@@ -59,6 +63,8 @@ class Transport:
         self._socket: socket.socket | None = None
         self._aborted = False
         self._alarm = _Alarm(self.abort)
+        self._headers = {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
+        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
         """The server's answer to ``body``, its own body cut at `MAX_BODY_BYTES`.
@@ -72,12 +78,15 @@ class Transport:
         """What the server has at ``url``; bounds and errors as with `post`."""
         return self._exchange("GET", url, {}, None)
 
+    def spell(self, url: str) -> str:
+        """``url`` with its characters encoded as they go over the wire."""
+        return str(requests.Request("POST", url).prepare().url)
+
     def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        headers |= {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
         self._aborted = False
         self._alarm.set(self._deadline_s)
         try:
-            request = requests.Request(method, url, headers=headers, data=body).prepare()
+            request = self._prepare(method, url, headers, body)
             response = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s))
             try:
                 answer_body = _read(response.raw)
@@ -87,7 +96,7 @@ class Transport:
             if self._aborted:
                 # To HTTP a connection that was cut may look like one that came to its end.
                 raise ConnectionAbortedError
-            answer_headers = {name.lower(): value for name, value in response.headers.items()}
+            answer_headers = {name.lower(): value for name, value in response.raw.headers.items()}
             return Answer(response.status_code, answer_headers, answer_body)
         except Exception as error:
             # Whatever a server says must end here: http.client raises more than its documentation names.
@@ -96,6 +105,18 @@ class Transport:
             raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
         finally:
             self._alarm.clear()
+
+    def _prepare(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> requests.PreparedRequest:
+        # Preparing costs more than sending, and of one call to the next only the body differs.
+        request = self._prepared.get(url)
+        if request is None or request.method != method:
+            self._prepared[url] = request = requests.Request(method, url).prepare()
+        request.body = body
+        # A plain dictionary, whose names are ours: it is copied on the way.
+        request.headers = dict(headers, **self._headers)  # type: ignore[assignment]  # a mapping is what it takes
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+        return request
 
     def abort(self) -> None:
         """End the exchange that is under way, as a broken connection would."""
@@ -149,20 +170,21 @@ class _Adapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext | None, connected: Callable[[socket.socket], None]) -> None:
         self._context = context
         self._connected = connected
+        self._ways: dict[str, tuple[HTTPConnectionPool, str]] = {}
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         connected = self._connected
 
-        class PlainConnection(HTTPConnection):
+        class PlainConnection(_OneWrite, HTTPConnection):
             response_class = _Response
 
             def connect(self) -> None:
                 super().connect()
                 connected(self.sock)
 
-        class TlsConnection(HTTPSConnection):
+        class TlsConnection(_OneWrite, HTTPSConnection):
             response_class = _Response
 
             def connect(self) -> None:
@@ -197,8 +219,57 @@ class _Adapter(HTTPAdapter):
             return host, {}
         return host, {"ssl_context": self._context, "cert_reqs": self._context.verify_mode.name}
 
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
+        """As requests does it, once for each URL."""
+        return self._way(request)[0]
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """The path: there is no proxy."""
+        return self._way(request)[1]
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """What is looked at of an answer; no cookies."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.raw = resp
+        return response
+
+    def close(self) -> None:
+        """Close the kept connection."""
+        for pool, _ in self._ways.values():
+            pool.close()
+        self._ways.clear()
+        super().close()
+
+    def _way(self, request: requests.PreparedRequest) -> tuple[HTTPConnectionPool, str]:
+        url = str(request.url)
+        if url not in self._ways:
+            self._ways[url] = (super().get_connection_with_tls_context(request, True), request.path_url)
+        return self._ways[url]
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: requests would load its own list of authorities into our context here."""
+
+
+class _OneWrite(http.client.HTTPConnection):
+    """Sends headers and body in one write: one TLS record, and one packet where they fit."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        parts: list[bytes] = []
+        self._parts = parts
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._parts = None
+        super().send(b"".join(parts))
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
 
 
 class _Response(http.client.HTTPResponse):

@@ -160,7 +160,7 @@ def test_a_bad_uuid_is_refused(uuid: str) -> None:
     [
         ("http://hub.example/rest/v2", "http is not encrypted"),
         ("hub.example/rest/v2", "write it as https://"),
-        ("https://hub.example/", "must end in /rest/v1 or /rest/v2"),
+        ("https://hub.example/", "must end in /rest/v1, /rest/v2 or /rest/v3"),
         ("https://[::1/rest/v2", "its host cannot be read"),
     ],
 )

@@ -7,7 +7,7 @@ certificate (DER), by which the device knows the hub, and a secret of 16 bytes, 
 call                         request                                        answer
 ============================ ============================================== ====================================
 ``GET /ca.crt``              nothing                                        the CA certificate, PEM
-``POST /enroll``             ``code`` (the secret), ``uuid``, ``request``   ``name``, ``service`` (``/rest/v2``)
+``POST /enroll``             ``code`` (the secret), ``uuid``, ``request``   ``name``, ``service`` (``/rest/v3``)
 ``POST /rotate``             ``device``, ``request``, ``signature``         200
 ``POST /rotate/confirm``     ``device``, ``fingerprint``, ``signature``     200
 ============================ ============================================== ====================================
@@ -30,7 +30,7 @@ ROTATE_PATH = "/rotate"
 CONFIRM_PATH = "/rotate/confirm"
 PATHS = (CA_PATH, ENROL_PATH, ROTATE_PATH, CONFIRM_PATH)
 
-SERVICE = "/rest/v2"
+SERVICE = "/rest/v3"
 """Where an enrolled device sends its records."""
 
 CONTENT_TYPE = "application/json"

@@ -28,6 +28,8 @@ SIGNED_FIELDS = {
 }
 """Each call's fields, in the order in which their values are signed."""
 
+_QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})
+"""All that base64 has to have quoted in a form; quoting a signature character by character shows in the bench."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -69,7 +71,8 @@ class Call:
 
     def body(self, signature: bytes) -> bytes:
         """The form to POST."""
-        return urlencode((*self.fields, ("sig", base64.b64encode(signature).decode("ascii")))).encode("ascii")
+        encoded = base64.b64encode(signature).decode("ascii").translate(_QUOTED)
+        return f"{urlencode(self.fields)}&sig={encoded}".encode("ascii")
 
 
 def is_uuid(text: str) -> bool:

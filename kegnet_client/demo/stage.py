@@ -50,7 +50,7 @@ class Stage:
         self.start("hub", *command, "hub", "run", "--dir", str(self.hub), "--bind", "127.0.0.1", "--port", "0")
         self.url = self.wait_for("hub", r"https://\S+:[0-9]+")
         ca = str(self.hub / "ca.crt")
-        self._call(*command, "init", "--root", str(self.root), "--url", f"{self.url}/rest/v2", "--ca", ca)
+        self._call(*command, "init", "--root", str(self.root), "--url", f"{self.url}/rest/v3", "--ca", ca)
         conf = self.root / "conf" / "client.conf"
         text = conf.read_text("utf-8")
         uuid = re.search(r"^uuid *= *(\S+)", text, re.MULTILINE)

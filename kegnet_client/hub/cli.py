@@ -113,7 +113,8 @@ def _with_extra(command: Callable[[argparse.Namespace], int], arguments: argpars
 
 def _init(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub import pki
-    from kegnet_client.hub.store import Store, check_url
+    from kegnet_client.hub.database import check_url
+    from kegnet_client.hub.store import Store
 
     name = socket.gethostname()
     hosts = [pki.check_host(host) for host in arguments.host or ("localhost", "127.0.0.1", "::1")]

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, select, update
 from kegnet_client.core import enrolment
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
 from kegnet_client.core.rest import is_uuid
-from kegnet_client.hub import receive, schema
+from kegnet_client.hub import database, receive, schema
 from kegnet_client.hub.receive import RefusedError
 from kegnet_client.hub.store import Store
 
@@ -83,7 +83,7 @@ def invite(store: Store, name: str | None, expires_ms: int) -> bytes:
         "name": name,
         "expires_ms": expires_ms,
     }
-    store.write(lambda connection: store.insert_new(connection, schema.invitations, row))
+    store.write(lambda connection: database.insert_new(connection, schema.invitations, row))
     return secret
 
 
@@ -105,8 +105,8 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
             raise RefusedError(f"the code has expired: {_ASK}")
         name = str(row.name or request.device.partition("-")[0])
         device = {"uuid": request.device, "name": name, "key": fingerprint, "added_ms": now_ms}
-        store.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
-        if not store.insert_new(connection, schema.devices, device):
+        database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
+        if not database.insert_new(connection, schema.devices, device):
             raise KnownError(f"{request.device} is registered already, and the code is still good: take a new uuid")
         unused = update(table).where(table.c.secret_sha256 == secret_sha256, table.c.used_ms.is_(None))
         if connection.execute(unused.values(used_ms=now_ms, device=request.device)).rowcount != 1:
@@ -131,7 +131,7 @@ def rotate(store: Store, request: Request, signature: str) -> str:
             raise RefusedError("the signature is not this device's")
         if new == signer:
             raise RecordError("the new key is the one that signed this: make another")
-        store.insert_new(connection, schema.keys, {"fingerprint": new, "pem": pem})
+        database.insert_new(connection, schema.keys, {"fingerprint": new, "pem": pem})
         # One that was announced and signs this is in use: it takes the place of the one before it.
         _set_keys(connection, request.device, key=signer, next_key=new)
         return str(device.name)

@@ -12,6 +12,7 @@ recognised by its identity.
 
 import functools
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -72,23 +73,57 @@ Content = Pour | Temperature | Heartbeat | Address
 
 
 @dataclass(frozen=True, slots=True)
+class SignedString:
+    """The proof of one record of REST v1 or v2: the bytes that were signed, and the signature."""
+
+    text: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """The proof of the records of REST v3: the request as it was sent, with the headers that its signature needs."""
+
+    path: str
+    content_type: str
+    content_encoding: str | None
+    content_digest: str
+    signature_input: str
+    signature: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Records of ``device``, each with its id, that the key with this fingerprint did sign."""
+
+    device: str
+    version: rest.Version
+    records: tuple[tuple[str, Content], ...]
+    key_fingerprint: str
+    proof: SignedString | SignedRequest
+    verdicts: bytes = b""
+    """The answer, where the protocol has one for each record."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A record that someone says is from ``device`` (a lower-case uuid); `authenticate` finds out."""
 
     device: str
     content: Content
     record_id: str
-    signed: bytes
-    signature: bytes
+    proof: SignedString
     version: rest.Version
 
+    @property
+    def max_records(self) -> int:
+        """It is one."""
+        return 1
 
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """A record that the key with this fingerprint did sign."""
-
-    claim: Claim
-    key_fingerprint: str
+    def prove(self, keys_pem: Sequence[str], _now_ms: int) -> Proven:
+        """What `authenticate` says; the time of day does not matter."""
+        return authenticate(self, *keys_pem)
 
 
 def read_claim(name: str, version: rest.Version, body: bytes) -> Claim:
@@ -115,8 +150,9 @@ def authenticate(claim: Claim, *public_keys_pem: str) -> Proven:
             f"{claim.version.value} is signed with RSA, this device is registered with another kind of key"
         )
     for pem, key in usable:
-        if is_signed(key, claim.signature, claim.signed):
-            return Proven(claim, fingerprint(pem))
+        if is_signed(key, claim.proof.signature, claim.proof.text):
+            records = ((claim.record_id, claim.content),)
+            return Proven(claim.device, claim.version, records, fingerprint(pem), claim.proof)
     raise RefusedError("the signature is not this device's")
 
 
@@ -196,7 +232,8 @@ def _claim(call: rest.Call, version: rest.Version, signature: bytes) -> Claim:
     device = fields["id"].lower()
     content, identity = _interpret(call.name, fields, version.ms_per_unit)
     meaning = ",".join((device, *map(str, identity))).encode("ascii")
-    return Claim(device, content, rest.record_id(meaning), call.canonical_string, signature, version)
+    proof = SignedString(call.canonical_string, signature)
+    return Claim(device, content, rest.record_id(meaning), proof, version)
 
 
 def _interpret(name: str, fields: dict[str, str], unit_ms: int) -> tuple[Content, tuple[str | int, ...]]:

@@ -46,16 +46,16 @@ class BusReading:
 
 def read_bus(directory: Path) -> BusReading:
     """Every temperature sensor below ``directory``, in sysfs's shape. Blocks for as long as the kernel does."""
-    families = {f"{family.value:02x}" for family in _library().Sensor}
     try:
-        names = sorted(entry.name for entry in directory.iterdir())
+        names = sorted(entry.name for entry in directory.iterdir() if is_sensor(entry.name))
     except FileNotFoundError:
         why = f"no 1-Wire bus at {directory}: put dtoverlay=w1-gpio into the Pi's config.txt and restart it"
         return BusReading(problem=why)
     except OSError as error:
         return BusReading(problem=f"the 1-Wire bus at {directory} cannot be listed: {error.strerror}")
     # The bus master stands here too, other chips, and on a loose wire sensors of the family 00.
-    sensors = [name for name in names if is_sensor(name) and name[:2] in families]
+    families = {f"{family.value:02x}" for family in _library().Sensor} if names else set()
+    sensors = [name for name in names if name[:2] in families]
     if not sensors:
         return BusReading(problem=f"no temperature sensor on the 1-Wire bus at {directory}: {_CHECK_WIRING}")
     millidegrees: dict[str, int] = {}

@@ -112,7 +112,7 @@ def test_one_line_makes_a_device_that_the_hub_believes(
     assert enroll(root, hub.url, hub.invite(), {}) == 0
     settings = config.load(root)
     identity = load_identity(settings.uuid, settings.private_key, Version.V2)
-    assert settings.base.url == f"{hub.url}/rest/v2"
+    assert settings.base.url == f"{hub.url}/rest/v3"
     assert settings.ca_bundle.read_bytes() == hub.home.ca()
     assert settings.file.with_name("device.pub").read_bytes() == identity.public_pem()
     assert sorted(path.name for path in settings.file.parent.iterdir()) == [
@@ -123,7 +123,7 @@ def test_one_line_makes_a_device_that_the_hub_believes(
     ]
     assert stat.S_IMODE(settings.private_key.stat().st_mode) == 0o600
     assert hub.keys(settings.uuid) == (identity.fingerprint,)
-    assert hub.lines() == ["GET /ca.crt", ENROL, "POST /rest/v2/ping"]
+    assert hub.lines() == ["GET /ca.crt", ENROL, "POST /rest/v3/records"]
     said = capsys.readouterr().out
     assert f"front bar is enrolled at {hub.url} as {settings.uuid}" in said
     assert "took a sign of life" in said
@@ -356,7 +356,7 @@ def test_nothing_in_the_environment_changes_the_way(
 def test_a_device_whose_first_exchange_fails_is_enrolled_and_says_so(
     hub: "Hub", root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hub.lose.append("/rest/v2/ping")
+    hub.lose.append("/rest/v3/records")
     with pytest.raises(TransportError):
         enroll(root, hub.url, hub.invite(), {})
     assert "front bar is enrolled" in capsys.readouterr().out

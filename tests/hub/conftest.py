@@ -163,11 +163,10 @@ def device(hub_store: Store, device_key: rsa.RSAPrivateKey) -> str:
 
 
 @pytest.fixture
-def prove(form: Form, device_key: rsa.RSAPrivateKey) -> Callable[..., receive.Proven]:
-    """``prove("pour", id=..., ...)`` is that record with its proof, ready to be stored."""
-    pem = receive.normal_pem(device_key.public_key())
+def claim(form: Form) -> Callable[..., receive.Claim]:
+    """``claim("pour", id=..., ...)`` is that record, signed, as `Store.ingest` takes it."""
 
-    def make(call: str, **fields: object) -> receive.Proven:
-        return receive.authenticate(receive.read_claim(call, receive.VERSIONS[1], form(call, **fields)), pem)
+    def make(call: str, **fields: object) -> receive.Claim:
+        return receive.read_claim(call, receive.VERSIONS[1], form(call, **fields))
 
     return make

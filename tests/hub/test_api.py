@@ -9,20 +9,20 @@ import httpx
 import pytest
 
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.receive import Proven
+from kegnet_client.hub.receive import Claim
 from kegnet_client.hub.store import Store
 
 TS = 1_700_000_000_000
 
-Prove = Callable[..., Proven]
+MakeClaim = Callable[..., Claim]
 
 
 @pytest.fixture
-def tap(hub_store: Store, prove: Prove, device: str) -> str:
+def tap(hub_store: Store, claim: MakeClaim, device: str) -> str:
     """A device with 25 pours on two pins, three temperatures and an address."""
-    records = [prove("pour", id=device, pin=n % 2, pulses=100 + n, et=1000, ts=TS + n // 2) for n in range(25)]
-    records += [prove("ping", id=device, temp=1000 * n, ts=TS + n) for n in range(3)]
-    records.append(prove("ip", id=device, ip="10.0.0.9", ts=TS))
+    records = [claim("pour", id=device, pin=n % 2, pulses=100 + n, et=1000, ts=TS + n // 2) for n in range(25)]
+    records += [claim("ping", id=device, temp=1000 * n, ts=TS + n) for n in range(3)]
+    records.append(claim("ip", id=device, ip="10.0.0.9", ts=TS))
     hub_store.ingest(records, TS + 100)
     return device
 

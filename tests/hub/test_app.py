@@ -263,8 +263,8 @@ def test_a_locked_database_is_503_and_passes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.store.PATIENCE_S", 0.1)
-    caplog.set_level("INFO", "kegnet_client.hub.app")
+    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 0.1)
+    caplog.set_level("INFO", "kegnet_client.hub")
     home, tap = make_home(), str(uuid.uuid4())
     store.add_device(tap, device_key.public_key(), "tap", TS)
     url = start(home, store)
@@ -278,6 +278,6 @@ def test_a_locked_database_is_503_and_passes(
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
             other.execute("ROLLBACK")
         assert client.post("/rest/v2/pour", content=pour(form, tap)).text == "stored\n"
-    lines = [record.getMessage() for record in caplog.records if record.name == "kegnet_client.hub.app"]
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("kegnet_client.hub")]
     assert "locked" in lines[0]
     assert lines[1:] == ["the database works again", "pour of 586 pulses in 8.1 s on pin 0 from tap"]

@@ -32,6 +32,7 @@ def test_the_description_names_every_call(reader: httpx.Client) -> None:
     paths = reader.get("/openapi.json").json()["paths"]
     calls = {f"/rest/{version}/{name}" for version in ("v1", "v2") for name in ("pour", "ping", "ip")}
     joining = {"/ca.crt", "/enroll", "/rotate", "/rotate/confirm"}
+    calls.add("/rest/v3/records")
     assert set(paths) == calls | joining | {"/api/pours", "/api/temperatures", "/api/devices"}
     form = paths["/rest/v2/ping"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     assert form["schema"]["required"] == ["id", "temp", "ts", "sig"]

@@ -235,7 +235,7 @@ def test_another_type_and_too_much_are_refused_unread(web: httpx.Client, path: s
 def test_a_database_that_cannot_write_is_503_and_keeps_the_code_good(
     call: Call, code: str, me: Identity, hub_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.store.PATIENCE_S", 0.1)
+    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 0.1)
     with closing(sqlite3.connect(hub_home.directory / "hub.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = call("/enroll", **enrolling(code, me))
@@ -354,18 +354,6 @@ def test_a_revoked_device_is_refused_with_both_keys_and_changes_none(
 def test_an_unknown_device_changes_nothing(call: Call, me: Identity, other_key: rsa.RSAPrivateKey) -> None:
     assert "not registered" in call("/rotate", **rotating(me, Identity(me.uuid, other_key))).text
     assert "not registered" in call("/rotate/confirm", **confirming(me)).text
-
-
-def test_a_revocation_between_the_check_and_the_commit_counts(
-    store: Store, device_key: rsa.RSAPrivateKey, prove: Callable[..., receive.Proven]
-) -> None:
-    name = str(uuid.uuid4())
-    store.add_device(name, device_key.public_key(), "one", TS)
-    proven = prove("pour", id=name, pin=0, pulses=1, et=1, ts=TS)
-    store.revoke_device(name, TS)
-    with pytest.raises(receive.RefusedError, match="revoked"):
-        store.ingest([proven], TS)
-    assert store.page(schema.pours, "started_ms", Query(10)).rows == []
 
 
 def test_a_p256_signature_is_the_two_numbers_and_not_der() -> None:

@@ -45,9 +45,9 @@ def pem_of(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Pu
 def test_the_references_worked_example_is_believed() -> None:
     claim = receive.read_claim("pour", Version.V2, body({**POUR, "sig": SIGNATURE}))
     proven = receive.authenticate(claim, PUBLIC_KEY)
-    assert claim.signed == b"3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54,0,586,8123,1386531209417"
+    assert claim.proof.text == b"3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54,0,586,8123,1386531209417"
     assert claim.record_id == "bc72a1b19c3581e96ce2e0d46bafba78"
-    assert proven.claim.content == Pour(0, 586, 8123, 1386531209417)
+    assert dict(proven.records)[claim.record_id] == Pour(0, 586, 8123, 1386531209417)
 
 
 @pytest.mark.parametrize("field", POUR)
@@ -78,7 +78,7 @@ def test_seconds_of_v1_are_kept_as_milliseconds() -> None:
     fields = {"id": UUID, "pin": "0", "pulses": "586", "et": "8", "ts": "1372686435"}
     claim = receive.read_claim("pour", Version.V1, body(fields))
     assert claim.content == Pour(0, 586, 8000, 1372686435000)
-    assert claim.signed == f"{UUID},0,586,8,1372686435".encode()
+    assert claim.proof.text == f"{UUID},0,586,8,1372686435".encode()
 
 
 def test_a_record_is_the_same_in_both_versions_and_in_any_case_of_its_device() -> None:
@@ -87,7 +87,7 @@ def test_a_record_is_the_same_in_both_versions_and_in_any_case_of_its_device() -
         "pour", Version.V2, body({**POUR, "id": UUID.upper(), "et": "8000", "ts": "1386531209000"})
     )
     assert (old.device, old.record_id) == (new.device, new.record_id)
-    assert new.signed.startswith(UUID.upper().encode())
+    assert new.proof.text.startswith(UUID.upper().encode())
 
 
 def test_minus_one_is_a_sign_of_life_and_no_temperature() -> None:
@@ -176,7 +176,7 @@ def test_every_pour_within_bounds_comes_through_and_can_be_read_again(pin: int, 
     fields = {"id": UUID, "pin": str(pin), "pulses": str(pulses), "et": str(et), "ts": str(ts)}
     claim = receive.read_claim("pour", Version.V2, body(fields))
     assert claim.content == Pour(pin, pulses, et, ts)
-    assert receive.reread_claim("pour", Version.V2, claim.signed, claim.signature) == claim
+    assert receive.reread_claim("pour", Version.V2, claim.proof.text, claim.proof.signature) == claim
 
 
 def test_stored_bytes_with_too_few_fields_are_no_record() -> None:

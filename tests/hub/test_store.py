@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,24 +14,35 @@ from sqlalchemy import create_engine
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub import schema
-from kegnet_client.hub.receive import Proven
-from kegnet_client.hub.store import Query, Store, StoreError, check_url
+from kegnet_client.hub.database import StoreError, check_url
+from kegnet_client.hub.ingest import Receipt, Submission
+from kegnet_client.hub.receive import Claim
+from kegnet_client.hub.store import Query, Store
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 TWO = "11111111-2222-4333-8444-555555555555"
 START = 1_700_000_000_000
 
-Prove = Callable[..., Proven]
+MakeClaim = Callable[..., Claim]
 
 
-def pour(prove: Prove, number: int, device: str = ONE) -> Proven:
-    return prove("pour", id=device, pin=number % 2, pulses=100 + number, et=1000, ts=START + number)
+def pour(claim: MakeClaim, number: int, device: str = ONE) -> Claim:
+    return claim("pour", id=device, pin=number % 2, pulses=100 + number, et=1000, ts=START + number)
 
 
-def fill(store: Store, prove: Prove, key: rsa.RSAPrivateKey, count: int) -> int:
+def ingest(store: Store, submissions: Sequence[Submission], now_ms: int = START) -> list[bool]:
+    """Which of them are new; none may be refused."""
+    new: list[bool] = []
+    for outcome in store.ingest(submissions, now_ms):
+        assert isinstance(outcome, Receipt)
+        new += outcome.is_new
+    return new
+
+
+def fill(store: Store, claim: MakeClaim, key: rsa.RSAPrivateKey, count: int) -> int:
     store.add_device(ONE, key.public_key(), "one", START)
     store.add_device(TWO, key.public_key(), "two", START)
-    return sum(store.ingest([pour(prove, number // 3, (ONE, TWO)[number % 2]) for number in range(count)], START))
+    return sum(ingest(store, [pour(claim, number // 3, (ONE, TWO)[number % 2]) for number in range(count)]))
 
 
 @pytest.fixture
@@ -40,20 +51,20 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
 
 
-def check_whole_life(store: Store, prove: Prove, key: rsa.RSAPrivateKey) -> None:
+def check_whole_life(store: Store, claim: MakeClaim, key: rsa.RSAPrivateKey) -> None:
     """The promises that hold on every database."""
     store.add_device(ONE.upper(), key.public_key(), "one", START)
     with pytest.raises(UsageError, match="already"):
         store.add_device(ONE, key.public_key(), "again", START)
     batch = [
-        pour(prove, 1),
-        pour(prove, 2),
-        prove("ping", id=ONE.upper(), temp=3875, ts=START),
-        prove("ping", id=ONE, temp=-1, ts=START),
-        prove("ip", id=ONE, ip="10.0.0.7", ts=START),
+        pour(claim, 1),
+        pour(claim, 2),
+        claim("ping", id=ONE.upper(), temp=3875, ts=START),
+        claim("ping", id=ONE, temp=-1, ts=START),
+        claim("ip", id=ONE, ip="10.0.0.7", ts=START),
     ]
-    assert store.ingest(batch, START + 5) == [True] * 5
-    assert store.ingest(batch, START + 9) == [False] * 5
+    assert ingest(store, batch, START + 5) == [True] * 5
+    assert ingest(store, batch, START + 9) == [False] * 5
     device = store.device(ONE.upper())
     assert device is not None
     assert (device.last_seen_ms, device.address, device.revoked_ms) == (START + 5, "10.0.0.7", None)
@@ -68,8 +79,8 @@ def check_whole_life(store: Store, prove: Prove, key: rsa.RSAPrivateKey) -> None
         store.revoke_device(TWO, START)
 
 
-def test_a_record_is_stored_once_with_its_proof(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
-    check_whole_life(store, prove, device_key)
+def test_a_record_is_stored_once_with_its_proof(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
+    check_whole_life(store, claim, device_key)
 
 
 @pytest.fixture
@@ -86,13 +97,13 @@ def postgresql() -> Iterator[Store]:
     engine.dispose()
 
 
-def test_postgresql_keeps_the_same_promises(postgresql: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
-    check_whole_life(postgresql, prove, device_key)
+def test_postgresql_keeps_the_same_promises(postgresql: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
+    check_whole_life(postgresql, claim, device_key)
 
 
-def test_postgresql_that_is_away_is_said_so(prove: Prove) -> None:
+def test_postgresql_that_is_away_is_said_so(claim: MakeClaim) -> None:
     with closing(Store("postgresql+psycopg://hub@127.0.0.1:9/none")) as store, pytest.raises(StoreError):
-        store.ingest([pour(prove, 1)], START)
+        store.ingest([pour(claim, 1)], START)
 
 
 def test_a_commit_is_on_disk(store: Store, database: Path) -> None:
@@ -104,9 +115,9 @@ def test_a_commit_is_on_disk(store: Store, database: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 60])
 def test_paging_shows_every_row_once_while_more_arrive(
-    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, limit: int
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, limit: int
 ) -> None:
-    stored = fill(store, prove, device_key, 40)
+    stored = fill(store, claim, device_key, 40)
     seen: list[int] = []
     query = Query(limit)
     while True:
@@ -115,12 +126,12 @@ def test_paging_shows_every_row_once_while_more_arrive(
         if page.next is None:
             break
         query = Query(limit, after=page.next)
-        store.ingest([pour(prove, 1000 + len(seen))], START)
+        store.ingest([pour(claim, 1000 + len(seen))], START)
     assert sorted(seen) == list(range(1, stored + 1))
 
 
-def test_filters_narrow_what_is_shown(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
-    fill(store, prove, device_key, 40)
+def test_filters_narrow_what_is_shown(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, claim, device_key, 40)
     query = Query(100, since_ms=START + 2, until_ms=START + 6, equal=(("device", ONE), ("pin", 1)))
     rows = store.page(schema.pours, "started_ms", query).rows
     assert [(row.started_ms - START, row.pin, row.device) for row in rows] == [(5, 1, ONE), (3, 1, ONE)]
@@ -151,10 +162,10 @@ def test_a_page_is_read_along_an_index(store: Store, database: Path) -> None:
     ],
 )
 def test_a_row_that_was_changed_later_does_not_verify(
-    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path, change: str, fault: str
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path, change: str, fault: str
 ) -> None:
-    fill(store, prove, device_key, 0)
-    store.ingest([pour(prove, 1), pour(prove, 2)], START)
+    fill(store, claim, device_key, 0)
+    store.ingest([pour(claim, 1), pour(claim, 2)], START)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(f"UPDATE pours SET {change} WHERE id = 1")  # noqa: S608 - fixed text
     first, second = store.verify_stored(ONE)
@@ -164,11 +175,11 @@ def test_a_row_that_was_changed_later_does_not_verify(
 
 
 def test_a_writer_waits_for_its_turn_behind_another_process(
-    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path
 ) -> None:
-    fill(store, prove, device_key, 0)
+    fill(store, claim, device_key, 0)
     stored: list[bool] = []
-    writer = threading.Thread(target=lambda: stored.extend(store.ingest([pour(prove, 1)], START)))
+    writer = threading.Thread(target=lambda: stored.extend(ingest(store, [pour(claim, 1)])))
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writer.start()
@@ -180,14 +191,14 @@ def test_a_writer_waits_for_its_turn_behind_another_process(
 
 
 def test_who_waits_is_sent_home_when_the_hub_stops(
-    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path
 ) -> None:
-    fill(store, prove, device_key, 0)
+    fill(store, claim, device_key, 0)
     failed: list[StoreError] = []
 
     def write() -> None:
         try:
-            store.ingest([pour(prove, 1)], START)
+            store.ingest([pour(claim, 1)], START)
         except StoreError as error:
             failed.append(error)
 
@@ -204,9 +215,9 @@ def test_who_waits_is_sent_home_when_the_hub_stops(
     assert len(failed) == 10
 
 
-def test_many_writers_at_once_all_get_through(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
-    fill(store, prove, device_key, 0)
-    records = [pour(prove, number) for number in range(40)]
+def test_many_writers_at_once_all_get_through(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, claim, device_key, 0)
+    records = [pour(claim, number) for number in range(40)]
     writers = [threading.Thread(target=store.ingest, args=([record], START)) for record in records * 2]
     for writer in writers:
         writer.start()
@@ -215,30 +226,30 @@ def test_many_writers_at_once_all_get_through(store: Store, prove: Prove, device
     assert len(store.page(schema.pours, "started_ms", Query(1000)).rows) == 40
 
 
-def test_a_full_disk_stores_nothing_and_passes(store: Store, prove: Prove, device_key: rsa.RSAPrivateKey) -> None:
-    fill(store, prove, device_key, 0)
+def test_a_full_disk_stores_nothing_and_passes(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
+    fill(store, claim, device_key, 0)
     with store._engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    batch = [pour(prove, number) for number in range(30)]
+    batch = [pour(claim, number) for number in range(30)]
     with pytest.raises(StoreError, match="full"):
         store.ingest(batch, START)
     with store._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1000000")
     assert store.page(schema.pours, "started_ms", Query(10)).rows == []
-    assert all(store.ingest(batch, START))
+    assert all(ingest(store, batch))
 
 
 def test_nothing_is_written_into_a_file_that_was_taken_away(
-    store: Store, prove: Prove, device_key: rsa.RSAPrivateKey, database: Path
+    store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path
 ) -> None:
-    fill(store, prove, device_key, 0)
+    fill(store, claim, device_key, 0)
     away = database.with_name("away.db")
     database.rename(away)
     with pytest.raises(StoreError, match="removed or replaced"):
-        store.ingest([pour(prove, 1)], START)
+        store.ingest([pour(claim, 1)], START)
     away.rename(database)
-    assert store.ingest([pour(prove, 1)], START) == [True]
+    assert ingest(store, [pour(claim, 1)]) == [True]
 
 
 def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
