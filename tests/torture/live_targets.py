@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from bench import ONE_MS
 from kegnet_client.core.errors import TransportError
@@ -20,7 +21,22 @@ from kegnet_client.hub.home import Home
 from kegnet_client.hub.serve import utc_now
 from kegnet_client.hub.store import Store
 from kegnet_client.transport import MAX_BODY_BYTES, Transport
-from targets import ANSWER_TOKENS, ANSWERS, BATCH_TOKENS, BATCHES, FORM_TOKENS, FORMS, FULL, Feed, Target, expect
+from targets import (
+    ANSWER_TOKENS,
+    BATCH_TOKENS,
+    BATCHES,
+    EMPTY_DIGEST,
+    FORM_TOKENS,
+    FORMS,
+    FULL,
+    SIGNATURE_INPUT,
+    SIGNED_TOKENS,
+    UUID,
+    Feed,
+    Target,
+    expect,
+    split,
+)
 
 DEADLINE_S = 2.0
 REQUEST_END = b"\r\n\r\n.\r\n"
@@ -66,20 +82,20 @@ def _answer(listener: socket.socket, says: list[bytes]) -> None:
 
 @contextmanager
 def hub_application(directory: Path) -> Iterator[Feed]:
-    """The first line is the path and the content type, the rest is the body."""
+    """The first line is the path, headers follow, and after an empty line the body."""
     logging.getLogger("kegnet_client").addHandler(logging.NullHandler())  # each refusal would be a line
     home = Home(directory)
     home.initialise(["localhost"], None, utc_now())
     with closing(Store(home.database())) as store, asyncio.Runner() as runner:
         store.prepare()
+        store.add_device(UUID, ed25519.Ed25519PrivateKey.generate().public_key(), "tap", ONE_MS)
         app = httpx.ASGITransport(create_app(store, home.token(), home.ca()))
         client = httpx.AsyncClient(transport=app, base_url="https://localhost", trust_env=False)
 
         def feed(data: bytes) -> None:
-            head, _, body = data.partition(b"\n")
-            path, _, kind = head.decode("latin-1").partition(" ")
+            path, headers, body = split(data)
             try:
-                request = client.build_request("POST", path, content=body, headers={"Content-Type": kind})
+                request = client.build_request("POST", path, content=body, headers=headers)
             except (httpx.InvalidURL, ValueError):
                 return  # nothing that arrives at a server
             response = runner.run(client.send(request))
@@ -89,12 +105,19 @@ def hub_application(directory: Path) -> Iterator[Feed]:
         runner.run(client.aclose())
 
 
-FORM = b" application/x-www-form-urlencoded\n"
-JSON = b" application/json\n"
+FORM = b"\ncontent-type: application/x-www-form-urlencoded\n\n"
+JSON = b"\ncontent-type: application/json\n\n"
+SIGNED = (
+    b"\ncontent-type: application/json\nsignature: kegnet=:QUJD:\nsignature-input: "
+    + SIGNATURE_INPUT
+    + b"\ncontent-digest: "
+    + EMPTY_DIGEST
+    + b"\n\n"
+)
 REQUESTS = (
     *(b"/rest/v2/" + call + FORM + body for call, body in zip((b"pour", b"ping", b"ping", b"ip"), FORMS, strict=True)),
     b"/rest/v1/pour" + FORM + FORMS[0],
-    *(b"/rest/v3/records" + JSON + body for body in BATCHES),
+    *(b"/rest/v3/records" + SIGNED + body for body in BATCHES),
     b"/enroll" + JSON + b'{"code": "00", "uuid": "x", "request": "-----BEGIN CERTIFICATE REQUEST-----"}',
     b"/rotate" + JSON + b'{"device": "x", "request": "", "signature": "QUJD"}',
     b"/rotate/confirm" + JSON + b'{"device": "x", "fingerprint": "00", "signature": "QUJD"}',
@@ -121,7 +144,7 @@ LIVE_TARGETS = (
     Target(
         "hub application",
         REQUESTS,
-        (*FORM_TOKENS, *BATCH_TOKENS, *ANSWER_TOKENS, *ANSWERS),
+        (*FORM_TOKENS, *BATCH_TOKENS, *ANSWER_TOKENS, *SIGNED_TOKENS),
         hub_application,
         FULL // 10,
         share=2,

@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from bench import ONE_MS
 from kegnet_client import config
 from kegnet_client.core import delivery, records, rest, rest_v3
 from kegnet_client.core.delivery import Answer, Disposition
 from kegnet_client.core.errors import ConfigError, RecordError
-from kegnet_client.hub import receive
+from kegnet_client.hub import receive, receive_v3
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
@@ -83,11 +85,16 @@ def configuration_files(directory: Path) -> Iterator[Feed]:
     yield feed
 
 
-def split_answer(data: bytes) -> Answer:
-    """An answer out of a status line, headers, an empty line and the rest."""
+def split(data: bytes) -> tuple[str, dict[str, str], bytes]:
+    """A message out of a first line, headers, an empty line and the rest."""
     head, _, body = data.partition(b"\n\n")
-    status, *lines = head.decode("latin-1").split("\n")
+    first, *lines = head.decode("latin-1").split("\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return first, headers, body
+
+
+def split_answer(data: bytes) -> Answer:
+    status, headers, body = split(data)
     code = int(status[:3]) if status[:3].isascii() and status[:3].isdigit() else 200
     return Answer(code, headers, body)
 
@@ -124,8 +131,29 @@ def read_form(data: bytes) -> None:
                 expect(str(error), "a refusal without a reason")
                 continue
             expect(claim.device == claim.device.lower(), "no sense")
-            again = receive.reread_claim(name, version, claim.signed, claim.signature)
+            again = receive.reread_claim(name, version, claim.proof.text, claim.proof.signature)
             expect(again == claim, f"{claim} is {again} when it is read out of what was signed")
+
+
+@contextmanager
+def signed_requests(_: Path) -> Iterator[Feed]:
+    """The headers that matter a line each, an empty line, the content."""
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    pem = receive.normal_pem(key)
+
+    def feed(data: bytes) -> None:
+        head, _, content = data.partition(b"\n\n")
+        fields = (head.decode("latin-1").split("\n") + [""] * 5)[:5]
+        kind, encoding, digest, signature_input, signature = fields
+        request = receive.SignedRequest(
+            "/rest/v3/records", kind, encoding or None, digest, signature_input, signature, content
+        )
+        try:
+            receive_v3.read_batch(request).prove([pem], ONE_MS)
+        except (receive.RefusedError, rest_v3.ContentError, receive_v3.TooMuchError) as error:
+            expect(str(error), "a refusal without a reason")
+
+    yield feed
 
 
 def read_batch(data: bytes) -> None:
@@ -202,6 +230,21 @@ BATCH_TOKENS = (
     b'"type"', b'"pour"', b'"id"', b'"pin": 1.0', b'"records"', b"[]", b"{}", b"[{}]", b"1E400", b"-Infinity",
     b"\\u0000", b"\\udc00", b'"device"', b"true", b"{},{}",
 )  # fmt: skip
+EMPTY_DIGEST = b"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
+SIGNATURE_INPUT = (
+    b'kegnet=("@method" "@path" "content-type" "content-digest");created=1700000000;keyid="'
+    + UUID.encode()
+    + b'";alg="ed25519";tag="kegnet-v3"'
+)
+SIGNED_REQUESTS = (
+    b"\n".join((b"application/json", b"", EMPTY_DIGEST, SIGNATURE_INPUT, b"kegnet=:" + b"A" * 86 + b"==:", b"", b"")),
+    b"\n".join((b"application/json", b"gzip", EMPTY_DIGEST, SIGNATURE_INPUT, b"kegnet=:QUJD:", b"", b"\x1f\x8b")),
+)
+SIGNED_TOKENS = (
+    b"kegnet=", b'"@path"', b'"@query"', b'"@status"', b'"content-encoding"', b'"x"', b";created=", b";expires=",
+    b";keyid=", b";nonce=", b";sf", b";bs", b";req", b"sha-512=", b"::", b"?1", b"()", b"(", b")", b"=:", b"-1", b"1.5",
+    b"@1",
+)  # fmt: skip
 
 TARGETS = (
     Target("spool line", LINES, LINES, _pure(read_spool_line)),
@@ -209,6 +252,7 @@ TARGETS = (
     Target("answer to a batch", ANSWERS, ANSWER_TOKENS, _pure(judge_batch_answer)),
     Target("form", FORMS, FORM_TOKENS, _pure(read_form), share=2),
     Target("batch", BATCHES, BATCH_TOKENS, _pure(read_batch), share=2),
+    Target("signed request", SIGNED_REQUESTS, SIGNED_TOKENS, signed_requests, share=3),
     Target("configuration", CONFIGURATIONS, CONFIGURATION_TOKENS, _pure(read_configuration), share=6),
     Target("configuration file", CONFIGURATIONS, CONFIGURATION_TOKENS, configuration_files, FULL // 10),
 )
