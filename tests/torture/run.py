@@ -24,14 +24,16 @@ import crash
 import fuzz
 import model
 import powercut
+import soak
 from authority import Authority
 from bench import Bench, ViolationError, versions
 
 PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
-    "crash": (crash, 1.0),
-    "powercut": (powercut, 0.5),
-    "fuzz": (fuzz, 1.5),
+    "crash": (crash, 0.8),
+    "powercut": (powercut, 0.4),
+    "fuzz": (fuzz, 1.3),
+    "soak": (soak, 2.0),
 }
 """Each part and its share of the minutes."""
 
