@@ -1,7 +1,7 @@
 """What becomes of records after an answer, and what is said about it.
 
-The one place where a verdict turns into a removal, a rejection or another wait. It logs a line for a request that
-was acknowledged, one for each record that is rejected, and one for a change of the link, none for a retry.
+The one place where a verdict turns into a removal, a rejection or another wait. It logs a line for each record that is
+delivered or rejected (for a backlog one for a whole request) and one for a change of the link, none for a retry.
 """
 
 import logging
@@ -22,6 +22,8 @@ from kegnet_client.spool import SpoolFile, printable
 
 log = logging.getLogger(__name__)
 
+MAX_NAMED = 10
+"""A request of more records than this has one line in the log."""
 HEARTBEAT = "heartbeat"
 """What the link calls a sign of life, which has no file; no record is called so."""
 
@@ -174,29 +176,17 @@ class Settlement:
         return decision
 
     def _tell_delivered(self, parcels: Sequence[Parcel], elapsed_s: float) -> None:
-        elapsed_ms = elapsed_s * 1000
-        first, last = (printable(parcel.file.name) for parcel in (parcels[0], parcels[-1]))
         status = self._progress.last_status
-        if len(parcels) > 1:
-            log.info(
-                "delivered %d records, %s to %s (answered %s after %.0f ms)",
-                len(parcels),
-                first,
-                last,
-                status,
-                elapsed_ms,
-                extra={"KEGNET_RECORDS": len(parcels), "KEGNET_HTTP_STATUS": status},
-            )
+        answered = f"answered {status} after {elapsed_s * 1000:.0f} ms"
+        if len(parcels) > MAX_NAMED:
+            first, last = (printable(parcel.file.name) for parcel in (parcels[0], parcels[-1]))
+            extra = {"KEGNET_RECORDS": len(parcels), "KEGNET_HTTP_STATUS": status}
+            log.info("delivered %d records, %s to %s (%s)", len(parcels), first, last, answered, extra=extra)
             return
-        record = str(parcels[0].record)
-        log.info(
-            "delivered %s: %s (answered %s after %.0f ms)",
-            first,
-            record,
-            status,
-            elapsed_ms,
-            extra={"KEGNET_FILE": first, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": status},
-        )
+        for parcel in parcels:
+            name, record = printable(parcel.file.name), str(parcel.record)
+            fields = {"KEGNET_FILE": name, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": status}
+            log.info("delivered %s: %s (%s)", name, record, answered, extra=fields)
 
     def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:
         """One line for a change of state, none for a retry: the reason alone may differ each time."""

@@ -31,7 +31,7 @@ COMPRESS_FROM_BYTES = 1024
 
 SIGNATURE_LABEL = "kegnet"
 SIGNATURE_TAG = "kegnet-v3"
-_COVERED = ("@method", "@path", "content-type", "content-encoding", "content-digest")
+COVERED = ("@method", "@path", "content-type", "content-encoding", "content-digest")
 """What a signature covers; the encoding only where it is sent."""
 
 MAX_REASON_CHARACTERS = 200
@@ -69,7 +69,7 @@ class Content:
 
 def covered(is_encoded: bool) -> tuple[str, ...]:
     """The components that a signature has to cover; ``is_encoded`` says that there is a Content-Encoding."""
-    return _COVERED if is_encoded else tuple(name for name in _COVERED if name != "content-encoding")
+    return COVERED if is_encoded else tuple(name for name in COVERED if name != "content-encoding")
 
 
 def canonical_string(record: Pour | Reading | Heartbeat, device: str) -> bytes:

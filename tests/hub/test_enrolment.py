@@ -98,7 +98,7 @@ def test_a_code_makes_a_device_that_may_send(
     call: Call, post: Post, form: Form, code: str, me: Identity, hub_store: Store
 ) -> None:
     answer = call("/enroll", **enrolling(code, me))
-    assert (answer.status_code, answer.json()) == (200, {"name": "front bar", "service": "/rest/v2"})
+    assert (answer.status_code, answer.json()) == (200, {"name": "front bar", "service": "/rest/v3"})
     assert send(post, form, me, 1) == 200
     device = hub_store.device(me.uuid)
     assert device is not None
