@@ -1,8 +1,9 @@
 """A month of a busy bar in less than an hour: a million pours, a temperature a minute, and all that goes wrong.
 
-Time is compressed by the producers: a simulated day is as long as the time that was asked for allows. The daemon's own thermometer reads as often as it can. Each day brings an outage, a slow link, a server that restarts, a
-reload; the daemon itself is started anew once a week. What it takes up is looked at every second, and has to be
-in the end what it was at first.
+Time is compressed by the producers: a simulated day is as long as the time that was asked for allows. The daemon's
+own thermometer reads as often as it can. Each day brings an outage, a slow link, a server that restarts, a reload;
+the daemon itself is started anew once a week. What it takes up is looked at every second, and has to be in the end
+what it was at first.
 
 REST v2 carries a record a request, so it gets a share of the pours and v3 the rest.
 """
