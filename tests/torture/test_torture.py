@@ -48,12 +48,13 @@ def rig(tmp_path: Path) -> Rig:
     return run
 
 
-@pytest.mark.parametrize("part", ["model", "crash", "powercut", "fuzz"])
-def test_a_short_run_finds_nothing(rig: Rig, part: str, tmp_path: Path) -> None:
-    done = rig("--minutes", "0.01", "--only", part)
+def test_a_short_run_of_the_quick_parts_finds_nothing(rig: Rig, tmp_path: Path) -> None:
+    parts = ("model", "crash", "powercut", "fuzz")
+    done = rig("--minutes", "0.06", *(word for part in parts for word in ("--only", part)))
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no violation" in done.stdout
+    assert all(f" {part}: " in done.stdout for part in parts)
     assert not list(tmp_path.glob("kegnet-torture-*")), "it left something behind"
 
 
@@ -64,7 +65,6 @@ def test_a_record_that_is_dropped_instead_of_rejected_is_found_and_found_again(r
     assert "is lost" in done.stdout
     (failing,) = tmp_path.glob("*/failing-crash.json")
     assert rig("--replay", str(failing), plant=DROP_INSTEAD_OF_REJECTING).returncode == 1
-    assert rig("--replay", str(failing)).returncode == 0
 
 
 def test_a_program_that_syncs_nothing_is_caught_by_the_power_cuts(rig: Rig, tmp_path: Path) -> None:
