@@ -1,6 +1,6 @@
 """The connections beside the first: threads that carry a backlog and end with it.
 
-Each has a sender of its own, kept from one backlog to the next scan of it, and closed when there is none.
+Each has a sender of its own, which is closed when it is not wanted any more.
 """
 
 import threading
@@ -12,8 +12,8 @@ from kegnet_client.sender import Sender
 class Crew:
     """Runs ``work(sender, number)`` for each number from 1 on.
 
-    ``ended`` is called in the thread when it is over, with what it raised. `muster`, `dismiss` and `close` are for
-    one thread.
+    ``ended`` is called in the thread when it is over, with what it raised. `muster` and `close` are for one
+    thread.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Crew:
         return bool(self._at_work)
 
     def muster(self, connections: int) -> None:
-        """Have as many at work as make ``connections`` with the first one."""
+        """Have as many at work as make ``connections`` with the first one; close what more there is and idle."""
         for number in range(1, connections):
             if number not in self._at_work:
                 sender = self._senders.get(number) or self._senders.setdefault(number, self._open_sender())
@@ -45,10 +45,7 @@ class Crew:
                 self._threads[number] = thread
                 self._at_work.add(number)
                 thread.start()
-
-    def dismiss(self) -> None:
-        """Close the connections of those that are not at work."""
-        for number in self._threads.keys() - self._at_work:
+        for number in [one for one in self._threads if one >= connections and one not in self._at_work]:
             self._threads.pop(number).join()
             self._senders.pop(number).close()
 
@@ -61,7 +58,7 @@ class Crew:
         """Wait for those at work, then close all connections."""
         for thread in self._threads.values():
             thread.join()
-        self.dismiss()
+        self.muster(1)
 
     def _run(self, sender: Sender, number: int) -> None:
         fault = None

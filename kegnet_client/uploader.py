@@ -280,6 +280,7 @@ class Uploader:
     def _next(self) -> tuple[Heartbeat | None, list[Parcel]]:
         """What to send now, if it is time for that; otherwise a piece of what else is to be done."""
         if not self._link.ready(self._clock.monotonic_s()):
+            self._crew.muster(1)
             return None, []
         self._unpublished = True
         # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
@@ -294,7 +295,7 @@ class Uploader:
             self._start_scan()
         elif not self._crew.is_busy:
             self._pace.restart()
-            self._crew.dismiss()
+            self._crew.muster(1)
             return (self._heartbeats.popleft() if self._heartbeats else None), []
         return None, []
 

@@ -11,6 +11,8 @@ import logging
 import os
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kegnet_client import __version__
-from kegnet_client.core.errors import ConfigError, UsageError
+from kegnet_client.core.errors import ConfigError, RecordError, UsageError
 from kegnet_client.core.rest import is_uuid
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8443
 MAX_VALID_MINUTES = 7 * 24 * 60
+_PROGRESS_S = 0.2
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
 
 
@@ -74,6 +77,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add(actions, "list", "show the devices", _list_devices)
     revoke = _add(actions, "revoke", "take nothing more from a device; what it sent stays", _revoke_device)
     revoke.add_argument("uuid", metavar="UUID")
+
+    _add(subparsers, "verify", "verify the signature of every stored record again", _verify)
 
 
 def _add(
@@ -243,6 +248,56 @@ def _revoke_device(arguments: argparse.Namespace) -> int:
         store.revoke_device(uuid, wall_ms())
     print(f"{uuid} is revoked: nothing more is taken from it, what it sent stays.")
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    kinds: Counter[str] = Counter()
+    faults = 0
+    with closing(_open_store(_home(arguments))) as store, _Progress(store.count()) as progress:
+        for one in store.verify_stored():
+            kinds[one.table] += 1
+            if one.fault is not None:
+                faults += 1
+                progress.print(f"{one.table} {one.id} of {one.device}, record {one.record_id}: {one.fault}")
+            progress.step()
+    found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no records"
+    if faults:
+        print(f"{faults} of {kinds.total()} records do not verify ({found}): each is named above.")
+        return RecordError.exit_code
+    print(f"Every record verifies: {found}.")
+    return 0
+
+
+class _Progress:
+    """How far it is, in one line of the terminal, where there is one."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shows = sys.stderr.isatty()
+        self._due_s = 0.0
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._erase()
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._shows and time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + _PROGRESS_S
+            print(f"\r{self._done} of {self._total} records", end="", file=sys.stderr, flush=True)
+
+    def print(self, line: str) -> None:
+        """``line``, not mixed up with the progress."""
+        self._erase()
+        print(line, flush=True)
+
+    def _erase(self) -> None:
+        if self._shows:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _home(arguments: argparse.Namespace) -> "Home":

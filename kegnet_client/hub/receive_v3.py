@@ -104,16 +104,13 @@ def _find_signer(request: SignedRequest, device: str, keys_pem: Sequence[str], n
 
 
 def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> None:
-    fields = {
-        "content-type": request.content_type,
-        "content-encoding": request.content_encoding,
-        "content-digest": request.content_digest,
-    }
-    sent = {name: value for name, value in fields.items() if value is not None}
-    covered = [name for name in rest_v3.COVERED if name.startswith("@") or name in sent]
+    covered = rest_v3.covered(request.content_encoding is not None)
+    fields = {"content-type": request.content_type, "content-digest": request.content_digest}
+    if request.content_encoding is not None:
+        fields["content-encoding"] = request.content_encoding
     signature = {"signature-input": request.signature_input, "signature": request.signature}
-    (result,) = _Verifier(device, key_pem, now_ms).verify(
-        _Message("POST", f"https://hub{request.path}", {**sent, **signature}),
+    (result,) = Verifier(device, key_pem, now_ms).verify(
+        Message("POST", f"https://hub{request.path}", {**fields, **signature}),
         max_age=None,
         expect_tag=rest_v3.SIGNATURE_TAG,
         expect_label=rest_v3.SIGNATURE_LABEL,
@@ -124,7 +121,7 @@ def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> N
         raise InvalidSignature(f"it covers more than {', '.join(covered)}")
 
 
-class _Verifier(HTTPMessageVerifier):
+class Verifier(HTTPMessageVerifier):
     """Verifies what one key may have signed, whenever that was."""
 
     def __init__(self, device: str, key_pem: str, now_ms: int) -> None:
@@ -145,7 +142,9 @@ class _Verifier(HTTPMessageVerifier):
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
+    """A request in the shape that `Verifier` wants."""
+
     method: str
     url: str
     headers: Mapping[str, str]

@@ -79,10 +79,10 @@ class Store(Database):
         statement = select(table).order_by(when.desc(), row_id.desc()).limit(query.limit + 1)
         if query.since_ms is not None:
             statement = statement.where(when >= query.since_ms)
-        if query.until_ms is not None:
-            statement = statement.where(when < query.until_ms)
-        if query.after is not None:
-            statement = statement.where(tuple_(when, row_id) < tuple_(*query.after))
+        # One bound where there are two: with both SQLite does not see which index is best. No row has the id 0.
+        bounds = [query.after, None if query.until_ms is None else (query.until_ms, 0)]
+        if any(bounds):
+            statement = statement.where(tuple_(when, row_id) < tuple_(*min(filter(None, bounds))))
         for column, value in query.equal:
             statement = statement.where(table.c[column] == value)
         rows = self.rows(statement)

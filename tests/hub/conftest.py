@@ -1,21 +1,26 @@
 """A hub as it is in real life: its own CA, TLS, uvicorn, SQLite on disk; one for the session, a device per test."""
 
 import base64
+import gzip
+import hashlib
+import json
 import ssl
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from kegnet_client.core.rest import SIGNED_FIELDS
-from kegnet_client.hub import receive, serve
+from kegnet_client.hub import receive, receive_v3, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Store
@@ -25,6 +30,9 @@ NOW_MS = 1_800_000_000_000
 Form = Callable[..., bytes]
 Post = Callable[[str, bytes], httpx.Response]
 Serve = Callable[..., str]
+Record = dict[str, object]
+Batch = Callable[..., tuple[dict[str, str], bytes]]
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +77,80 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with closing(Store(tmp_path / "hub.db")) as store:
         store.prepare()
         yield store
+
+
+@pytest.fixture
+def batch(device_key: rsa.RSAPrivateKey) -> Batch:
+    """``batch(device, records or content, ...)``: the headers and the content of a REST v3 request.
+
+    Signed here by hand, as the standard says it, so that what signs and what verifies have nothing in common.
+    """
+
+    def make(
+        device: str,
+        what: Sequence[Record] | bytes,
+        *,
+        key: PrivateKey = device_key,
+        path: str = "/rest/v3/records",
+        pack: bool = False,
+        encoding: str = "",
+        parameters: str = "",
+        drop: str = "",
+        also: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[dict[str, str], bytes]:
+        content = what if isinstance(what, bytes) else json.dumps({"device": device, "records": what}).encode()
+        headers = {"content-type": "application/json"}
+        if pack:
+            content, encoding = gzip.compress(content), "gzip"
+        if encoding:
+            headers["content-encoding"] = encoding
+        headers["content-digest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+        fields = {"@method": "POST", "@path": path, **headers, **also}
+        names = " ".join(f'"{name}"' for name in fields if name != drop)
+        parameters = parameters or f';created=1700000000;keyid="{device}";tag="kegnet-v3"'
+        lines = [f'"{name}": {value}' for name, value in fields.items() if name != drop]
+        base = "\n".join([*lines, f'"@signature-params": ({names}){parameters}'])
+        headers["signature-input"] = f"kegnet=({names}){parameters}"
+        headers["signature"] = f"kegnet=:{base64.b64encode(_sign(key, base.encode())).decode()}:"
+        return headers, content
+
+    return make
+
+
+def _sign(key: PrivateKey, data: bytes) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(data)
+    r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+@pytest.fixture
+def submission(batch: Batch) -> Callable[..., receive_v3.Batch]:
+    """``submission(device, records, ...)`` is that request as `Store.ingest` takes it."""
+
+    def make(device: str, what: Sequence[Record] | bytes, **options: object) -> receive_v3.Batch:
+        headers, content = batch(device, what, **options)
+        fields = {name.replace("-", "_"): value for name, value in headers.items()}
+        encoding = fields.pop("content_encoding", None)
+        path = "/rest/v3/records"
+        return receive_v3.read_batch(
+            receive.SignedRequest(path=path, content_encoding=encoding, content=content, **fields)
+        )
+
+    return make
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    """``record("pour", device, ...)``: that record with its id, as REST v3 has it."""
+
+    def make(kind: str, device: str, **fields: object) -> Record:
+        values = ",".join(map(str, (device, *fields.values())))
+        return {"id": hashlib.sha256(values.encode()).hexdigest()[:32], "type": kind, **fields}
+
+    return make
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub import cli
+from kegnet_client.hub.receive import Claim
+from kegnet_client.hub.store import Store
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PROGRAM = """
@@ -225,3 +227,49 @@ def test_run_stops_in_time_while_the_database_is_locked(
         finally:
             other.close()
         assert process.returncode == 0
+
+
+def test_verify_says_that_all_is_well_and_names_what_is_not(
+    hub: Hub, tmp_path: Path, public_key: str, claim: Callable[..., Claim], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub("init")
+    hub("devices", "add", UUID, public_key)
+    capsys.readouterr()
+    assert hub("verify") == 0
+    assert capsys.readouterr().out == "Every record verifies: no records.\n"
+    database = tmp_path / "hub" / "hub.db"
+    with closing(Store(database)) as store:
+        store.prepare()
+        pours = [claim("pour", id=UUID, pin=pin, pulses=586, et=8123, ts=1386531209417) for pin in range(3)]
+        store.ingest([*pours, claim("ping", id=UUID, temp=3875, ts=1386531209417)], 1)
+    assert hub("verify") == 0
+    said = capsys.readouterr()
+    assert said.out == "Every record verifies: 3 pours, 1 temperatures.\n"
+    assert said.err == ""  # it is no terminal
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE pours SET pulses = 999 WHERE id = 2")
+    assert hub("verify") == 65
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"pours 2 of {UUID}, record {pours[1].record_id}: the columns pulses do not hold what was signed"
+    assert last.startswith("1 of 4 records do not verify")
+
+
+def test_verify_shows_on_a_terminal_how_far_it_is(
+    hub: Hub,
+    tmp_path: Path,
+    public_key: str,
+    claim: Callable[..., Claim],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub("init")
+    hub("devices", "add", UUID, public_key)
+    with closing(Store(tmp_path / "hub" / "hub.db")) as store:
+        store.prepare()
+        store.ingest([claim("pour", id=UUID, pin=0, pulses=586, et=8123, ts=1386531209417)], 1)
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert hub("verify") == 0
+    said = capsys.readouterr()
+    assert said.err == "\r1 of 1 records\r\x1b[K"
+    assert said.out == "Every record verifies: 1 pours.\n"

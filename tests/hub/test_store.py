@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import create_engine
+from sqlalchemy import Table, create_engine, event
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub import schema
 from kegnet_client.hub.database import StoreError, check_url
 from kegnet_client.hub.ingest import Receipt, Submission
 from kegnet_client.hub.receive import Claim
+from kegnet_client.hub.receive_v3 import Batch
 from kegnet_client.hub.store import Query, Store
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
@@ -24,6 +26,7 @@ TWO = "11111111-2222-4333-8444-555555555555"
 START = 1_700_000_000_000
 
 MakeClaim = Callable[..., Claim]
+Together = Callable[[int], Batch]
 
 
 def pour(claim: MakeClaim, number: int, device: str = ONE) -> Claim:
@@ -51,7 +54,23 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
 
 
-def check_whole_life(store: Store, claim: MakeClaim, key: rsa.RSAPrivateKey) -> None:
+@pytest.fixture
+def together(submission: Callable[..., Batch], record: Callable[..., dict[str, object]]) -> Together:
+    """``together(n)``: the pour that ``pour(claim, n)`` is and the n-th reading, in one request of REST v3."""
+
+    def make(number: int) -> Batch:
+        return submission(
+            ONE,
+            [
+                record("pour", ONE, pin=number % 2, pulses=100 + number, elapsed_ms=1000, started_ms=START + number),
+                record("reading", ONE, sensor="28-0316a2795c5b", millidegrees=number, taken_ms=START + number),
+            ],
+        )
+
+    return make
+
+
+def check_whole_life(store: Store, claim: MakeClaim, together: Together, key: rsa.RSAPrivateKey) -> None:
     """The promises that hold on every database."""
     store.add_device(ONE.upper(), key.public_key(), "one", START)
     with pytest.raises(UsageError, match="already"):
@@ -70,8 +89,14 @@ def check_whole_life(store: Store, claim: MakeClaim, key: rsa.RSAPrivateKey) -> 
     assert (device.last_seen_ms, device.address, device.revoked_ms) == (START + 5, "10.0.0.7", None)
     rows = store.page(schema.pours, "started_ms", Query(limit=1)).rows
     assert [(row.pulses, row.device) for row in rows] == [(102, ONE)]
+    assert ingest(store, [together(1), together(2), together(2)]) == [False, True, False, True, False, False]
+    assert [row.request is None for row in store.page(schema.pours, "started_ms", Query(9)).rows] == [True, True]
+    readings = store.page(schema.temperatures, "taken_ms", Query(9)).rows
+    assert [(row.millidegrees, row.request is None) for row in readings] == [(2, False), (1, False), (3875, True)]
+    assert len({row.request for row in readings}) == 3
     checked = list(store.verify_stored())
-    assert [row.fault for row in checked] == [None] * 5
+    assert [row.fault for row in checked] == [None] * 7
+    assert store.count() == 7
     store.revoke_device(ONE, START + 10)
     store.revoke_device(ONE, START + 11)
     assert [device.revoked_ms for device in store.devices()] == [START + 10]
@@ -79,8 +104,10 @@ def check_whole_life(store: Store, claim: MakeClaim, key: rsa.RSAPrivateKey) -> 
         store.revoke_device(TWO, START)
 
 
-def test_a_record_is_stored_once_with_its_proof(store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
-    check_whole_life(store, claim, device_key)
+def test_a_record_is_stored_once_with_its_proof(
+    store: Store, claim: MakeClaim, together: Together, device_key: rsa.RSAPrivateKey
+) -> None:
+    check_whole_life(store, claim, together, device_key)
 
 
 @pytest.fixture
@@ -97,8 +124,10 @@ def postgresql() -> Iterator[Store]:
     engine.dispose()
 
 
-def test_postgresql_keeps_the_same_promises(postgresql: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey) -> None:
-    check_whole_life(postgresql, claim, device_key)
+def test_postgresql_keeps_the_same_promises(
+    postgresql: Store, claim: MakeClaim, together: Together, device_key: rsa.RSAPrivateKey
+) -> None:
+    check_whole_life(postgresql, claim, together, device_key)
 
 
 def test_postgresql_that_is_away_is_said_so(claim: MakeClaim) -> None:
@@ -137,16 +166,46 @@ def test_filters_narrow_what_is_shown(store: Store, claim: MakeClaim, device_key
     assert [(row.started_ms - START, row.pin, row.device) for row in rows] == [(5, 1, ONE), (3, 1, ONE)]
 
 
-def test_a_page_is_read_along_an_index(store: Store, database: Path) -> None:
-    statements = {
-        "pours_by_time": "SELECT * FROM pours WHERE (started_ms, id) < (5, 5) ORDER BY started_ms DESC, id DESC",
-        "pours_by_device": "SELECT * FROM pours WHERE device='a' AND started_ms<5 ORDER BY started_ms DESC, id DESC",
-    }
+@pytest.mark.parametrize("since_ms", [None, 4])
+@pytest.mark.parametrize("until_ms", [None, 9])
+@pytest.mark.parametrize("after", [None, (7, 5)])
+@pytest.mark.parametrize(
+    ("table", "time_column", "equal", "index"),
+    [
+        (schema.pours, "started_ms", {}, "pours_by_time"),
+        (schema.pours, "started_ms", {"device": ONE}, "pours_by_device"),
+        (schema.pours, "started_ms", {"pin": 0}, "pours_by_pin"),
+        (schema.pours, "started_ms", {"device": ONE, "pin": 0}, "pours_by_device_pin"),
+        (schema.temperatures, "taken_ms", {}, "temperatures_by_time"),
+        (schema.temperatures, "taken_ms", {"device": ONE}, "temperatures_by_device"),
+        (schema.temperatures, "taken_ms", {"sensor": "x"}, "temperatures_by_sensor"),
+        (schema.temperatures, "taken_ms", {"device": ONE, "sensor": "x"}, "temperatures_by_device_sensor"),
+        (schema.devices, "added_ms", {}, "devices_by_time"),
+    ],
+)
+def test_every_page_is_read_along_an_index_of_its_own(
+    store: Store,
+    database: Path,
+    table: Table,
+    time_column: str,
+    equal: dict[str, str | int],
+    index: str,
+    since_ms: int | None,
+    until_ms: int | None,
+    after: tuple[int, int] | None,
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        store._engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, text, values, *_: asked.append((text, values)),
+    )
+    store.page(table, time_column, Query(100, after, since_ms, until_ms, tuple(equal.items())))
+    text, values = asked[-1]
     with closing(sqlite3.connect(database)) as connection:
-        for index, statement in statements.items():
-            plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
-            assert index in plan
-            assert "B-TREE" not in plan
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values))
+    assert f"USING INDEX {index} " in plan + " "
+    assert "B-TREE" not in plan
 
 
 @pytest.mark.parametrize(
