@@ -21,6 +21,14 @@ RUN_S = 30.0
 DROPPED_MEANWHILE = 3
 COMMANDS = ("send", "run")
 
+QUIET_CALLS = frozenset(
+    (
+        *("brk", "madvise", "mmap", "mprotect", "munmap", "futex", "set_robust_list", "rseq", "sched_getaffinity"),
+        *("getpid", "gettid", "geteuid", "getrandom", "rt_sigaction", "rt_sigprocmask", "lseek", "prlimit64", "uname"),
+    )
+)
+"""What changes nothing that outlives the process: to be killed there is to be killed at the next one."""
+
 _CALL = re.compile(rb"^(\d+) +[\d.]+ (\w+)\(")
 
 
@@ -36,6 +44,7 @@ def run(bench: Bench, seconds: float) -> None:
             points = find_points(bench, server, zygote, case)
             bench.say(f"{case['command']} on {case['version']}: {len(points)} system calls to be killed at")
             make_random("crash", bench.seed, turn).shuffle(points)
+            points.sort(key=lambda point: point[0] in QUIET_CALLS)
             # Each command and protocol gets its turn, however short the time is.
             share_s = seconds / len(COMMANDS) / len(versions())
             turn_ends_s = max(started_s + share_s * (turn + 1), time.monotonic() + 0.5)
@@ -68,8 +77,10 @@ def find_points(bench: Bench, server: Server, zygote: Zygote, case: dict[str, An
     counts: dict[tuple[bytes, bytes], int] = {}
     inside, last = False, 0
     spool = str(stage.device.spool).encode()
-    for line in trace.read_bytes().splitlines():
-        if not (match := _CALL.match(line)):
+    calls = [(match, line) for line in trace.read_bytes().splitlines() if (match := _CALL.match(line))]
+    others = {match[1] for match, _ in calls if match[2] == b"execve"}
+    for match, line in calls:
+        if match[1] in others:  # what it started, such as ldconfig, is not the uploader
             continue
         key = match[1], match[2]
         counts[key] = counts.get(key, 0) + 1
@@ -87,7 +98,8 @@ def play(bench: Bench, server: Server, zygote: Zygote, case: dict[str, Any]) -> 
     stage = Stage(bench, server, zygote, case)
     strace = None
     if "call" in case:  # else nobody had to be killed for it to fail
-        strace = ["-o", "/dev/null", "-e", f"inject={case['call']}:signal=KILL:when={case['count']}"]
+        call = case["call"]
+        strace = ["-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={case['count']}"]
     code = stage.deliver(case["command"], strace)
     stage.ledger.was_killed = True
     stage.finish()

@@ -30,7 +30,7 @@ SENSOR = "28-0316a2795c5b"
 MAX_WAITING = 20_000
 """Producers hold back then: what is measured is the way, not the pile."""
 QUIET_S = 120.0
-MORE_MEMORY_KIB = 24 * 1024
+MORE_MEMORY_KIB = 12 * 1024
 MORE_DESCRIPTORS = 4
 MORE_THREADS = 2
 TROUBLES = ("outage", "slow link", "restart", "500", "503", "lose", "hang", "reset", "reload")

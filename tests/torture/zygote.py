@@ -5,8 +5,10 @@ process that forks; it has one thread, takes an order a line and answers with th
 A traced child starts on SIGUSR1, when strace has hold of it, so that its system calls can be counted.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -16,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import kegnet_client
 from bench import Device, wait_until
+from kegnet_client import cli
 
 STRACE = ("strace", "-f", "-qq", "-y", "-ttt")
 
@@ -28,6 +32,7 @@ class Zygote:
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", bufsize=0
         )
+        self._child: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -38,6 +43,8 @@ class Zygote:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
+        if self._child is not None:  # something went wrong before its end
+            os.kill(self._child, signal.SIGKILL)
         self._process.wait()
         self._process.stdout.close()
 
@@ -51,7 +58,8 @@ class Zygote:
         }
         assert self._process.stdin
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        child = Child(int(self._answer()), self)
+        self._child = int(self._answer())
+        child = Child(self._child, self)
         if strace is not None:
             child.trace([*STRACE, *strace])
         return child
@@ -71,6 +79,7 @@ class Zygote:
 
     def status(self) -> int:
         """The wait status of the child that ended."""
+        self._child = None
         return int(self._answer())
 
 
@@ -112,8 +121,9 @@ class Child:
 
 
 def _serve() -> None:
-    from kegnet_client import cli, daemon, send  # noqa: F401  # loaded here once, for every child
-
+    for module in pkgutil.iter_modules(kegnet_client.__path__, "kegnet_client."):
+        if not module.ispkg:
+            importlib.import_module(module.name)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     while line := sys.stdin.readline():
         order = json.loads(line)
