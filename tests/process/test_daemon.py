@@ -162,7 +162,12 @@ def test_what_was_cut_off_in_the_middle_of_its_request_is_sent_again_with_the_sa
     assert second.fields == first.fields
 
 
-def test_the_real_hub_gets_pours_and_temperatures(device: "Device", right_clock: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "sensors"), [("v1", {None}), ("v2", {None}), ("v3", {"28-0316a2795c5b", "28-0416a2795c5c"})]
+)
+def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
+    device: "Device", right_clock: None, tmp_path: Path, version: str, sensors: set[str | None]
+) -> None:
     hub, public = tmp_path / "hub", tmp_path / "device.pub"
     public.write_bytes(device.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     assert device.command("hub", "init", "--dir", hub, "--host", "localhost").returncode == 0
@@ -170,11 +175,12 @@ def test_the_real_hub_gets_pours_and_temperatures(device: "Device", right_clock:
     assert added.returncode == 0, added.stderr
     running = device.start("hub", "run", "--dir", hub, "--bind", "127.0.0.1", "--port", "0")
     port = re.findall(r"https://127\.0\.0\.1:(\d+)", running.log.wait_for("The hub answers at "))[0]
-    device.configure(base=f"https://localhost:{port}/rest/v2", ca_bundle=str(hub / "ca.crt"))
-    device.plug()
+    device.configure(base=f"https://localhost:{port}/rest/{version}", ca_bundle=str(hub / "ca.crt"))
+    device.plug("28-0316a2795c5b")
+    device.plug("28-0416a2795c5c")
     program = start(device)
     device.drop(586)
-    program.log.wait_for("delivered", 2)
+    program.log.wait_for("delivered", 1 + len(sensors))
 
     def show(what: str) -> list[dict[str, object]]:
         token = (hub / "token").read_text().strip()
@@ -187,7 +193,13 @@ def test_the_real_hub_gets_pours_and_temperatures(device: "Device", right_clock:
             return items
 
     assert [(row["device"], row["pulses"]) for row in show("pours")] == [(device.uuid, 586)]
-    assert [(row["device"], row["millidegrees"]) for row in show("temperatures")] == [(device.uuid, 23125)]
+    temperatures = show("temperatures")
+    assert {(row["device"], row["sensor"], row["millidegrees"]) for row in temperatures} == {
+        (device.uuid, sensor, 23125) for sensor in sensors
+    }
+    assert len(temperatures) == len(sensors)
+    verified = device.command("hub", "verify", "--dir", hub)
+    assert verified.returncode == 0, verified.stderr
 
 
 # Ends
