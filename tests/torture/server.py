@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from authority import Authority
 
-STATUSES = (400, 401, 404, 500, 503)
-MODES = ("accept", *map(str, STATUSES), "hang", "lose", "reset")
+STATUSES = (302, 400, 401, 404, 413, 429, 500, 503)
+MODES = ("accept", *map(str, STATUSES), "hang", "lose", "reset", "portal")
+"""A portal answers 200 and takes nothing. REST v2 has no way to tell, so towards it there is none."""
 POISON = 13
 """A pour of a multiple of so many pulses is one that this server never takes."""
 
@@ -123,8 +124,7 @@ class Server:
         content = self._verified(path, headers, body)
         good, rejected = [], []
         for index, record in enumerate(content["records"]):
-            names = CANONICAL[record["type"]]
-            identity = ",".join(map(str, (content["device"], *(record[name] for name in names))))
+            identity = _identify(content["device"], record)
             expected_id = hashlib.sha256(identity.encode()).digest()[:16].hex()
             if record["id"] != expected_id or record.get("pulses", 1) % POISON == 0:
                 reason = "never taken" if record["id"] == expected_id else "a wrong id"
@@ -169,13 +169,17 @@ class Server:
                 self.rows[identity] = self.rows.get(identity, 0) + 1
                 self.stored_s.setdefault(identity, now_s)
 
-    def _refuse(self, path: str, body: bytes) -> None:
-        """Note whom a 400 was said to: where one record is a request, it is that record's."""
+    def _refuse(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        """Note to whom a 400 or 413 was said: where one record is a request, it is that record's."""
         call = path.rpartition("/")[2]
         if call in FORMS:
-            identity, _ = self._read_form(call, body)
+            identities = [self._read_form(call, body)[0]]
+        else:
+            content = self._verified(path, headers, body)
+            identities = [_identify(content["device"], record) for record in content["records"]]
+        if len(identities) == 1:
             with self.lock:
-                self.refused.add(identity)
+                self.refused.update(identities)
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         server = self
@@ -211,12 +215,16 @@ class Server:
                         server._released.wait(30)
                     self._reset()
                     return
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                is_batch = self.path.endswith("/records")
+                if mode == "portal" and is_batch:
+                    self._answer(200, b'{"accepted": 0, "rejected": []}' if len(body) % 2 else b"<html>Welcome!")
+                    return
                 if mode.isdecimal():
-                    if mode == "400":
-                        server._refuse(self.path, body)
+                    if mode == "413" or (mode == "400" and not is_batch):
+                        server._refuse(self.path, headers, body)
                     self._answer(int(mode), b"as told")
                     return
-                headers = {name.lower(): value for name, value in self.headers.items()}
                 status, answer = server.take(self.path, headers, body)
                 if mode == "lose":
                     self._reset()
@@ -227,8 +235,10 @@ class Server:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json" if body[:1] == b"{" else "text/plain")
                 self.send_header("Content-Length", str(len(body)))
-                if status == 503:
+                if status in (429, 503):
                     self.send_header("Retry-After", "1")
+                if status == 302:
+                    self.send_header("Location", "https://localhost:1/login")
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -242,6 +252,10 @@ class Server:
                 """Nothing: what matters is in the rows."""
 
         return Handler
+
+
+def _identify(device: str, record: dict[str, Any]) -> str:
+    return ",".join(map(str, (device, *(record[name] for name in CANONICAL[record["type"]]))))
 
 
 class _Listener(http.server.ThreadingHTTPServer):
