@@ -21,6 +21,7 @@ from server import MODES, Server
 QUIET_S = 60.0
 NUDGE_S = 1.5
 """How often, in the end, a reload makes the daemon try at once."""
+MEET_S = 1.0
 LONG_AGO_S = 1_600_000_000
 WRITER_S = 8.0
 """A writer who pauses for ten seconds has finished, as far as anyone can tell; so none here does for so long."""
@@ -55,7 +56,7 @@ def draw(seed: int, number: int) -> dict[str, Any]:
     """The ``number``-th schedule of this seed."""
     chance = make_random("model", seed, number)
     settling = number % 5 == 4
-    steps = Scheduler(chance).draw(chance.randrange(10, 80), settling=settling)
+    steps = Scheduler(chance, number).draw(chance.randrange(10, 80), settling=settling)
     return {"version": version_of(number), "settling": settling, "steps": steps}
 
 
@@ -140,6 +141,8 @@ class Stage:
                 if step["mode"] == "flaky":
                     chance = make_random(step["seed"])
                     self.server.choose = lambda: chance.choice(MODES)
+            case "meet":
+                self._meet(step)
             case "server process":
                 if step["what"] in ("restart", "stop"):
                     self.server.stop()
@@ -193,6 +196,16 @@ class Stage:
 
         wait_until(lambda: not grown(), 5)  # what a reload left behind may still be ending
         return grown()
+
+    def _meet(self, step: Step) -> None:
+        for one in step["drops"]:
+            self._drop(one)
+        self.server.start()
+        self.server.turn(step["mode"])
+        self._steer("start")
+        before = self.server.requests
+        self.daemon.reload()
+        wait_until(lambda: self.server.requests > before or not self.daemon.is_running(), MEET_S)
 
     def _identity(self, step: Step) -> str | None:
         return step["record"] and identify(self.device.uuid, self._version, step["record"])

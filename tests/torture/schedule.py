@@ -36,10 +36,11 @@ FOREIGN = (".0-17.tmp", ".hidden.pour", "notes.txt", "0-17.pour.tmp", "README", 
 
 
 class Scheduler:
-    """Draws steps; every record it makes is another one."""
+    """Draws steps; every record it makes is another one. ``number`` says with which of the server's modes it begins."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, number: int) -> None:
         self._chance = chance
+        self._meetings = number * 4
         self._count = 0
         self._drops: list[Step] = []
 
@@ -53,7 +54,8 @@ class Scheduler:
             self._foreign: 1,
             self._half: 2 if settling else 0,
             self._finish: 2 if settling else 0,
-            self._server: 6,
+            self._server: 4,
+            self._meet: 4,
             self._server_process: 2,
             self._daemon: 4,
             self._wait: 3,
@@ -145,6 +147,12 @@ class Scheduler:
         if self._chance.random() < 0.3:
             return {"do": "server", "mode": "flaky", "seed": self._chance.randrange(2**32)}
         return {"do": "server", "mode": self._chance.choice(MODES)}
+
+    def _meet(self) -> Step:
+        """The server turns so, and the daemon is made to notice: between other steps a backoff may hide it."""
+        drops = [{**self._drop(), "how": "rename"} for _ in range(self._chance.choice((1, 2, 8)))]
+        self._meetings += 1
+        return {"do": "meet", "mode": MODES[self._meetings % len(MODES)], "drops": drops}
 
     def _server_process(self) -> Step:
         return {"do": "server process", "what": self._chance.choice(("restart", "stop", "start"))}
