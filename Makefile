@@ -5,7 +5,7 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace util-linux shellcheck
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
@@ -25,7 +25,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo test lint deb clean
+.PHONY: demo test bench bench-quick lint deb clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -70,6 +70,12 @@ test-%:
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
 	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone'
+
+# How fast it is, beside bare loops that do the same work; the picture in the README is drawn by the long one.
+bench bench-quick: test-packages .venv-test/tools
+	$(MAKE) -s dist/stamp
+	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
+	.venv-test/bin/python tests/bench/run.py $(if $(filter bench-quick,$@),--quick,--svg tests/bench/bench.svg)
 
 .PHONY: test-packages
 test-packages:

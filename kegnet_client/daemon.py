@@ -27,7 +27,7 @@ from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, enqueue, printable
-from kegnet_client.state import StateFile
+from kegnet_client.state import StateFile, StateWriter
 from kegnet_client.supervisor import Supervisor
 from kegnet_client.uploader import Uploader
 from kegnet_client.wiring import connect, find_identity
@@ -84,7 +84,6 @@ class Daemon:
         self._file = file
         self._environ = environ
         self._supervisor = Supervisor(environ)
-        self._state = StateFile(root)
         self._started_ms = self.clock.wall_ms()
         self._ready = False
         self._crashed = False
@@ -99,6 +98,7 @@ class Daemon:
         spool.lock()
         # Blocked in every thread from here on, so that each waits until this one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._state = StateWriter(StateFile(self._root))
         self._engine = Engine(settings, spool, self._environ, self)
         self._thermometer = self._make_thermometer(BusReader(settings.thermometer))
         self._engine.start()
@@ -107,7 +107,7 @@ class Daemon:
         self._supervisor.stopping()
         self._thermometer.stop()
         self._engine.stop()
-        self._state.remove()
+        self._state.close()
         log.info("stopped; what is in the spool waits for the next start")
         return EXIT_CRASHED if self._crashed else 0
 
@@ -130,10 +130,7 @@ class Daemon:
             self._supervisor.ready()
             log.info("kegnet-client %s %s", __version__, self._engine)
         self._supervisor.status(self._status_line())
-        problem = self._state.problem
         self._state.write(self._snapshot())
-        if self._state.problem and not problem:
-            log.warning("%s", self._state.problem)
 
     def _serve(self) -> None:
         tick_s = (self._supervisor.watchdog_s or 0) / 2

@@ -6,7 +6,9 @@ out for it, and in ROOT/.state for every other root and where /run is not ours t
 
 import contextlib
 import json
+import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from kegnet_client.config import DEFAULT_ROOT
 
 RUN_DIRECTORY = Path("/run/kegnet-client")
 FILE_NAME = "state.json"
+CLOSE_S = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class StateFile:
@@ -57,6 +62,48 @@ class StateFile:
             if born is not None and born == state.get("born"):
                 return state
         return None
+
+
+class StateWriter:
+    """Writes the newest state in a thread of its own, because a slow card must not hold up a pour.
+
+    What it is given between two writes is passed over for what comes last.
+    """
+
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
+        self._changed = threading.Condition()
+        self._newest: dict[str, Any] | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="state", daemon=True)
+        self._thread.start()
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Have ``state`` written soon."""
+        with self._changed:
+            self._newest = state
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Remove the file: the process ends. A disk that hangs does not hold that up."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._file.remove()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest is not None or self._closed)
+                state, self._newest = self._newest, None
+                if self._closed or state is None:
+                    return
+            before = self._file.problem
+            self._file.write(state)
+            if self._file.problem and not before:
+                log.warning("%s", self._file.problem)
 
 
 def _born(pid: object) -> int | None:

