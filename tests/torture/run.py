@@ -30,9 +30,9 @@ from bench import Bench, ViolationError, versions
 
 PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
-    "crash": (crash, 0.8),
-    "powercut": (powercut, 0.4),
-    "fuzz": (fuzz, 1.3),
+    "crash": (crash, 1.2),
+    "powercut": (powercut, 0.3),
+    "fuzz": (fuzz, 1.5),
     "soak": (soak, 2.0),
 }
 """Each part and its share of the minutes."""
