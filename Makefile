@@ -5,7 +5,7 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
@@ -25,7 +25,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo test bench bench-quick lint deb clean
+.PHONY: demo test faults bench bench-quick lint deb clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -51,9 +51,15 @@ test: test-packages .venv-test/tools lint
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m coverage run -m pytest -q tests/core
 	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
-	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone' --ignore tests/core
-	.venv-test/bin/python -m pytest -q -m 'system or alone'
+	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' --ignore tests/core
+	.venv-test/bin/python -m pytest -q -m '(system or alone) and not slow'
 	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
+
+# What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests.
+faults: test-packages .venv-test/tools
+	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
+	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
+	.venv-test/bin/python -m pytest -q -m case --faults-table tests/faults tests/system
 
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:
@@ -69,7 +75,7 @@ test-%:
 	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
-	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone'
+	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow'
 
 # How fast it is, beside bare loops that do the same work; the picture in the README is drawn by the long one.
 bench bench-quick: test-packages .venv-test/tools

@@ -167,6 +167,7 @@ def test_a_killed_process_comes_back_and_delivers(enrolled: Any) -> None:
     assert enrolled.show("kegnet-client", "MainPID") not in (pid, "0")
 
 
+@pytest.mark.case(46)
 def test_the_watchdog_catches_a_thread_that_stands_still(enrolled: Any) -> None:
     directory = "/run/systemd/system/kegnet-client.service.d"
     enrolled.sh(f"mkdir {directory} && printf '[Service]\nWatchdogSec=4\n' > {directory}/short.conf")
@@ -186,6 +187,7 @@ def test_the_watchdog_catches_a_thread_that_stands_still(enrolled: Any) -> None:
     enrolled.start_client()  # with the unit's own watchdog
 
 
+@pytest.mark.case(43)
 def test_it_stops_at_once_with_a_request_in_the_air_and_sends_it_again(enrolled: Any) -> None:
     enrolled.sh(f"systemd-run -q --unit=never-answers /usr/bin/python3 -c '{NEVER_ANSWERS}'")
     enrolled.wait_for("ss -Hltn 'sport = 8888' | grep .")
@@ -224,6 +226,7 @@ def test_a_rotated_key_takes_over_and_no_pour_is_lost(enrolled: Any) -> None:
     assert enrolled.show("kegnet-client", "ActiveState") == "active"
 
 
+@pytest.mark.case(35)
 def test_a_missing_key_keeps_it_down_and_is_named(enrolled: Any) -> None:
     enrolled.sh(f"systemctl stop kegnet-client && mv {KEY} {KEY}.old")
     assert enrolled.try_sh("systemctl start kegnet-client").returncode != 0
@@ -233,6 +236,7 @@ def test_a_missing_key_keeps_it_down_and_is_named(enrolled: Any) -> None:
     enrolled.sh(f"mv {KEY}.old {KEY} && systemctl start kegnet-client")
 
 
+@pytest.mark.case(6)
 def test_a_spool_that_is_moved_away_is_made_anew_and_works(enrolled: Any) -> None:
     before = enrolled.sh(f"stat -c '%U %G %a' {SPOOL}")
     enrolled.sh(f"mv {SPOOL} {ROOT}/moved")
