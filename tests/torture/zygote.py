@@ -30,7 +30,12 @@ class Zygote:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", bufsize=0
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            env={**os.environ, "PYTHONSAFEPATH": ""},  # it finds the modules beside it
+            bufsize=0,
         )
         self._child: int | None = None
 
