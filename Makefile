@@ -79,6 +79,15 @@ test-%:
 	echo "Python $*"; \
 	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow'
 
+# Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
+MINUTES = 20
+SEED = 1
+
+torture: test-packages .venv-test/tools
+	$(MAKE) -s dist/stamp
+	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
+	.venv-test/bin/python tests/torture/run.py --minutes $(MINUTES) --seed $(SEED)
+
 # How fast it is, beside bare loops that do the same work; the picture in the README is drawn by the long one.
 bench bench-quick: test-packages .venv-test/tools
 	$(MAKE) -s dist/stamp

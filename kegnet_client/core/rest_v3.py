@@ -6,7 +6,7 @@ Signatures, RFC 9421, over a Content-Digest, RFC 9530) is made and verified by t
 answer says of each record whether it is stored or never will be.
 
 Security: `parse_content` takes bytes from anyone. They are bounded by whoever read them (`MAX_CONTENT_BYTES`),
-and whatever they hold ends as records, as a reason beside a record, or as one `ContentError`.
+and whatever they hold ends as records, as a reason beside a record, or as one error about all of it.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from kegnet_client.core.delivery import Answer, Disposition, Verdict, judge_failure, quote
 from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, make_heartbeat, make_pour, make_reading
-from kegnet_client.core.rest import record_id
+from kegnet_client.core.rest import is_uuid, record_id
 
 CALL = "records"
 """The last part of the path."""
@@ -43,6 +43,12 @@ _ID = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
 
 class ContentError(KegnetError):
     """A request is not REST v3, so that no record in it is to blame: mend what made it."""
+
+    exit_code = 65
+
+
+class TooMuchError(KegnetError):
+    """There is more in one request than may be: send less at once."""
 
     exit_code = 65
 
@@ -95,18 +101,23 @@ def format_content(device: str, batch: Mapping[str, Pour | Reading | Heartbeat])
 
 
 def parse_content(content: bytes) -> Content:
-    """What ``content`` (not compressed) says; `ContentError` where it is not this protocol."""
+    """What ``content`` (not compressed) says.
+
+    `ContentError` where it is not this protocol, `TooMuchError` for more than `MAX_RECORDS`.
+    """
     try:
         fields = json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
     except RecursionError:
         raise ContentError("the content is nested too deeply") from None
     except ValueError as error:
         raise ContentError(f"the content is not JSON in UTF-8: {error}") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("device"), str):
-        raise ContentError("expected an object with a device, a string")
+    if not isinstance(fields, dict) or not isinstance(fields.get("device"), str) or not is_uuid(fields["device"]):
+        raise ContentError("expected an object with a device, a uuid")
     batch = fields.get("records")
     if not isinstance(batch, list) or not all(isinstance(one, dict) for one in batch):
         raise ContentError("expected records, a list of objects")
+    if len(batch) > MAX_RECORDS:
+        raise TooMuchError(f"{len(batch)} records, {MAX_RECORDS} may come at once")
     ids = [one["id"] for one in batch if isinstance(one.get("id"), str)]
     if len(set(ids)) != len(ids):
         raise ContentError("each id may stand there once")

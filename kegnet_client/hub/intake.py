@@ -62,7 +62,7 @@ def make_router(
                 receipt = await journal.take(submission)
             except BodyError as error:
                 return _text(error.status, str(error), error.headers)
-            except receive_v3.TooMuchError as error:
+            except rest_v3.TooMuchError as error:
                 return _text(413, str(error))
             except (RecordError, rest_v3.ContentError) as error:
                 refusals.tell(request, device, error)

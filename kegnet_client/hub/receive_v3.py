@@ -28,9 +28,8 @@ from http_message_signatures import (
 )
 
 from kegnet_client.core import rest, rest_v3
-from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading
-from kegnet_client.core.rest_v3 import ContentError
+from kegnet_client.core.rest_v3 import ContentError, TooMuchError
 from kegnet_client.hub import receive
 from kegnet_client.hub.receive import Proven, RefusedError, SignedRequest, Temperature
 
@@ -38,12 +37,6 @@ ENCODING = "gzip"
 
 _GZIP = 16 + zlib.MAX_WBITS
 _KEY_ID = re.compile(rf'{rest_v3.SIGNATURE_LABEL}=\([^()]*\)[^()]*;keyid="([0-9a-f-]{{36}})"', re.ASCII)
-
-
-class TooMuchError(KegnetError):
-    """There is more in one request than may be: send less at once."""
-
-    exit_code = 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +57,6 @@ class Batch:
         content = rest_v3.parse_content(_unpack(self.request))
         if content.device != self.device:
             raise RefusedError("the content is another device's")
-        if len(content.items) > rest_v3.MAX_RECORDS:
-            raise TooMuchError(f"{len(content.items)} records, {rest_v3.MAX_RECORDS} may come at once")
         records: list[tuple[str, receive.Content]] = []
         reasons = {}
         for index, item in enumerate(content.items):

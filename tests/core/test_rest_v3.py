@@ -14,7 +14,7 @@ from kegnet_client.core import records, rest, rest_v3
 from kegnet_client.core.delivery import Answer, Disposition, Verdict
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading
-from kegnet_client.core.rest_v3 import ContentError, Item
+from kegnet_client.core.rest_v3 import ContentError, Item, TooMuchError
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 SENSOR = "28-0316a2795c5b"
@@ -143,6 +143,8 @@ def test_the_largest_batch_fits_into_the_bound() -> None:
         b"{}",
         b'{"device": 7, "records": []}',
         b'{"device": "x"}',
+        b'{"device": "\\ud800", "records": []}',
+        b'{"device": "front bar", "records": []}',
         b'{"device": "x", "records": {}}',
         b'{"device": "x", "records": [1]}',
         b'{"device": "x", "device": "y", "records": []}',
@@ -155,6 +157,13 @@ def test_the_largest_batch_fits_into_the_bound() -> None:
 )
 def test_what_is_not_this_protocol_blames_no_record(sent: bytes) -> None:
     with pytest.raises(ContentError):
+        rest_v3.parse_content(sent.replace(b'"x"', f'"{DEVICE}"'.encode()))
+
+
+def test_more_than_may_come_at_once_are_not_looked_at_one_by_one() -> None:
+    sent = json.dumps({"device": DEVICE, "records": [{}] * (rest_v3.MAX_RECORDS + 1)}).encode()
+
+    with pytest.raises(TooMuchError, match="501 records, 500 may come at once"):
         rest_v3.parse_content(sent)
 
 

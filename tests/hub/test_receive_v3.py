@@ -14,10 +14,10 @@ from http_message_signatures import InvalidSignature
 
 from kegnet_client.core import rest_v3
 from kegnet_client.core.records import Heartbeat, Pour
-from kegnet_client.core.rest_v3 import ContentError
+from kegnet_client.core.rest_v3 import ContentError, TooMuchError
 from kegnet_client.hub import receive, receive_v3
 from kegnet_client.hub.receive import Proven, RefusedError, SignedRequest, Temperature
-from kegnet_client.hub.receive_v3 import Message, TooMuchError, Verifier
+from kegnet_client.hub.receive_v3 import Message, Verifier
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 OTHER = "11111111-2222-4333-8444-555555555555"

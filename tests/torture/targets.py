@@ -150,7 +150,7 @@ def signed_requests(_: Path) -> Iterator[Feed]:
         )
         try:
             receive_v3.read_batch(request).prove([pem], ONE_MS)
-        except (receive.RefusedError, rest_v3.ContentError, receive_v3.TooMuchError) as error:
+        except (receive.RefusedError, rest_v3.ContentError, rest_v3.TooMuchError) as error:
             expect(str(error), "a refusal without a reason")
 
     yield feed
