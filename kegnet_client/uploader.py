@@ -165,7 +165,8 @@ class Uploader:
     def _pause_s(self) -> float:
         """How long there is nothing to do unless something happens."""
         with self._shared:
-            has_work = bool(self._heartbeats) or self._wants_scan or self._scanner is not None
+            has_heartbeat = bool(self._heartbeats) and not self._crew.is_busy  # whose end wakes this thread
+            has_work = has_heartbeat or self._wants_scan or self._scanner is not None
             due_s = 0.0 if has_work else self._lanes.due_s()
             wake_at_s = self._check_at_s if due_s is None else min(self._check_at_s, max(due_s, self._link.retry_at_s))
             return max(0.0, wake_at_s - self._clock.monotonic_s())

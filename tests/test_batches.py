@@ -56,7 +56,7 @@ class Server:
         verdicts = answer if isinstance(answer, list) else [answer] * len(records)
         with self.changed:
             self.accepted.update(
-                number for number, verdict in zip(pulses, verdicts, strict=True) if verdict is ACCEPTED
+                number for number, verdict in zip(pulses, verdicts, strict=False) if verdict is ACCEPTED
             )
             self.changed.notify_all()
         return verdicts
@@ -343,6 +343,55 @@ def test_one_connection_is_left_when_the_backlog_is_gone(spool: Spool, run: Call
     server.wait_for(lambda: server.accepted.total() == 500)
 
     server.wait_for(lambda: server.opened > 1 and server.closed == server.opened - 1)
+
+
+def test_a_sign_of_life_waits_for_the_other_connections_without_keeping_the_processor_busy(
+    spool: Spool,
+) -> None:
+    put(spool, *range(1, 401))
+    hold, held = threading.Event(), threading.Event()
+    line = RoundTrip()
+    main: list[int] = []
+
+    def behave(pulses: list[int]) -> Verdict:
+        if not pulses:
+            return ACCEPTED
+        verdict = line(pulses)
+        if threading.get_ident() not in main and line.most > 1 and not held.is_set():
+            held.set()
+            assert hold.wait(TIMEOUT_S)
+        return verdict
+
+    class CountingClock(Clock):
+        looks = 0
+
+        def monotonic_s(self) -> float:
+            self.looks += 1
+            return super().monotonic_s()
+
+    clock = CountingClock()
+    server = Server(behave, max_records=1, max_connections=2)
+    uploader = Uploader(spool, server.connect, clock, lambda: 0.5, Progress())
+
+    def work() -> None:
+        main.append(threading.get_ident())
+        uploader.run()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert held.wait(TIMEOUT_S)
+        server.wait_for(lambda: server.accepted.total() == 399)
+        uploader.heartbeat(Heartbeat(NOW_MS))
+        before = clock.looks
+        assert not threading.Event().wait(0.3)
+        assert clock.looks - before < 100
+        hold.set()
+        server.wait_for(lambda: [] in server.requests)
+    finally:
+        hold.set()
+        uploader.stop()
+        thread.join(TIMEOUT_S)
 
 
 def test_a_single_pour_takes_no_second_connection(spool: Spool, run: Callable[[Server], Uploader]) -> None:
