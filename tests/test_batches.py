@@ -348,7 +348,7 @@ def test_one_connection_is_left_when_the_backlog_is_gone(spool: Spool, run: Call
 def test_a_sign_of_life_waits_for_the_other_connections_without_keeping_the_processor_busy(
     spool: Spool,
 ) -> None:
-    put(spool, *range(1, 401))
+    put(spool, *range(1, 121))
     hold, held = threading.Event(), threading.Event()
     line = RoundTrip()
     main: list[int] = []
@@ -381,7 +381,7 @@ def test_a_sign_of_life_waits_for_the_other_connections_without_keeping_the_proc
     thread.start()
     try:
         assert held.wait(TIMEOUT_S)
-        server.wait_for(lambda: server.accepted.total() == 399)
+        server.wait_for(lambda: server.accepted.total() == 119)
         uploader.heartbeat(Heartbeat(NOW_MS))
         before = clock.looks
         assert not threading.Event().wait(0.3)
