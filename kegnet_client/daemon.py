@@ -129,6 +129,9 @@ class Daemon:
             self._ready = True
             self._supervisor.ready()
             log.info("kegnet-client %s %s", __version__, self._engine)
+        self._tell()
+
+    def _tell(self) -> None:
         self._supervisor.status(self._status_line())
         self._state.write(self._snapshot())
 
@@ -189,6 +192,7 @@ class Daemon:
             all_sensors=_takes_all_sensors(settings),
             enqueue=lambda reading: enqueue(self._engine.settings.spool, reading),
             heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
+            changed=self._tell,
             clock=self.clock,
         )
 

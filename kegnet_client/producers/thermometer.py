@@ -27,7 +27,7 @@ class Thermometer(Thread):
 
     ``sensor`` is the one whose temperature is reported, None for the first; with ``all_sensors`` every one is.
     ``enqueue`` takes a reading for good or raises `SpoolError`; ``heartbeat`` gets a sign of life when a round
-    had no reading to enqueue. Both are called in this thread.
+    had no reading to enqueue; ``changed`` is called when ``problem`` is another one. All are called in this thread.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Thermometer(Thread):
         all_sensors: bool,
         enqueue: Callable[[Reading], object],
         heartbeat: Callable[[Heartbeat], object],
+        changed: Callable[[], object],
         clock: Clock,
     ) -> None:
         super().__init__(name="thermometer", daemon=True)
@@ -52,6 +53,7 @@ class Thermometer(Thread):
         self._all_sensors = all_sensors
         self._enqueue = enqueue
         self._heartbeat = heartbeat
+        self._changed = changed
         self._clock = clock
         self._stopping = Event()
         self._settled: str | None = None
@@ -94,7 +96,9 @@ class Thermometer(Thread):
             self._hand_over(bus, self._clock.wall_ms())
         failures = (f"sensor {sensor} gives no reading: {why}" for sensor, why in bus.failures.items())
         problems = (self._clock_doubt, bus.problem, *failures, self._spool_problem)
-        self.problem = "; ".join(filter(None, problems)) or None
+        before, self.problem = self.problem, "; ".join(filter(None, problems)) or None
+        if self.problem != before:
+            self._changed()
         return self._interval_s if self._clock_doubt is None else min(self._interval_s, CLOCK_CHECK_S)
 
     def _name_missing(self, bus: BusReading) -> BusReading:

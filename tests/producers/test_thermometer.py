@@ -99,6 +99,7 @@ def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Iterator[Make]:
             "all_sensors": False,
             "enqueue": outbox.enqueue,
             "heartbeat": outbox.queue.put,
+            "changed": lambda: None,
             "clock": clock,
         }
         made.append(Thermometer(**defaults | settings))
@@ -743,11 +744,25 @@ def test_a_program_with_a_read_that_hangs_can_end(bus: Path, hang: Callable[[str
         "from kegnet_client.producers.thermometer import Thermometer\n"
         f"bus = BusReader(pathlib.Path({str(bus)!r}), timeout_s=0.2)\n"
         "Thermometer(bus=bus, interval_s=60, sensor=None, all_sensors=False,\n"
-        "    enqueue=print, heartbeat=print, clock=Clock()).one_round()\n"
+        "    enqueue=print, heartbeat=print, changed=int, clock=Clock()).one_round()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
 
     assert done.stderr.startswith("no temperatures, pours go on: ")
+
+
+def test_whoever_shows_the_problem_hears_of_each_change_and_of_nothing_else(make: Make, plug: Plug) -> None:
+    seen: list[str | None] = []
+    thermometer: Thermometer = make(changed=lambda: seen.append(thermometer.problem))
+    thermometer.one_round()
+    thermometer.one_round()
+    plug(KEG, 3875)
+    thermometer.one_round()
+    thermometer.one_round()
+
+    assert len(seen) == 2
+    assert seen[0] is not None
+    assert seen[1] is None
 
 
 def test_a_reload_while_the_bus_hangs_starts_no_second_read(
