@@ -87,17 +87,17 @@ class Transport:
         self._alarm.set(self._deadline_s)
         try:
             request = self._prepare(method, url, headers, body)
-            response = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s))
+            exchange = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s)).raw
             try:
-                answer_body = _read(response.raw)
+                answer_body = _read(exchange.response)
             finally:
                 # Ends the connection of a server that has more to say; one that was read to the end is kept.
-                response.close()
+                exchange.finish()
             if self._aborted:
                 # To HTTP a connection that was cut may look like one that came to its end.
                 raise ConnectionAbortedError
-            answer_headers = {name.lower(): value for name, value in response.raw.headers.items()}
-            return Answer(response.status_code, answer_headers, answer_body)
+            answer_headers = {name.lower(): value for name, value in exchange.response.headers.items()}
+            return Answer(exchange.response.status, answer_headers, answer_body)
         except Exception as error:
             # Whatever a server says must end here: http.client raises more than its documentation names.
             if self._alarm.rang:
@@ -138,11 +138,15 @@ class Transport:
             raise ConnectionAbortedError
 
 
-def _read(raw: Any) -> bytes:
+def _read(response: http.client.HTTPResponse) -> bytes:
     body = b""
     # Once is not enough: only the read that finds nothing more tells an end from a connection that broke.
-    while len(body) < MAX_BODY_BYTES and (more := raw.read(MAX_BODY_BYTES - len(body), decode_content=False)):
+    while len(body) < MAX_BODY_BYTES and (more := response.read(MAX_BODY_BYTES - len(body))):
         body += more
+        if response.length == 0:
+            return body
+    if response.length and len(body) < MAX_BODY_BYTES:
+        raise http.client.IncompleteRead(body, response.length)
     return body
 
 
@@ -171,6 +175,7 @@ class _Adapter(HTTPAdapter):
         self._context = context
         self._connected = connected
         self._ways: dict[str, tuple[HTTPConnectionPool, str]] = {}
+        self._shell = requests.Response()
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -202,10 +207,10 @@ class _Adapter(HTTPAdapter):
                     raise
                 return plain
 
-        class PlainPool(HTTPConnectionPool):
+        class PlainPool(_DirectPool):
             ConnectionCls = PlainConnection
 
-        class TlsPool(HTTPSConnectionPool):
+        class TlsPool(_DirectPool, HTTPSConnectionPool):
             ConnectionCls = TlsConnection
 
         # Without our context there is no TLS at all: urllib3 would make one that trusts whom the system trusts.
@@ -228,11 +233,9 @@ class _Adapter(HTTPAdapter):
         return self._way(request)[1]
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """What is looked at of an answer; no cookies."""
-        response = requests.Response()
-        response.status_code = resp.status
-        response.raw = resp
-        return response
+        """A shell around the exchange: its answer is read here, and no cookies are."""
+        self._shell.raw = resp
+        return self._shell
 
     def close(self) -> None:
         """Close the kept connection."""
@@ -249,6 +252,42 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: requests would load its own list of authorities into our context here."""
+
+
+class _DirectPool(HTTPConnectionPool):
+    """urllib3's pool, whose one exchange is http.client's own: what urllib3 does around it costs as much again, and
+    is for retries, redirects and decoding, none of which may happen here."""
+
+    def urlopen(self, method: str, url: str, *, body: Any, headers: Any, timeout: Any, **_: Any) -> Any:  # type: ignore[override]  # what requests' adapter calls it with
+        connection: Any = self._get_conn()
+        try:
+            connection.timeout = timeout.connect_timeout
+            if connection.is_closed:
+                connection.connect()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # A server may have answered before it read everything, and left.
+                connection.request(method, url, body=body, headers=headers)
+            return _Exchange(self, connection, http.client.HTTPConnection.getresponse(connection))
+        except BaseException:
+            connection.close()
+            self._put_conn(connection)
+            raise
+
+
+class _Exchange:
+    """An answer to be read, and the connection that it comes over."""
+
+    def __init__(self, pool: _DirectPool, connection: Any, response: http.client.HTTPResponse) -> None:
+        self.response = response
+        self._pool = pool
+        self._connection = connection
+
+    def finish(self) -> None:
+        """Keep the connection, if all of the answer was read."""
+        if not self.response.isclosed():
+            self.response.close()
+            self._connection.close()
+        self._pool._put_conn(self._connection)
 
 
 class _OneWrite(http.client.HTTPConnection):
