@@ -6,11 +6,11 @@ did not, and is one again as soon as something fails or the server slows down. A
 monotonic clock.
 """
 
-WINDOW_S = 0.1
+WINDOW_S = 0.25
 WINDOW_ANSWERS = 4
 """A rate is taken over both at least, the answers from each connection."""
-GAIN = 1.2
-"""How much more twice the connections have to carry."""
+GAIN = 1.1
+"""How much more twice the connections have to carry, when they are tried."""
 SLOWDOWN = 0.5
 """What is left of the rate when a server has slowed down."""
 REST_WINDOWS = 50
@@ -18,13 +18,14 @@ REST_WINDOWS = 50
 
 
 class Pace:
-    """``connections`` is how many to use now, 1 to ``limit``."""
+    """``connections`` is how many to use now, 1 to ``limit``, a power of two."""
 
     def __init__(self, limit: int) -> None:
         self.connections = 1
         self._limit = limit
-        self._rates: dict[int, float] = {}
+        self._rate = 0.0
         self._rest = 0
+        self._on_trial = False
         self._warm = False
         self._since_s: float | None = None
         self._answers = 0
@@ -53,23 +54,27 @@ class Pace:
     def restart(self) -> None:
         """It failed, or there is nothing to carry."""
         self._change(1)
-        self._rates.clear()
+        self._on_trial = False
+        self._rate = 0.0
         self._rest = 0
 
     def _judge(self, rate: float) -> None:
-        before = self._rates.get(self.connections)
-        if before is not None and rate < before * SLOWDOWN:
+        before, self._rate = self._rate, rate
+        if self._on_trial:
+            self._on_trial = False
+            if rate < before * GAIN:
+                self._change(self.connections // 2)
+                self._rate = before
+                self._rest = REST_WINDOWS
+                return
+        elif rate < before * SLOWDOWN:
             self.restart()
             return
-        self._rates[self.connections] = rate
-        fewer = self._rates.get(self.connections // 2)
-        if fewer is not None and rate < fewer * GAIN:
-            self._change(self.connections // 2)
-            self._rest = REST_WINDOWS
-        elif self._rest:
+        if self._rest:
             self._rest -= 1
         elif self.connections < self._limit:
-            self._change(min(self.connections * 2, self._limit))
+            self._change(self.connections * 2)
+            self._on_trial = True
 
     def _change(self, connections: int) -> None:
         self.connections = connections
