@@ -113,20 +113,26 @@ class Settlement:
         self._progress.stuck.pop(name, None)
 
     def _settle_each(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
-        proven = any(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
-        removed = []
-        for parcel, verdict in zip(parcels, verdicts, strict=True):
-            decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=proven)
-            if decision.action is Action.REMOVE:
-                self._custody.remove(parcel.file)
-                self._progress.accepted += 1
-                removed.append(parcel)
-            elif decision.action is Action.REJECT:
-                self.reject(parcel.file, verdict.reason)
-            else:
-                self._wait([parcel], decision)
-        if removed:
-            self._tell_delivered(removed, elapsed_s)
+        judged = list(zip(parcels, verdicts, strict=True))
+        accepted = [parcel for parcel, verdict in judged if verdict.disposition is Disposition.ACCEPTED]
+        if accepted:
+            self._remove(accepted, next(verdict for verdict in verdicts if verdict.disposition is Disposition.ACCEPTED))
+            self._tell_delivered(accepted, elapsed_s)
+        for parcel, verdict in judged:
+            if verdict.disposition is Disposition.REJECTED:
+                decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=bool(accepted))
+                if decision.action is Action.REJECT:
+                    self.reject(parcel.file, verdict.reason)
+                else:
+                    self._wait([parcel], decision)
+
+    def _remove(self, parcels: Sequence[Parcel], verdict: Verdict) -> None:
+        """All of these were accepted, which says of the link what one of them says."""
+        self._ask_link(parcels[0].turn.name, verdict)
+        for parcel in parcels:
+            self._link.forget(parcel.turn.name)
+            self._custody.remove(parcel.file)
+        self._progress.accepted += len(parcels)
 
     def _defer(self, parcels: Sequence[Parcel], verdict: Verdict) -> None:
         """The request as a whole failed: its first record answers for all."""
