@@ -63,6 +63,9 @@ faults: test-packages .venv-test/tools
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m pytest -q -m case --faults-table tests/faults tests/system
 
+# What drives whole processes against whole servers and takes minutes for it is run on the first Python only.
+ON_ONE_PYTHON = tests/faults tests/torture tests/bench tests/interop
+
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:
 	@python=; \
@@ -77,7 +80,7 @@ test-%:
 	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
-	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow'
+	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' $(ON_ONE_PYTHON:%=--ignore %)
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20

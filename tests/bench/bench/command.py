@@ -43,12 +43,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     settings = Settings(options.program.absolute(), options.quick, options.rounds or (1 if options.quick else ROUNDS))
     run = Run(settings)
+    code = 0
     try:
         run.results.about = about(settings)
         for name in options.only or MEASUREMENTS:
             MEASUREMENTS[name](run)
     except KeyboardInterrupt:
-        return 130
+        code = 130  # what was measured by then is shown
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
@@ -58,7 +59,7 @@ def main() -> int:
     run.results.write(options.json)
     if options.svg:
         options.svg.write_text(picture(run.results, headline(run.results.about)))
-    return 0
+    return code
 
 
 def _print(results: Results, before: Results | None) -> None:
