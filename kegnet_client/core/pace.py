@@ -9,6 +9,8 @@ monotonic clock.
 WINDOW_S = 0.25
 WINDOW_ANSWERS = 4
 """A rate is taken over both at least, the answers from each connection."""
+WARM_ANSWERS = 2
+"""So many from each are not counted at first: a connection that was just added shakes hands."""
 GAIN = 1.1
 """How much more twice the connections have to carry, when they are tried."""
 SLOWDOWN = 0.5
@@ -39,13 +41,13 @@ class Pace:
         self._answers += 1
         self._records += records
         elapsed_s = now_s - self._since_s
-        if self._answers < WINDOW_ANSWERS * self.connections or elapsed_s < WINDOW_S:
-            return
-        if self._warm:
+        if not self._warm:
+            if self._answers >= WARM_ANSWERS * self.connections:
+                self._warm = True
+                self._begin_window(now_s)
+        elif self._answers >= WINDOW_ANSWERS * self.connections and elapsed_s >= WINDOW_S:
             self._judge(self._records / elapsed_s)
-        else:
-            self._warm = True  # a connection that was just added shook hands in this window
-        self._begin_window(now_s)
+            self._begin_window(now_s)
 
     def interrupted(self) -> None:
         """Something else took its time: what is being measured is not the connections."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core.pace import REST_WINDOWS, WINDOW_ANSWERS, WINDOW_S, Pace
+from kegnet_client.core.pace import REST_WINDOWS, WINDOW_S, Pace
 
 
 class Line:
@@ -16,14 +16,12 @@ class Line:
         self.most = 1
 
     def carry(self, windows: int) -> int:
-        """How many connections there are after so many windows."""
-        for _ in range(windows):
+        """How many connections there are after so many windows' time."""
+        until_s = self.now_s + windows * WINDOW_S
+        while self.now_s < until_s:
             connections = self.pace.connections
-            rate = self.rates[min(connections, len(self.rates)) - 1]
-            answers = max(WINDOW_ANSWERS * connections, round(rate * WINDOW_S)) + 1
-            for _ in range(answers):
-                self.now_s += 1 / rate
-                self.pace.answered(1, self.now_s)
+            self.now_s += 1 / self.rates[min(connections, len(self.rates)) - 1]
+            self.pace.answered(1, self.now_s)
             self.most = max(self.most, self.pace.connections)
         return self.pace.connections
 
