@@ -131,6 +131,10 @@ class Daemon:
             log.info("kegnet-client %s %s", __version__, self._engine)
         self._tell()
 
+    def _tell_again(self) -> None:
+        if self._ready:  # else the uploader is about to tell all of it
+            self._tell()
+
     def _tell(self) -> None:
         self._supervisor.status(self._status_line())
         self._state.write(self._snapshot())
@@ -192,7 +196,7 @@ class Daemon:
             all_sensors=_takes_all_sensors(settings),
             enqueue=lambda reading: enqueue(self._engine.settings.spool, reading),
             heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
-            changed=self._tell,
+            changed=self._tell_again,
             clock=self.clock,
         )
 

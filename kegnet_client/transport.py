@@ -90,9 +90,10 @@ class Transport:
             exchange = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s)).raw
             try:
                 answer_body = _read(exchange.response)
-            finally:
-                # Ends the connection of a server that has more to say; one that was read to the end is kept.
-                exchange.finish()
+            except BaseException:
+                exchange.break_off()
+                raise
+            exchange.finish()
             if self._aborted:
                 # To HTTP a connection that was cut may look like one that came to its end.
                 raise ConnectionAbortedError
@@ -283,10 +284,16 @@ class _Exchange:
         self._connection = connection
 
     def finish(self) -> None:
-        """Keep the connection, if all of the answer was read."""
-        if not self.response.isclosed():
-            self.response.close()
-            self._connection.close()
+        """Keep the connection if all of the answer was read, end that of a server that has more to say."""
+        if self.response.isclosed():
+            self._pool._put_conn(self._connection)
+        else:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """Nothing more is to be had over this connection."""
+        self.response.close()
+        self._connection.close()
         self._pool._put_conn(self._connection)
 
 
