@@ -3,6 +3,7 @@
 import datetime
 import gc
 import gzip
+import itertools
 import socket
 import ssl
 import threading
@@ -112,6 +113,23 @@ def test_a_connection_is_kept_between_exchanges(serve: "Serve", connect: "Connec
     for _ in range(5):
         assert post(transport, server).status == 200
     assert (len(server.received), server.connections) == (5, 1)
+
+
+def test_a_connection_whose_answer_broke_off_is_not_used_again(serve: "Serve", connect: "Connect") -> None:
+    number = itertools.count()
+
+    def behave(connection: "Connection") -> None:
+        connection.request()
+        if next(number):
+            connection.answer()
+        else:
+            connection.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")
+
+    server, transport = serve(behave), connect()
+    with pytest.raises(TransportError, match="the connection broke"):
+        post(transport, server)
+    assert post(transport, server).status == 200
+    assert server.connections == 2
 
 
 def test_a_connection_that_the_server_closed_while_idle_is_renewed_without_an_error(
