@@ -1,5 +1,6 @@
 """One exchange over real sockets: with good servers, with bad ones, and with what is none."""
 
+import contextlib
 import datetime
 import gc
 import gzip
@@ -124,6 +125,10 @@ def test_a_connection_whose_answer_broke_off_is_not_used_again(serve: "Serve", c
             connection.answer()
         else:
             connection.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")
+            assert isinstance(connection.stream, ssl.SSLSocket)
+            # The end of TLS, but not of TCP yet: the connection does not look dropped.
+            with contextlib.suppress(OSError):
+                connection.stream.unwrap()
 
     server, transport = serve(behave), connect()
     with pytest.raises(TransportError, match="the connection broke"):
