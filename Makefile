@@ -53,7 +53,7 @@ test: test-packages .venv-test/tools $(SIGNATURES)/package.json lint
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m coverage run -m pytest -q tests/core
 	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
-	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' --ignore tests/core
+	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' --ignore tests/core --ignore tests/faults
 	.venv-test/bin/python -m pytest -q -m '(system or alone) and not slow'
 	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
 
@@ -63,8 +63,8 @@ faults: test-packages .venv-test/tools
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m pytest -q -m case --faults-table tests/faults tests/system
 
-# What drives whole processes against whole servers and takes minutes for it is run on the first Python only.
-ON_ONE_PYTHON = tests/faults tests/torture tests/bench tests/interop
+# What drives whole processes and takes minutes for it is run on the first Python only; the rest is what differs.
+ON_ONE_PYTHON = tests/process tests/enrolment tests/end_to_end tests/faults tests/torture tests/bench tests/interop
 
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:
