@@ -43,8 +43,8 @@ class Lanes:
         return True
 
     def refill(self, names: Iterable[str]) -> None:
-        """The backlog is ``names`` now, oldest first."""
-        self._backlog = deque(names)
+        """What a scan found, oldest first, goes behind whoever waits already."""
+        self._backlog.extend(names)
 
     def take(self, now_s: float) -> Turn | None:
         """The next one's turn; None when there is nobody whose time has come."""

@@ -88,11 +88,14 @@ def test_who_is_held_has_no_turn_before_its_time_and_goes_before_the_backlog_the
     assert lanes.due_s() is None
 
 
-def test_a_new_scan_replaces_the_backlog(lanes: Lanes) -> None:
+def test_who_came_back_while_a_scan_went_on_waits_before_what_it_found(lanes: Lanes) -> None:
     lanes.refill(["a", "b"])
+    taken = lanes.take(0.0)
+    assert taken is not None
+    lanes.put_back([taken])
     lanes.refill(["c"])
 
-    assert names(lanes) == ["c"]
+    assert names(lanes) == ["a", "b", "c"]
 
 
 def test_another_spool_starts_with_nobody_waiting(lanes: Lanes) -> None:
