@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Disposition, Verdict
 from kegnet_client.core.lanes import Lanes, Turn
-from kegnet_client.core.link import Action, Decision, Link, LinkState
+from kegnet_client.core.link import HEARTBEAT, Action, Decision, Link, LinkState
 from kegnet_client.core.pace import Pace
 from kegnet_client.core.records import Record
 from kegnet_client.custody import Custody
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 MAX_NAMED = 10
 """A request of more records than this has one line in the log."""
-HEARTBEAT = "heartbeat"
-"""What the link calls a sign of life, which has no file; no record is called so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ and when to try again. Several exchanges may be under way at once. The rules, in
   meets `MAX_FAILURES` of them in a row lets another one try.
 - A 5xx may be the record's own: it steps aside, and only when another record fails too does the link wait.
 - A rejection is the record's own, until `MAX_REJECTIONS` came in a row without one acceptance: then it is the
-  server, and the rest stays in the spool.
+  server, and the rest stays in the spool. An accepted sign of life is no acceptance here: a server may take those
+  and none of the records.
 - A misconfiguration keeps everything; one try each `MISCONFIGURED_RETRY_S`, in turn.
 
 A record that stands aside has a backoff of its own, so that one bad record neither blocks nor hammers.
@@ -22,6 +23,8 @@ from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Backoff, Disposit
 
 MAX_REJECTIONS = 10
 MAX_FAILURES = 3
+HEARTBEAT = "heartbeat"
+"""The name of a sign of life, which has no file; no record is called so."""
 
 
 class LinkState(Enum):
@@ -90,7 +93,8 @@ class Link:
         failures, self._failures = self._failures, 0  # only failures of the link, one after the other, add up
         match verdict.disposition:
             case Disposition.ACCEPTED:
-                self._rejections = 0
+                if name != HEARTBEAT:
+                    self._rejections = 0
                 self._up()
                 self.forget(name)
                 return Decision(Action.REMOVE)

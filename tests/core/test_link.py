@@ -14,7 +14,7 @@ from kegnet_client.core.delivery import (
     Disposition,
     Verdict,
 )
-from kegnet_client.core.link import MAX_FAILURES, MAX_REJECTIONS, Action, Decision, Link, LinkState
+from kegnet_client.core.link import HEARTBEAT, MAX_FAILURES, MAX_REJECTIONS, Action, Decision, Link, LinkState
 
 OK = Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
 NO_ROUTE = Verdict(Disposition.DEFERRED, "no route to the server")
@@ -157,6 +157,14 @@ def test_ten_rejections_without_an_acceptance_are_the_server_s_fault(link: Link)
     link.settle("good", OK, 610.0)
     assert link.state is LinkState.UP
     assert link.settle("bad", BAD, 611.0).action is Action.REJECT
+
+
+def test_a_server_that_takes_signs_of_life_alone_is_not_trusted_with_records_for_that(link: Link) -> None:
+    for number in range(MAX_REJECTIONS):
+        assert link.settle(f"{number}", BAD, 10.0).action is Action.REJECT
+        assert link.settle(HEARTBEAT, OK, 10.0).action is Action.REMOVE
+
+    assert link.settle("next", BAD, 310.0).action is Action.QUEUE_LAST
 
 
 def test_a_reload_does_not_make_a_distrusted_server_trusted(link: Link) -> None:
