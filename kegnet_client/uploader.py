@@ -37,6 +37,8 @@ MAX_BACKLOG = 32768
 """How many names one scan brings: enough that a large backlog is not scanned too often for what it costs."""
 SCAN_PIECE = 1024
 """How many names are looked at before the next look at what was announced."""
+MAX_ASIDE_ONCE = 9
+"""How many records in a row may earn a 5xx while each is tried once; one more, and it is the server."""
 CHECK_INTERVAL_S = 60.0
 """How often, when nothing happens, the directory is compared with what is known of it."""
 PUBLISH_INTERVAL_S = 1.0
@@ -104,6 +106,7 @@ class Uploader:
     def drain(self) -> None:
         """Try each record once, waiting for those that are still being written, then return."""
         self._settlement.each_once = True
+        self._link.max_aside = MAX_ASIDE_ONCE
         self._begin(math.inf)
         while self._crew.is_busy or (self._link.ready(self._clock.monotonic_s()) and self._pause_s() < math.inf):
             self._turn(min(self._pause_s(), CHECK_INTERVAL_S))

@@ -59,11 +59,14 @@ class Link:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random
+        self.max_aside = 1
+        """How many records in a row may earn a 5xx before everybody waits for it."""
         self.state = LinkState.UNTRIED
         self.reason = ""
         self.retry_at_s = 0.0
         self._backoff = Backoff(random)
         self._suspect: str | None = None
+        self._aside_in_a_row = 0
         self._failures = 0
         self._rejections = 0
         self._aside: dict[str, Backoff] = {}
@@ -116,13 +119,15 @@ class Link:
                 self._misconfigured(verdict.reason, now_s)
                 return Decision(Action.QUEUE_LAST)
             case Disposition.DEFERRED if verdict.record_may_be_the_cause:
-                if self._suspect is not None:
+                self._aside_in_a_row += 1
+                if self._suspect == name or self._aside_in_a_row > self.max_aside:
                     self._deferred(verdict, now_s, everybody=self._suspect != name)
                 self._suspect = name
                 return self._step_aside(name, now_s)
             case Disposition.DEFERRED:  # pragma: no branch (mypy sees that there is no other)
                 failures = failures + 1 if self._suspect == name else 1
                 self._suspect = name
+                self._aside_in_a_row = self.max_aside
                 self._deferred(verdict, now_s, everybody=True)
                 if failures == MAX_FAILURES:
                     return self._step_aside(name, now_s)
@@ -134,6 +139,7 @@ class Link:
         self.reason = ""
         self.retry_at_s = 0.0
         self._suspect = None
+        self._aside_in_a_row = 0
         self._backoff = Backoff(self._random)
 
     def _deferred(self, verdict: Verdict, now_s: float, *, everybody: bool) -> None:

@@ -128,6 +128,24 @@ def test_two_records_with_a_5xx_in_a_row_are_the_server_s_fault(link: Link) -> N
     assert (link.state, link.reason) == (LinkState.DEFERRED, "the server answered 500")
 
 
+def test_more_of_them_may_step_aside_first_where_each_is_tried_once(link: Link) -> None:
+    link.max_aside = 3
+    for name in "abc":
+        assert link.settle(name, BROKEN, 10.0).action is Action.STEP_ASIDE
+        assert link.ready(10.0)
+    link.settle("d", BROKEN, 10.0)
+
+    assert (link.state, link.ready(10.0)) == (LinkState.DEFERRED, False)
+
+
+def test_after_a_failure_of_the_link_a_5xx_is_the_server_s_fault_at_once(link: Link) -> None:
+    link.max_aside = 3
+    link.settle("a", NO_ROUTE, 10.0)
+    link.settle("b", BROKEN, 20.0)
+
+    assert not link.ready(20.0)
+
+
 def test_a_lonely_record_with_a_5xx_waits_for_itself_and_not_for_the_next_one(link: Link) -> None:
     link.settle("a", BROKEN, 10.0)
     link.settle("a", BROKEN, 11.0)

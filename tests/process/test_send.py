@@ -54,6 +54,25 @@ def test_what_remains_counts_for_more_than_what_was_rejected(device: "Device", s
     assert (ended.returncode, ended.stdout) == (75, "0 delivered, 1 rejected, 1 left in the spool\n")
 
 
+def test_neighbours_that_always_earn_a_5xx_do_not_hold_up_what_stands_behind_them(
+    device: "Device", server: "Server"
+) -> None:
+    for pulses in range(1, 13):
+        device.drop(pulses)
+    server.answer = lambda call: 500 if int(call.fields["pulses"]) <= 9 else 200
+    ended = device.command("send")
+    assert (ended.returncode, ended.stdout) == (75, "3 delivered, 0 rejected, 9 left in the spool\n")
+
+
+def test_a_server_with_a_5xx_for_everything_is_asked_ten_times(device: "Device", server: "Server") -> None:
+    for pulses in range(1, 31):
+        device.drop(pulses)
+    server.answer = lambda _: 500
+    ended = device.command("send")
+    assert (ended.returncode, ended.stdout) == (75, "0 delivered, 0 rejected, 30 left in the spool\n")
+    assert len(server.calls("pour")) == 10
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_77_says_that_the_server_refuses_this_device(device: "Device", server: "Server", status: int) -> None:
     pour = device.drop()
