@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -34,8 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Program
+from .program import Program
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
@@ -123,7 +122,7 @@ class Request:
 class Hub:
     """A hub of its own in ``directory``; ``before`` starts its process."""
 
-    def __init__(self, directory: Path, start: Callable[..., "Program"]) -> None:
+    def __init__(self, directory: Path, start: Callable[..., Program]) -> None:
         self.directory = directory
         self._start = start
         self.command("init", "--host", "localhost")
@@ -190,13 +189,13 @@ def other_key() -> rsa.RSAPrivateKey:
 
 
 @pytest.fixture(scope="session")
-def session_hub(tmp_path_factory: pytest.TempPathFactory, start_program: Callable[..., "Program"]) -> Hub:
+def session_hub(tmp_path_factory: pytest.TempPathFactory, start_program: Callable[..., Program]) -> Hub:
     """A hub for whatever leaves it as it was."""
     return Hub(tmp_path_factory.mktemp("hub"), start_program)
 
 
 @pytest.fixture
-def hub(tmp_path: Path, start_program: Callable[..., "Program"]) -> Iterator[Hub]:
+def hub(tmp_path: Path, start_program: Callable[..., Program]) -> Iterator[Hub]:
     """A hub that the test may break."""
     hub = Hub(tmp_path / "hub", start_program)
     yield hub
@@ -500,7 +499,7 @@ def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
     tmp_path: Path,
     mount_ext4: MountExt4,
     fill_up: FillUp,
-    start_program: Callable[..., "Program"],
+    start_program: Callable[..., Program],
     key: rsa.RSAPrivateKey,
     version: str,
 ) -> None:

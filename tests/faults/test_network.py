@@ -12,15 +12,16 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from kegnet_client.core.delivery import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
 from kegnet_client.core.link import Link
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Answer, Asked, Authority, Device, Program, Server
+from .device import Device
+from .misbehaving_server import Answer, Asked, Authority, Serve, Server
+from .program import Program
 
 BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
@@ -30,7 +31,6 @@ KEPT = "Records stay in the spool"
 BACK = "the server takes records again"
 
 Until = Callable[..., None]
-Serve = Callable[..., "Server"]
 
 
 def slowly(*values: Any) -> list[Any]:
@@ -38,7 +38,7 @@ def slowly(*values: Any) -> list[Any]:
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
-def first(*answers: Any) -> "Answer":
+def first(*answers: Any) -> Answer:
     """The first requests with a pour are answered so, all others with 200."""
     left = list(answers)
     return lambda asked: left.pop(0) if left and asked.pulses else 200
@@ -50,7 +50,7 @@ def reset(stream: socket.socket) -> None:
     stream.close()
 
 
-def after_reload_all_go(device: "Device", server: "Server", program: "Program", until: Until) -> None:
+def after_reload_all_go(device: Device, server: Server, program: Program, until: Until) -> None:
     """Once it is mended, nothing is missing."""
     pulses = [int(name[:6]) for name in device.waiting()]
     server.answer = lambda _: 200
@@ -115,7 +115,7 @@ def cable(as_root: None) -> Iterator[Link2]:
 @pytest.mark.case(16)
 @pytest.mark.parametrize("missing", ["route", "name"])
 def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one(
-    device: "Device", serve: Serve, authority: "Authority", cable: Link2, until: Until, tmp_path: Path, missing: str
+    device: Device, serve: Serve, authority: Authority, cable: Link2, until: Until, tmp_path: Path, missing: str
 ) -> None:
     host = cable.address if missing == "route" else "kegnet.test"
     server = serve(authority.issue(host), address=cable.address, host=host)
@@ -144,7 +144,7 @@ def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one
 @pytest.mark.case(17)
 @V2_LATER
 def test_a_link_that_goes_down_in_the_middle_costs_nothing(
-    device: "Device", serve: Serve, authority: "Authority", cable: Link2, until: Until
+    device: Device, serve: Serve, authority: Authority, cable: Link2, until: Until
 ) -> None:
     server = serve(authority.issue(cable.address), address=cable.address, host=cable.address)
     device.configure(base=server.url, deadline_s="1")
@@ -164,7 +164,7 @@ def test_a_link_that_goes_down_in_the_middle_costs_nothing(
 @pytest.mark.case(17)
 @V2_LATER
 def test_with_the_server_refused_everything_waits_and_arrives_once(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
     server.stop()
     program = device.start()
@@ -183,7 +183,7 @@ def test_with_the_server_refused_everything_waits_and_arrives_once(
 @pytest.mark.case(17)
 @V2_LATER
 def test_a_server_that_resets_is_not_hammered_and_each_try_is_counted(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
     left = [reset] * 3
     server.answer = lambda _: left.pop() if left else 200
@@ -217,7 +217,7 @@ def drip(data: bytes) -> Callable[[socket.socket], None]:
 @V2_LATER
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
-    device: "Device", server: "Server", until: Until, part: str
+    device: Device, server: Server, until: Until, part: str
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     slow = b"X-Slow: " + b"x" * 600
@@ -244,9 +244,9 @@ def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
 @V2_LATER
 @pytest.mark.parametrize("stored", [True, *slowly(False)])
 def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
-    device: "Device", server: "Server", until: Until, stored: bool
+    device: Device, server: Server, until: Until, stored: bool
 ) -> None:
-    def take_and_reset(asked: "Asked") -> Any:
+    def take_and_reset(asked: Asked) -> Any:
         if not asked.pulses or len(server.asked(1)) > 1:
             return 200
         if stored:
@@ -271,10 +271,10 @@ def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
 @V2_LATER
 @pytest.mark.parametrize("who", ["portal", "other host"])
 def test_who_is_not_the_server_never_sees_a_request(
-    device: "Device",
+    device: Device,
     serve: Serve,
-    authority: "Authority",
-    other_authority: "Authority",
+    authority: Authority,
+    other_authority: Authority,
     who: str,
 ) -> None:
     portal = serve(other_authority.issue() if who == "portal" else authority.issue("www.example"))
@@ -313,7 +313,7 @@ def test_who_is_not_the_server_never_sees_a_request(
     ],
 )
 def test_a_200_without_the_counts_is_no_acknowledgement(
-    device: "Device", server: "Server", until: Until, body: bytes
+    device: Device, server: Server, until: Until, body: bytes
 ) -> None:
     server.answer = first((200, ["Content-Type: application/json"], body))
     device.drop(1)
@@ -331,7 +331,7 @@ def test_a_200_without_the_counts_is_no_acknowledgement(
 @V2_LATER
 @pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 304, 308)])
 def test_a_redirect_is_not_followed_and_everything_is_kept(
-    device: "Device", server: "Server", serve: Serve, chain: Path, until: Until, status: int
+    device: Device, server: Server, serve: Serve, chain: Path, until: Until, status: int
 ) -> None:
     elsewhere = serve(chain)
     server.answer = lambda _: (status, [f"Location: {elsewhere.url}/pour"], b"")
@@ -350,7 +350,7 @@ def test_a_redirect_is_not_followed_and_everything_is_kept(
 @BOTH
 @pytest.mark.parametrize("status", [401, *slowly(403)])
 def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
-    device: "Device", server: "Server", until: Until, status: int
+    device: Device, server: Server, until: Until, status: int
 ) -> None:
     server.answer = lambda _: status
     for pulses in (1, 2, 3):
@@ -370,7 +370,7 @@ def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
 @V2_LATER
 @pytest.mark.parametrize("status", [404, 418, *slowly(402, 405, 406, 410, 451, 499)])
 def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configuration_warning(
-    device: "Device", server: "Server", until: Until, status: int
+    device: Device, server: Server, until: Until, status: int
 ) -> None:
     server.answer = lambda _: status
     device.drop(1)
@@ -387,7 +387,7 @@ def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configur
 @pytest.mark.case(22, 25)
 @pytest.mark.parametrize("status", [400, 409, *slowly(422)])
 def test_on_v2_a_bad_request_rejects_that_record_alone_and_the_next_one_goes(
-    device: "Device", server: "Server", until: Until, status: int
+    device: Device, server: Server, until: Until, status: int
 ) -> None:
     server.answer = lambda asked: (status, [], b"no beer\x1b[2J") if 2 in asked.pulses else 200
     paths = [device.drop(pulses, age_s=100 - pulses) for pulses in (1, 2, 3)]
@@ -404,7 +404,7 @@ def test_on_v2_a_bad_request_rejects_that_record_alone_and_the_next_one_goes(
 
 @pytest.mark.case(22)
 def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
     server.answer = lambda _: 400
     for pulses in range(1, 16):
@@ -424,7 +424,7 @@ def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(
 @pytest.mark.case(22, 25)
 @V3
 @pytest.mark.parametrize("status", [400, 409, *slowly(415, 422)])
-def test_on_v3_a_status_rejects_nothing(device: "Device", server: "Server", until: Until, status: int) -> None:
+def test_on_v3_a_status_rejects_nothing(device: Device, server: Server, until: Until, status: int) -> None:
     server.answer = lambda _: status
     for pulses in range(1, 16):
         device.drop(pulses)
@@ -439,9 +439,9 @@ def test_on_v3_a_status_rejects_nothing(device: "Device", server: "Server", unti
 @pytest.mark.case(22)
 @V3
 def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
-    def judge(asked: "Asked") -> Any:
+    def judge(asked: Asked) -> Any:
         ids = {record["id"]: index for index, record in enumerate(asked.records) if record.get("pulses") == 2}
         rejected = [{"index": index, "id": name, "reason": "no beer"} for name, index in ids.items()]
         if not rejected:
@@ -464,9 +464,7 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(
 
 @pytest.mark.case(26)
 @BOTH
-def test_what_is_too_large_alone_is_rejected_and_the_others_go(
-    device: "Device", server: "Server", until: Until
-) -> None:
+def test_what_is_too_large_alone_is_rejected_and_the_others_go(device: Device, server: Server, until: Until) -> None:
     server.answer = lambda asked: 413 if 5 in asked.pulses or len(asked.records) > 3 else 200
     for pulses in range(1, 21):
         device.drop(pulses, age_s=100 - pulses)
@@ -498,7 +496,7 @@ def http_date(seconds: float) -> str:
         pytest.param(429, "date", marks=pytest.mark.slow),
     ],
 )
-def test_retry_after_is_honoured(device: "Device", server: "Server", status: int, form: str) -> None:
+def test_retry_after_is_honoured(device: Device, server: Server, status: int, form: str) -> None:
     day_s = 86400.0 if form.endswith("wrong") else 0.0
     headers = [f"Date: {http_date(day_s)}", f"Retry-After: {2 if form == 'seconds' else http_date(day_s + 2)}"]
     server.answer = first((status, headers, b""))
@@ -517,7 +515,7 @@ def test_retry_after_is_honoured(device: "Device", server: "Server", status: int
     ["-5", "soon", *slowly("", "1.5", "٣", "Thu, 99 Foo 2026 00:00:00 GMT", "Thu, 01 Jan 2015 00:00:00 GMT", "0")],
 )
 def test_a_retry_after_that_makes_no_sense_or_is_over_is_no_wait_of_its_own(
-    device: "Device", server: "Server", value: str
+    device: Device, server: Server, value: str
 ) -> None:
     def answer(stream: socket.socket) -> None:
         head = f"HTTP/1.1 503 Later\r\nDate: {http_date(0)}\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n"
@@ -538,7 +536,7 @@ def test_a_retry_after_that_makes_no_sense_or_is_over_is_no_wait_of_its_own(
     ids=["digits", "2050", "seconds", "9999"],
 )
 def test_an_absurd_retry_after_is_clamped_and_a_restart_tries_at_once(
-    device: "Device", server: "Server", until: Until, value: str
+    device: Device, server: Server, until: Until, value: str
 ) -> None:
     server.answer = first((503, [f"Date: {http_date(0)}", f"Retry-After: {value}"], b""))
     device.drop(1)
@@ -556,7 +554,7 @@ def test_an_absurd_retry_after_is_clamped_and_a_restart_tries_at_once(
 @V2_LATER
 @pytest.mark.parametrize("status", [500, *slowly(503)])
 def test_a_5xx_without_end_costs_a_log_line_a_change_and_no_record(
-    device: "Device", server: "Server", until: Until, status: int
+    device: Device, server: Server, until: Until, status: int
 ) -> None:
     left = [status] * 4
     server.answer = lambda _: left.pop() if left else 200
@@ -598,7 +596,7 @@ def test_the_wait_after_failures_without_end_is_capped_and_never_the_same() -> N
 @BOTH
 @pytest.mark.parametrize("status", [500, *slowly(502)])
 def test_a_record_that_always_earns_a_5xx_holds_up_nobody(
-    device: "Device", server: "Server", until: Until, status: int
+    device: Device, server: Server, until: Until, status: int
 ) -> None:
     server.answer = lambda asked: status if 666 in asked.pulses else 200
     device.drop(666, age_s=100)
@@ -674,7 +672,7 @@ def bomb(mebibytes: int) -> bytes:
 @V2_LATER
 @pytest.mark.parametrize("kind", ["body", "gzip bomb", *slowly("chunks", "headers", "continues")])
 def test_an_answer_without_end_is_read_to_a_bound_and_closed(
-    device: "Device", server: "Server", until: Until, kind: str
+    device: Device, server: Server, until: Until, kind: str
 ) -> None:
     sent: list[int] = []
     match kind:
@@ -712,7 +710,7 @@ def test_an_answer_without_end_is_read_to_a_bound_and_closed(
 @pytest.mark.case(32)
 @V2_LATER
 def test_nothing_in_the_environment_has_any_effect(
-    device: "Device", server: "Server", serve: Serve, other_authority: "Authority", tmp_path: Path, until: Until
+    device: Device, server: Server, serve: Serve, other_authority: Authority, tmp_path: Path, until: Until
 ) -> None:
     proxy = serve(None)
     other = tmp_path / "other.crt"

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Asked, Device, Program, Server
+from .device import Device
+from .misbehaving_server import Asked, Server
+from .program import Program
 
 BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
 V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
@@ -40,7 +40,7 @@ def limited(name: str, value: int) -> Iterator[None]:
 
 
 @contextmanager
-def asleep(program: "Program") -> Iterator[None]:
+def asleep(program: Program) -> Iterator[None]:
     """What happens meanwhile, it finds all at once."""
     program.signal(signal.SIGSTOP)
     try:
@@ -55,7 +55,7 @@ def asleep(program: "Program") -> Iterator[None]:
 @pytest.mark.case(1)
 @BOTH
 def test_what_is_still_being_written_is_not_sent_by_inotify_nor_by_a_scan_and_then_once(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     program = device.start()
     with (device.spool / "slow.pour").open("w") as writer:
@@ -78,7 +78,7 @@ def test_what_is_still_being_written_is_not_sent_by_inotify_nor_by_a_scan_and_th
 @pytest.mark.case(1)
 @pytest.mark.slow
 def test_what_a_scan_found_without_a_newline_is_taken_for_whole_once_it_has_not_changed_for_ten_seconds(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     with (device.spool / "slow.pour").open("w") as writer:
         writer.write("0,586,8123,1700000000123")
@@ -95,7 +95,7 @@ def test_what_a_scan_found_without_a_newline_is_taken_for_whole_once_it_has_not_
 @pytest.mark.case(2)
 @pytest.mark.parametrize("when", ["before the start", "while it runs"])
 def test_a_zero_byte_file_is_rejected_with_its_reason_and_its_neighbours_are_sent(
-    device: "Device", server: "Server", until: Until, when: str
+    device: Device, server: Server, until: Until, when: str
 ) -> None:
     if when == "before the start":
         device.drop(1, age_s=70)
@@ -121,7 +121,7 @@ def test_a_zero_byte_file_is_rejected_with_its_reason_and_its_neighbours_are_sen
 
 @pytest.mark.case(3)
 @V2_LATER
-def test_what_stood_there_before_the_start_is_sent_oldest_first(device: "Device", server: "Server") -> None:
+def test_what_stood_there_before_the_start_is_sent_oldest_first(device: Device, server: Server) -> None:
     for pulses, age_s in ((3, 100), (1, 300), (4, 50), (2, 200)):
         device.drop(pulses, name=f"{9 - pulses}.pour", age_s=age_s)
     device.start()
@@ -135,7 +135,7 @@ def test_what_stood_there_before_the_start_is_sent_oldest_first(device: "Device"
 @pytest.mark.case(4)
 @pytest.mark.alone
 def test_when_inotifys_queue_overflows_a_scan_finds_everything(
-    device: "Device", server: "Server", as_root: None, until: Until
+    device: Device, server: Server, as_root: None, until: Until
 ) -> None:
     with limited("max_queued_events", 16):
         program = device.start()
@@ -150,7 +150,7 @@ def test_when_inotifys_queue_overflows_a_scan_finds_everything(
 @pytest.mark.case(5)
 @pytest.mark.parametrize("when", ["before the start", "while it runs"])
 def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
-    device: "Device", server: "Server", until: Until, when: str
+    device: Device, server: Server, until: Until, when: str
 ) -> None:
     def drop_all() -> None:
         device.drop(1)
@@ -175,7 +175,7 @@ def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
 @pytest.mark.case(6)
 @pytest.mark.parametrize("how", ["moved away", pytest.param("deleted", marks=pytest.mark.slow), "replaced"])
 def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
-    device: "Device", server: "Server", until: Until, how: str
+    device: Device, server: Server, until: Until, how: str
 ) -> None:
     program = device.start()
     device.drop(1)
@@ -206,7 +206,7 @@ def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
 @pytest.mark.alone
 @pytest.mark.parametrize("limit", ["max_user_watches", "max_user_instances"])
 def test_without_an_inotify_watch_it_says_so_once_and_sends_what_stands_there(
-    device: "Device", server: "Server", as_root: None, limit: str, until: Until
+    device: Device, server: Server, as_root: None, limit: str, until: Until
 ) -> None:
     device.drop(1)
     with limited(limit, 0):
@@ -220,9 +220,7 @@ def test_without_an_inotify_watch_it_says_so_once_and_sends_what_stands_there(
 @pytest.mark.case(7)
 @pytest.mark.alone
 @pytest.mark.slow
-def test_without_an_inotify_watch_a_timer_finds_what_comes_later(
-    device: "Device", server: "Server", as_root: None
-) -> None:
+def test_without_an_inotify_watch_a_timer_finds_what_comes_later(device: Device, server: Server, as_root: None) -> None:
     with limited("max_user_watches", 0):
         program = device.start()
         program.log.wait_for("looking into the spool every 60 s instead")
@@ -235,7 +233,7 @@ def test_without_an_inotify_watch_a_timer_finds_what_comes_later(
 
 
 @pytest.mark.case(8)
-def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: "Device", server: "Server") -> None:
+def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: Device, server: Server) -> None:
     program = device.start()
     with asleep(program):
         device.drop(1).unlink()
@@ -251,7 +249,7 @@ def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: "Device", 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "symlink", "directory", "unreadable"])
 @pytest.mark.parametrize("when", ["before the start", pytest.param("while it runs", marks=pytest.mark.slow)])
 def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
-    device: "Device", server: "Server", until: Until, as_root: None, tmp_path: Path, kind: str, when: str
+    device: Device, server: Server, until: Until, as_root: None, tmp_path: Path, kind: str, when: str
 ) -> None:
     path = device.spool / "odd.pour"
     target = tmp_path / "target"
@@ -296,7 +294,7 @@ def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
 
 
 @pytest.mark.case(10)
-def test_what_is_not_ours_is_never_touched(device: "Device", server: "Server") -> None:
+def test_what_is_not_ours_is_never_touched(device: Device, server: Server) -> None:
     names = [".hidden.pour", "writer.tmp", "0.pour.tmp", "README", "0.POUR", "0.pour.bak", "pour", "0.reading~", "a b"]
     for name in names:
         device.drop_text("0,999,8123,1700000000000\n", name, age_s=3600)
@@ -362,7 +360,7 @@ BAD_READINGS = {
 @pytest.mark.case(11)
 @V2_LATER
 def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_next_one_goes(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
     bad: dict[str, bytes] = {}
     for suffix, lines in ((".pour", MALFORMED), (".reading", BAD_READINGS)):
@@ -393,12 +391,12 @@ def remount(disk: Path, how: str) -> None:
 @pytest.mark.case(12, 13)
 @V2_LATER
 def test_what_cannot_be_unlinked_is_not_sent_again_but_after_a_restart_and_then_it_is_one_row(
-    device: "Device", server: "Server", mount_ext4: MountExt4, until: Until
+    device: Device, server: Server, mount_ext4: MountExt4, until: Until
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     program = device.start()
 
-    def answer(asked: "Asked") -> int:
+    def answer(asked: Asked) -> int:
         if asked.pulses:
             remount(disk, "ro")
         return 200
@@ -427,7 +425,7 @@ def test_what_cannot_be_unlinked_is_not_sent_again_but_after_a_restart_and_then_
 @pytest.mark.case(12)
 @pytest.mark.slow
 def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
-    device: "Device", server: "Server", mount_ext4: MountExt4, until: Until
+    device: Device, server: Server, mount_ext4: MountExt4, until: Until
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     device.configure(ping_interval_s="1")  # a sign of life a second shows that it goes on
@@ -437,7 +435,7 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
     server.wait_for_rows(range(1, 6))
     until(lambda: not device.waiting(), "files stay")
 
-    def answer(asked: "Asked") -> int:
+    def answer(asked: Asked) -> int:
         if asked.pulses:
             remount(disk, "ro")
         return 200
@@ -457,7 +455,7 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
 
 @pytest.mark.case(13)
 def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go_before_temperatures(
-    device: "Device", server: "Server", mount_ext4: MountExt4, fill_up: FillUp, until: Until, right_clock: None
+    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp, until: Until, right_clock: None
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     device.plug()
@@ -498,7 +496,7 @@ def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go
 @pytest.mark.slow
 @BOTH
 def test_a_backlog_of_a_hundred_thousand_fits_in_bounded_memory_and_does_not_hold_up_a_fresh_pour(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     backlog = 100_000
     program = device.start()
@@ -521,9 +519,7 @@ def test_a_backlog_of_a_hundred_thousand_fits_in_bounded_memory_and_does_not_hol
 
 
 @pytest.mark.case(15)
-def test_a_second_instance_ends_with_a_clear_error_and_the_first_is_undisturbed(
-    device: "Device", server: "Server"
-) -> None:
+def test_a_second_instance_ends_with_a_clear_error_and_the_first_is_undisturbed(device: Device, server: Server) -> None:
     program = device.start()
     for command in ("run", "send"):
         second = device.command(command)
