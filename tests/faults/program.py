@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 WAIT_S = 30.0
 """How long a test waits for what has to happen, before it fails."""
+Until = Callable[..., None]
+"""The fixture ``until``: ``until(condition, what)`` waits for that condition."""
 
 
 class Log:

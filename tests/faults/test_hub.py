@@ -34,14 +34,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .program import Program
+from .device import STARTED_MS
+from .program import COMMAND, Program, Until
+from .versions import BOTH, V2_LATER, V3
 
-COMMAND = Path(sys.executable).with_name("kegnet-client")
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
-V3 = pytest.mark.parametrize("version", ["v3"])
-STARTED_MS = 1_700_000_000_000
 PULSES = itertools.count(1000, 1000)
 RUN_ALL = """
 import json, sys
@@ -51,7 +47,6 @@ sys.exit(max(main(arguments) for arguments in json.loads(sys.argv[1])))
 COVERED = ("@method", "@path", "content-type", "content-digest")
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-Until = Callable[..., None]
 MountExt4 = Callable[[Path, int], Path]
 FillUp = Callable[[Path], None]
 

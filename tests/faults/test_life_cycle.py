@@ -16,11 +16,9 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Asked, Server
-from .program import Program
+from .program import Program, Until
+from .versions import BOTH, V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 STOPS_WITHIN_S = 2.0
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 NO_WAITS = """
@@ -30,8 +28,6 @@ from kegnet_client.cli import main
 sys.exit(main(sys.argv[2:]))
 """
 """The program, but that it never waits between two tries."""
-
-Until = Callable[..., None]
 
 
 # 43

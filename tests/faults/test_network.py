@@ -21,21 +21,11 @@ from kegnet_client.core.link import Link
 
 from .device import Device
 from .misbehaving_server import Answer, Asked, Authority, Serve, Server
-from .program import Program
+from .program import Program, Until
+from .versions import BOTH, V2_LATER, V3, slowly
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
-V3 = pytest.mark.parametrize("version", ["v3"])
 KEPT = "Records stay in the spool"
 BACK = "the server takes records again"
-
-Until = Callable[..., None]
-
-
-def slowly(*values: Any) -> list[Any]:
-    """These too, where there is time."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def first(*answers: Any) -> Answer:

@@ -12,15 +12,13 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Asked, Server
+from .program import Until
+from .versions import V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 SENSOR = "28-0316a2795c5b"
 GOOD = "72 01 4b 46 7f ff 0e 10 57"
 NO_TEMPERATURE = -1
 
-Until = Callable[..., None]
 
 pytestmark = pytest.mark.usefixtures("right_clock")
 

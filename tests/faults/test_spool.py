@@ -13,16 +13,13 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Asked, Server
-from .program import Program
+from .program import Program, Until
+from .versions import BOTH, V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 INOTIFY = Path("/proc/sys/fs/inotify")
 CHECK_S = 60.0
 """How often the daemon compares the directory with what it knows, when nothing happens."""
 
-Until = Callable[..., None]
 MountExt4 = Callable[[Path, int], Path]
 FillUp = Callable[[Path], None]
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,17 +10,13 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Serve, Server
-from .program import Program
+from .program import Program, Until
+from .versions import BOTH, V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 KEPT = "Records stay in the spool"
 YEAR_S = 365 * 86400
 CHECK_S = 60.0
 """How often the daemon looks whether its clock was set."""
-
-Until = Callable[..., None]
 
 
 class WrongClock:

@@ -4,7 +4,6 @@ import signal
 import ssl
 import subprocess
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,11 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Authority, Serve, Server
+from .program import Until
+from .versions import V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT = "Records stay in the spool"
-
-Until = Callable[..., None]
 
 
 def slowly(*values: tuple[str, ...]) -> list[Any]:
