@@ -5,6 +5,7 @@ import gzip
 import json
 import socket
 import ssl
+import struct
 import threading
 import time
 import uuid
@@ -200,6 +201,18 @@ class Server:
         status, headers, body = (answer, [], b"") if isinstance(answer, int) else answer
         lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", *headers]
         stream.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+
+def first(*answers: Any) -> Answer:
+    """The first requests with a pour are answered so, all others with 200."""
+    left = list(answers)
+    return lambda asked: left.pop(0) if left and asked.pulses else 200
+
+
+def reset(stream: socket.socket) -> None:
+    """What a crashed server does to its connections."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
 
 
 def _read_request(stream: socket.socket) -> Asked | None:

@@ -14,6 +14,9 @@ from signal import SIGTERM, Signals
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 WAIT_S = 30.0
 """How long a test waits for what has to happen, before it fails."""
+KEPT = "Records stay in the spool"
+BACK = "the server takes records again"
+"""What it logs as the server goes, and as it is back."""
 Until = Callable[..., None]
 """The fixture ``until``: ``until(condition, what)`` waits for that condition."""
 

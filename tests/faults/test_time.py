@@ -10,10 +10,9 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Serve, Server
-from .program import Program, Until
+from .program import KEPT, Program, Until
 from .versions import BOTH, V2_LATER
 
-KEPT = "Records stay in the spool"
 YEAR_S = 365 * 86400
 CHECK_S = 60.0
 """How often the daemon looks whether its clock was set."""

@@ -11,11 +11,10 @@ import pytest
 
 from .device import Device
 from .misbehaving_server import Authority, Serve, Server
-from .program import Until
+from .program import KEPT, Until
 from .versions import V2_LATER
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-KEPT = "Records stay in the spool"
 
 
 def slowly(*values: tuple[str, ...]) -> list[Any]:
