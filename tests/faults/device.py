@@ -16,6 +16,8 @@ from kegnet_client import config
 from .program import COMMAND, WAIT_S, Program
 
 STARTED_MS = 1_700_000_000_000
+CHECK_S = 60.0
+"""How often the daemon compares the directory with what it knows, when nothing happens."""
 
 
 class Device:

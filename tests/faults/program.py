@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
 
@@ -108,3 +108,13 @@ class Program:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
+
+
+@contextlib.contextmanager
+def asleep(program: Program) -> Iterator[None]:
+    """What happens meanwhile, it finds all at once."""
+    program.signal(Signals.SIGSTOP)
+    try:
+        yield
+    finally:
+        program.signal(Signals.SIGCONT)

@@ -1,50 +1,17 @@
-"""Faults of the spool: what stands in it, what it stands on, and who else is there."""
+"""Faults in what stands in the spool: a record is sent when it is whole, what is none is rejected byte for byte, and
+what cannot be taken or is not ours stays."""
 
 import os
-import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from .device import Device
-from .misbehaving_server import Asked, Server
-from .program import Program, Until
+from .misbehaving_server import Server
+from .program import Until, asleep
 from .versions import BOTH, V2_LATER
-
-INOTIFY = Path("/proc/sys/fs/inotify")
-CHECK_S = 60.0
-"""How often the daemon compares the directory with what it knows, when nothing happens."""
-
-MountExt4 = Callable[[Path, int], Path]
-FillUp = Callable[[Path], None]
-
-
-@contextmanager
-def limited(name: str, value: int) -> Iterator[None]:
-    """Less inotify for the whole machine, for a moment."""
-    limit = INOTIFY / name
-    before = limit.read_text()
-    limit.write_text(str(value))
-    try:
-        yield
-    finally:
-        limit.write_text(before)
-
-
-@contextmanager
-def asleep(program: Program) -> Iterator[None]:
-    """What happens meanwhile, it finds all at once."""
-    program.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        program.signal(signal.SIGCONT)
-
 
 # 1
 
@@ -126,22 +93,7 @@ def test_what_stood_there_before_the_start_is_sent_oldest_first(device: Device, 
     assert [pulses for asked in server.asked() for pulses in asked.pulses] == [1, 2, 3, 4]
 
 
-# 4, 5
-
-
-@pytest.mark.case(4)
-@pytest.mark.alone
-def test_when_inotifys_queue_overflows_a_scan_finds_everything(
-    device: Device, server: Server, as_root: None, until: Until
-) -> None:
-    with limited("max_queued_events", 16):
-        program = device.start()
-    with asleep(program):
-        for pulses in range(1, 201):
-            device.drop(pulses)
-    server.wait_for_rows(range(1, 201))
-    until(lambda: not device.waiting(), "files stay")
-    assert set(server.rows().values()) == {1}
+# 5
 
 
 @pytest.mark.case(5)
@@ -164,66 +116,6 @@ def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
     server.wait_for_rows([1, 2, 3])
     until(lambda: not device.waiting(), "files stay")
     program.log.wait_for(r"delivered caf\xe9.pour")
-
-
-# 6
-
-
-@pytest.mark.case(6)
-@pytest.mark.parametrize("how", ["moved away", pytest.param("deleted", marks=pytest.mark.slow), "replaced"])
-def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
-    device: Device, server: Server, until: Until, how: str
-) -> None:
-    program = device.start()
-    device.drop(1)
-    server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
-    moved = device.root / "moved"
-    match how:
-        case "moved away":
-            device.spool.rename(moved)
-        case "deleted":
-            device.spool.rmdir()
-        case "replaced":
-            device.spool.rename(moved)
-            device.spool.mkdir()
-            device.drop(2)  # stands there before it is watched
-    until(device.spool.is_dir, "not made anew", 2 * CHECK_S)
-    program.log.wait_for("spool was replaced; going on with the new one", timeout_s=2 * CHECK_S)
-    device.drop(3)
-    server.wait_for_rows([3] if how != "replaced" else [2, 3])
-    second = device.command("run")
-    assert (second.returncode, "another kegnet-client delivers" in second.stderr) == (75, True)
-
-
-# 7
-
-
-@pytest.mark.case(7)
-@pytest.mark.alone
-@pytest.mark.parametrize("limit", ["max_user_watches", "max_user_instances"])
-def test_without_an_inotify_watch_it_says_so_once_and_sends_what_stands_there(
-    device: Device, server: Server, as_root: None, limit: str, until: Until
-) -> None:
-    device.drop(1)
-    with limited(limit, 0):
-        program = device.start()
-        server.wait_for_rows([1])
-        program.log.wait_for("looking into the spool every 60 s instead")
-        until(lambda: any("inotify" in one for one in device.status()["problems"]), "not in status")
-    assert len(program.log.lines("looking into the spool every 60 s instead")) == 1
-
-
-@pytest.mark.case(7)
-@pytest.mark.alone
-@pytest.mark.slow
-def test_without_an_inotify_watch_a_timer_finds_what_comes_later(device: Device, server: Server, as_root: None) -> None:
-    with limited("max_user_watches", 0):
-        program = device.start()
-        program.log.wait_for("looking into the spool every 60 s instead")
-        device.drop(1)
-        server.wait_for_rows([1], timeout_s=2 * CHECK_S)
-    assert len(program.log.lines("looking into the spool every 60 s instead")) == 1
 
 
 # 8, 9, 10
@@ -376,153 +268,3 @@ def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_
     assert len(program.log.lines("; it is kept in rejected/")) == len(bad)
     until(lambda: device.status()["counters"]["rejected"] == len(bad), "not counted")
     assert f"{len(bad)} records rejected" in device.command("status").stdout
-
-
-# 12, 13
-
-
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
-
-
-@pytest.mark.case(12, 13)
-@V2_LATER
-def test_what_cannot_be_unlinked_is_not_sent_again_but_after_a_restart_and_then_it_is_one_row(
-    device: Device, server: Server, mount_ext4: MountExt4, until: Until
-) -> None:
-    disk = mount_ext4(device.spool, 16)
-    program = device.start()
-
-    def answer(asked: Asked) -> int:
-        if asked.pulses:
-            remount(disk, "ro")
-        return 200
-
-    server.answer = answer
-    device.drop(1)
-    program.log.wait_for("spool cannot be changed: Read-only file system; make the file system writable again")
-    server.answer = lambda _: 200
-    program.log.wait_for("delivered 000001.pour")
-    until(lambda: any("Read-only" in one for one in device.status()["problems"]), "not in status")
-    assert "Read-only file system" in device.command("pour", "--pin", "0", "--pulses", "5", "--elapsed-ms", "1").stderr
-    assert device.waiting() == ["000001.pour"]
-    assert server.rows() == {1: 1}
-    assert len(program.log.lines("cannot be changed")) == 1
-    assert program.stop()[0] == 0
-    program = device.start()
-    program.log.wait_for("delivered 000001.pour")
-    assert server.rows() == {1: 2}  # sent twice, one row
-    assert program.log.lines("read-only for this user")
-    program.stop()
-    remount(disk, "rw")
-    device.start().log.wait_for("delivered 000001.pour")
-    until(lambda: not device.waiting(), "not removed")
-
-
-@pytest.mark.case(12)
-@pytest.mark.slow
-def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
-    device: Device, server: Server, mount_ext4: MountExt4, until: Until
-) -> None:
-    disk = mount_ext4(device.spool, 16)
-    device.configure(ping_interval_s="1")  # a sign of life a second shows that it goes on
-    program = device.start()
-    for pulses in range(1, 6):
-        device.drop(pulses)
-    server.wait_for_rows(range(1, 6))
-    until(lambda: not device.waiting(), "files stay")
-
-    def answer(asked: Asked) -> int:
-        if asked.pulses:
-            remount(disk, "ro")
-        return 200
-
-    server.answer = answer
-    device.drop(8)
-    program.log.wait_for("cannot be changed")
-    program.log.wait_for("is read-only for this user", timeout_s=2 * CHECK_S)  # it has looked again
-    beats = sum(not asked.pulses for asked in server.asked())
-    server.wait_until(lambda asked: not asked.pulses, count=beats + 2)
-    assert server.rows()[8] == 1, "sent again"
-    remount(disk, "rw")
-    program.log.wait_for("the spool can be changed again", timeout_s=2 * CHECK_S)
-    until(lambda: not device.waiting(), "not removed")
-    assert server.rows()[8] == 1
-
-
-@pytest.mark.case(13)
-def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go_before_temperatures(
-    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp, until: Until, right_clock: None
-) -> None:
-    disk = mount_ext4(device.spool, 16)
-    device.plug()
-    device.configure(ping_interval_s="1")
-    for pulses in range(1, 21):
-        device.drop(pulses)
-    filler = disk / "filler"
-    fill_up(filler)
-    refused = device.command(
-        "pour", "--pin", "0", "--pulses", "5", "--elapsed-ms", "1", "--started-ms", "1700000000000"
-    )
-    assert refused.returncode == 75
-    assert "No space left on device; make room on the disk" in refused.stderr
-    program = device.start()
-    server.wait_for_rows(range(1, 21))
-    until(lambda: not device.waiting(), "files stay")
-    program.log.wait_for("temperatures are not taken for now: ")
-    until(lambda: device.status()["counters"]["readings_not_taken"] >= 2, "not counted")
-    assert "readings not spooled" in device.command("status").stdout
-    # A little room is for pours.
-    filler.unlink()
-    with filler.open("wb") as file:
-        free = os.statvfs(disk)
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - free.f_blocks * free.f_frsize // 40)
-    taken = device.command("pour", "--pin", "0", "--pulses", "50", "--elapsed-ms", "1", "--started-ms", "1700000000000")
-    assert taken.returncode == 0, taken.stderr
-    server.wait_for_rows([50])
-    assert len(program.log.lines("temperatures are not taken for now")) == 1
-    filler.unlink()
-    program.log.wait_for("temperatures are taken again")
-    server.wait_until(lambda asked: 23125 in asked.temperatures)
-
-
-# 14, 15
-
-
-@pytest.mark.case(14)
-@pytest.mark.slow
-@BOTH
-def test_a_backlog_of_a_hundred_thousand_fits_in_bounded_memory_and_does_not_hold_up_a_fresh_pour(
-    device: Device, server: Server
-) -> None:
-    backlog = 100_000
-    program = device.start()
-    device.drop(1_000_000)
-    server.wait_for_rows([1_000_000])
-    idle_kb = program.memory_kb()
-    program.stop()
-    for pulses in range(1, backlog + 1):
-        (device.spool / f"{pulses:06}.pour").write_text(f"0,{pulses},8123,{1_700_000_000_000 + pulses}\n")
-    program = device.start()
-    server.wait_until(lambda asked: asked.pulses, count=len(server.asked()) + 3)
-    before = len(server.asked())
-    device.drop(2_000_000)
-    (asked,) = server.wait_for(2_000_000)
-    assert server.asked().index(asked) - before < 50, "the fresh one waited in the queue"
-    grown_kb = program.memory_kb("VmHWM") - idle_kb
-    print(f"{backlog} files wait: {grown_kb} KiB more than when idle ({idle_kb} KiB)")
-    assert grown_kb < 24 * 1024
-    assert program.stop()[0] == 0
-
-
-@pytest.mark.case(15)
-def test_a_second_instance_ends_with_a_clear_error_and_the_first_is_undisturbed(device: Device, server: Server) -> None:
-    program = device.start()
-    for command in ("run", "send"):
-        second = device.command(command)
-        assert second.returncode == 75
-        assert f"{device.spool}: another kegnet-client delivers from this spool; stop it first" in second.stderr
-    device.drop(1)
-    server.wait_for_rows([1])
-    program.log.wait_for("delivered 000001.pour")
-    assert device.status()["pid"] == program.pid
