@@ -1,4 +1,4 @@
-"""Faults of the directory itself: it goes, it cannot be watched, holds very much, or somebody else delivers from it."""
+"""Faults of the directory itself: it goes, it cannot be watched, it holds much, or somebody else delivers from it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
