@@ -39,10 +39,6 @@ def die_at_every_step(prepare, work, check):
 """
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", "ignore:The asyncore module is deprecated")  # pyinotify imports it
-
-
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """An empty spool that this process delivers from."""

@@ -10,16 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Asked, Device, Program, Server
+from .device import Device
+from .misbehaving_server import Asked, Server
+from .program import Program, Until
+from .versions import BOTH, V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 STOPS_WITHIN_S = 2.0
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 NO_WAITS = """
@@ -30,8 +29,6 @@ sys.exit(main(sys.argv[2:]))
 """
 """The program, but that it never waits between two tries."""
 
-Until = Callable[..., None]
-
 
 # 43
 
@@ -41,9 +38,9 @@ Until = Callable[..., None]
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stored", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_stop_in_the_middle_of_a_request_takes_two_seconds_at_most_and_the_resend_is_no_second_row(
-    device: "Device", server: "Server", until: Until, number: signal.Signals, stored: bool
+    device: Device, server: Server, until: Until, number: signal.Signals, stored: bool
 ) -> None:
-    def hang(asked: "Asked") -> int:
+    def hang(asked: Asked) -> int:
         if asked.pulses and len(server.asked(1)) == 1:
             if stored:
                 server.store(asked)
@@ -75,7 +72,7 @@ def killed_at(call: str, time: int, where: Path | None = None) -> list[str | Pat
     return ["strace", "-f", "-qq", "-o", "/dev/null", *only, "-e", f"inject={call}:signal=KILL:when={time}"]
 
 
-def is_one_row_each(device: "Device", server: "Server", pulses: Sequence[int]) -> None:
+def is_one_row_each(device: Device, server: Server, pulses: Sequence[int]) -> None:
     """After all that was done to it, a run that nobody disturbs."""
     program = device.start()
     server.wait_for_rows(pulses)
@@ -102,7 +99,7 @@ ALL_STEPS = [
 @V2_LATER
 @pytest.mark.parametrize("steps", [SOME_STEPS, pytest.param(ALL_STEPS, marks=pytest.mark.slow)], ids=["some", "all"])
 def test_a_kill_at_any_step_on_the_spool_loses_nothing_and_doubles_nothing(
-    device: "Device", server: "Server", steps: list[tuple[str, int]]
+    device: Device, server: Server, steps: list[tuple[str, int]]
 ) -> None:
     killed = 0
     for number, (call, when) in enumerate(steps):
@@ -129,12 +126,10 @@ def test_a_kill_at_any_step_on_the_spool_loses_nothing_and_doubles_nothing(
 @pytest.mark.case(44)
 @V2_LATER
 @pytest.mark.parametrize("when", ["before it is stored", "before the answer", "after the answer"])
-def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(
-    device: "Device", server: "Server", when: str
-) -> None:
+def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(device: Device, server: Server, when: str) -> None:
     running: list[Program] = []
 
-    def answer(asked: "Asked") -> object:
+    def answer(asked: Asked) -> object:
         if not asked.pulses:
             return 200
         if when != "before it is stored":
@@ -161,7 +156,7 @@ def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(
 
 
 @pytest.mark.case(44, 45)
-def test_a_kill_at_any_step_of_a_producer_leaves_a_whole_record_or_none(device: "Device", server: "Server") -> None:
+def test_a_kill_at_any_step_of_a_producer_leaves_a_whole_record_or_none(device: Device, server: Server) -> None:
     steps = [("openat", 2), ("fchmod", 1), ("write", 1), ("fsync", 1), ("renameat", 1), ("fsync", 2), ("write", 2)]
     for pulses, (call, when) in enumerate(steps, 1):
         where = device.spool if call == "openat" else None
@@ -188,7 +183,7 @@ def test_a_kill_at_any_step_of_a_producer_leaves_a_whole_record_or_none(device: 
 
 @pytest.mark.case(45)
 def test_a_producer_says_that_a_pour_is_spooled_after_file_and_directory_are_on_disk(
-    device: "Device", tmp_path: Path
+    device: Device, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
     calls = "fsync,fdatasync,rename,renameat,renameat2,write"
@@ -213,7 +208,7 @@ def test_a_producer_says_that_a_pour_is_spooled_after_file_and_directory_are_on_
 
 @pytest.mark.case(45)
 def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool(
-    device: "Device", tmp_path: Path
+    device: Device, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
     device.drop_text("bad\n", "bad.pour", age_s=60)
@@ -239,7 +234,7 @@ def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool
 
 @pytest.mark.case(45)
 @V2_LATER
-def test_what_a_power_cut_leaves_is_started_upon(device: "Device", server: "Server", until: Until) -> None:
+def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server, until: Until) -> None:
     left = {
         ".0123.tmp": b"0,5,8123,17000",  # enqueue, before its rename
         "zero.pour": b"",  # a shell's mv without sync: the name is on disk, the bytes are not
@@ -269,7 +264,7 @@ def test_what_a_power_cut_leaves_is_started_upon(device: "Device", server: "Serv
 
 @pytest.mark.case(46)
 def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
-    device: "Device", server: "Server", until: Until, tmp_path: Path
+    device: Device, server: Server, until: Until, tmp_path: Path
 ) -> None:
     watchdog_s = 0.5
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
@@ -307,7 +302,7 @@ def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
     server.wait_for_rows([2])
 
 
-def delivering_threads(program: "Program") -> list[str]:
+def delivering_threads(program: Program) -> list[str]:
     """Those that wait for inotify."""
     tasks = Path(f"/proc/{program.pid}/task").iterdir()
     return [task.name for task in tasks if "poll" in (task / "wchan").read_text()]
@@ -316,7 +311,7 @@ def delivering_threads(program: "Program") -> list[str]:
 @pytest.mark.case(47)
 @pytest.mark.parametrize("log", ["terminal", "syslog", "journal"])
 def test_it_goes_on_with_its_log_gone(
-    device: "Device", server: "Server", as_root: None, tmp_path: Path, until: Until, log: str
+    device: Device, server: Server, as_root: None, tmp_path: Path, until: Until, log: str
 ) -> None:
     devices = tmp_path / "dev"
     devices.mkdir()
@@ -377,7 +372,7 @@ def and_close(data: bytes) -> Callable[[socket.socket], None]:
 @pytest.mark.slow
 @BOTH
 def test_ten_thousand_failures_leave_descriptors_threads_and_memory_as_they_were(
-    device: "Device", server: "Server", until: Until
+    device: Device, server: Server, until: Until
 ) -> None:
     failures = 10_000
     kinds: list[Any] = [

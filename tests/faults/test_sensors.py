@@ -7,32 +7,29 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Asked, Device, Server
+from .device import Device
+from .misbehaving_server import Asked, Server
+from .program import Until
+from .versions import V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 SENSOR = "28-0316a2795c5b"
 GOOD = "72 01 4b 46 7f ff 0e 10 57"
 NO_TEMPERATURE = -1
 
-Until = Callable[..., None]
 
 pytestmark = pytest.mark.usefixtures("right_clock")
 
 
-def sign_of_life(asked: "Asked") -> bool:
+def sign_of_life(asked: Asked) -> bool:
     """Without a temperature in it."""
     return asked.temperatures == [NO_TEMPERATURE] or any(one.get("type") == "heartbeat" for one in asked.records)
 
 
 @pytest.fixture(autouse=True)
-def often(device: "Device") -> None:
+def often(device: Device) -> None:
     """A round a second."""
     device.configure(ping_interval_s="1")
 
@@ -40,7 +37,7 @@ def often(device: "Device") -> None:
 @pytest.mark.case(39)
 @V2_LATER
 def test_the_bus_is_tried_again_each_interval_with_a_line_a_change_and_pours_do_not_care(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     program = device.start()
     program.log.wait_for("no temperatures, pours go on: no 1-Wire bus at")
@@ -93,7 +90,7 @@ def twice(data: str, millidegrees: int, crc: str = "YES") -> str:
         ),
     ],
 )
-def test_what_is_no_temperature_is_no_reading_and_told_once(device: "Device", server: "Server", text: str) -> None:
+def test_what_is_no_temperature_is_no_reading_and_told_once(device: Device, server: Server, text: str) -> None:
     device.plug().write_text(text)
     program = device.start()
     program.log.wait_for(f"sensor {SENSOR} gives no reading, pours go on: ", timeout_s=10)
@@ -120,7 +117,7 @@ def test_what_is_no_temperature_is_no_reading_and_told_once(device: "Device", se
     ],
 )
 def test_a_temperature_is_one_also_at_exactly_nothing(
-    device: "Device", server: "Server", data: str, millidegrees: int
+    device: Device, server: Server, data: str, millidegrees: int
 ) -> None:
     device.plug(data, millidegrees=millidegrees)
     device.start()
@@ -128,7 +125,7 @@ def test_a_temperature_is_one_also_at_exactly_nothing(
 
 
 @pytest.fixture
-def hanging_sensor(device: "Device", until: Until) -> Iterator[Callable[[], None]]:
+def hanging_sensor(device: Device, until: Until) -> Iterator[Callable[[], None]]:
     """A sensor whose read never returns; calling it waits until somebody reads."""
     path = device.plug()
     path.unlink()
@@ -148,7 +145,7 @@ def hanging_sensor(device: "Device", until: Until) -> Iterator[Callable[[], None
 @pytest.mark.case(42)
 @V2_LATER
 def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
-    device: "Device", server: "Server", hanging_sensor: Callable[[], None], tmp_path: Path
+    device: Device, server: Server, hanging_sensor: Callable[[], None], tmp_path: Path
 ) -> None:
     watchdog_s = 0.5
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
@@ -174,7 +171,7 @@ def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
 @pytest.mark.case(42)
 @pytest.mark.slow
 def test_a_bus_that_hangs_is_told_and_read_again_once_it_answers(
-    device: "Device", server: "Server", hanging_sensor: Callable[[], None]
+    device: Device, server: Server, hanging_sensor: Callable[[], None]
 ) -> None:
     program = device.start()
     hanging_sensor()

@@ -2,27 +2,20 @@
 
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Device, Program, Server
+from .device import Device
+from .misbehaving_server import Serve, Server
+from .program import KEPT, Program, Until
+from .versions import BOTH, V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
-KEPT = "Records stay in the spool"
 YEAR_S = 365 * 86400
 CHECK_S = 60.0
 """How often the daemon looks whether its clock was set."""
-
-Until = Callable[..., None]
-Serve = Callable[..., "Server"]
 
 
 class WrongClock:
@@ -61,7 +54,7 @@ def epoch_s() -> float:
 @pytest.mark.case(36)
 @V2_LATER
 def test_with_the_clock_in_1970_everything_waits_no_reading_is_taken_and_a_line_names_the_clock(
-    device: "Device", server: "Server", clock: WrongClock, until: Until
+    device: Device, server: Server, clock: WrongClock, until: Until
 ) -> None:
     clock.set(epoch_s())
     device.plug()
@@ -96,7 +89,7 @@ def pairs(variables: dict[str, str]) -> list[str]:
 @pytest.mark.slow
 @BOTH
 def test_once_the_clock_is_set_all_goes_unaided_and_no_reading_has_a_false_time(
-    device: "Device", server: "Server", clock: WrongClock, right_clock: None, until: Until
+    device: Device, server: Server, clock: WrongClock, right_clock: None, until: Until
 ) -> None:
     clock.set(epoch_s())
     device.plug()
@@ -116,7 +109,7 @@ def test_once_the_clock_is_set_all_goes_unaided_and_no_reading_has_a_false_time(
     until(lambda: not [name for name in device.waiting() if name.endswith(".pour")], "files stay")
 
 
-def readings(server: "Server") -> list[dict[str, str]]:
+def readings(server: Server) -> list[dict[str, str]]:
     return [
         record
         for asked in server.asked()
@@ -128,7 +121,7 @@ def readings(server: "Server") -> list[dict[str, str]]:
 @pytest.mark.case(36)
 @V2_LATER
 def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_for_the_clock(
-    device: "Device", server: "Server", clock: WrongClock, as_root: None
+    device: Device, server: Server, clock: WrongClock, as_root: None
 ) -> None:
     uptime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     if uptime_s < 300:
@@ -152,7 +145,7 @@ def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_
 @V2_LATER
 @pytest.mark.parametrize("by_s", [pytest.param(YEAR_S, marks=pytest.mark.slow), -YEAR_S])
 def test_a_jump_by_a_year_is_no_matter_to_a_timer(
-    device: "Device", serve: Serve, clock: WrongClock, right_clock: None, until: Until, by_s: int
+    device: Device, serve: Serve, clock: WrongClock, right_clock: None, until: Until, by_s: int
 ) -> None:
     server = serve(None, host="127.0.0.1")  # a certificate would not hold for so long
     device.configure(base=server.url, ping_interval_s="1")
@@ -190,7 +183,7 @@ def test_a_jump_by_a_year_is_no_matter_to_a_timer(
     ],
 )
 def test_a_jump_by_a_year_makes_no_half_written_file_whole(
-    device: "Device", serve: Serve, clock: WrongClock, by_s: int, how: str
+    device: Device, serve: Serve, clock: WrongClock, by_s: int, how: str
 ) -> None:
     server = serve(None, host="127.0.0.1")  # a certificate would not hold for so long
     device.configure(base=server.url)
@@ -219,7 +212,7 @@ def test_a_jump_by_a_year_makes_no_half_written_file_whole(
 @pytest.mark.parametrize("status", [401, pytest.param(403, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("minutes", "side"), [(-60, "60 min ahead of"), (60, "60 min behind")])
 def test_a_refusal_by_a_server_of_another_time_is_told_as_clock_skew_and_keeps_all(
-    device: "Device", server: "Server", until: Until, status: int, minutes: int, side: str
+    device: Device, server: Server, until: Until, status: int, minutes: int, side: str
 ) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     server.answer = lambda _: (status, [f"Date: {date}"], b"")
@@ -232,7 +225,7 @@ def test_a_refusal_by_a_server_of_another_time_is_told_as_clock_skew_and_keeps_a
 
 
 @pytest.mark.case(38)
-def test_a_refusal_by_a_server_of_the_same_time_is_not(device: "Device", server: "Server") -> None:
+def test_a_refusal_by_a_server_of_the_same_time_is_not(device: Device, server: Server) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=4), usegmt=True)
     server.answer = lambda _: (401, [f"Date: {date}"], b"")
     device.drop(1)
@@ -240,7 +233,7 @@ def test_a_refusal_by_a_server_of_the_same_time_is_not(device: "Device", server:
     assert "register the uuid and the public key there" in program.log.wait_for(KEPT)
 
 
-def _after_that_it_goes(device: "Device", server: "Server", program: "Program", until: Until) -> None:
+def _after_that_it_goes(device: Device, server: Server, program: Program, until: Until) -> None:
     server.answer = lambda _: 200
     device.reload(program)
     server.wait_for_rows([1])

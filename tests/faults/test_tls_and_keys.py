@@ -4,23 +4,17 @@ import signal
 import ssl
 import subprocess
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.faults.conftest import Authority, Device, Server
+from .device import Device
+from .misbehaving_server import Authority, Serve, Server
+from .program import KEPT, Until
+from .versions import V2_LATER
 
-BOTH = pytest.mark.parametrize("version", ["v2", "v3"])
-V2_LATER = pytest.mark.parametrize("version", [pytest.param("v2", marks=pytest.mark.slow), "v3"])
-"""Both, but the quick run is content with one of them."""
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-KEPT = "Records stay in the spool"
-
-Until = Callable[..., None]
-Serve = Callable[..., "Server"]
 
 
 def slowly(*values: tuple[str, ...]) -> list[Any]:
@@ -70,10 +64,10 @@ def self_signed(directory: Path) -> Path:
     ],
 )
 def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_message_names_the_fault(
-    device: "Device",
+    device: Device,
     serve: Serve,
-    authority: "Authority",
-    other_authority: "Authority",
+    authority: Authority,
+    other_authority: Authority,
     chain: Path,
     tmp_path: Path,
     until: Until,
@@ -120,7 +114,7 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
 @pytest.mark.case(34)
 @V2_LATER
 def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
-    device: "Device", server: "Server", serve: Serve, other_authority: "Authority", until: Until
+    device: Device, server: Server, serve: Serve, other_authority: Authority, until: Until
 ) -> None:
     new = serve(other_authority.issue())
     device.configure(base=new.url)
@@ -140,7 +134,7 @@ def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
     ["missing", "garbage", *(pytest.param(one, marks=pytest.mark.slow) for one in ("empty", "cut off", "directory"))],
 )
 def test_a_bad_ca_bundle_is_78_at_the_start_and_on_a_reload_the_old_one_stays(
-    device: "Device", server: "Server", fault: str
+    device: Device, server: Server, fault: str
 ) -> None:
     program = device.start()
     good = device.ca.read_bytes()
@@ -170,10 +164,10 @@ def test_a_bad_ca_bundle_is_78_at_the_start_and_on_a_reload_the_old_one_stays(
 @pytest.mark.case(34)
 @V2_LATER
 def test_the_systems_authorities_are_believed_where_the_configuration_says_so_and_nowhere_else(
-    device: "Device",
-    server: "Server",
-    authority: "Authority",
-    other_authority: "Authority",
+    device: Device,
+    server: Server,
+    authority: Authority,
+    other_authority: Authority,
     as_root: None,
     until: Until,
 ) -> None:
@@ -222,7 +216,7 @@ RSA = ("genpkey", "-algorithm", "RSA", "-pkeyopt")
     ],
 )
 def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
-    device: "Device", server: "Server", key_pem: bytes, until: Until, fault: str, message: str
+    device: Device, server: Server, key_pem: bytes, until: Until, fault: str, message: str
 ) -> None:
     key = device.key
     match fault:
@@ -276,7 +270,7 @@ def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("algorithm", [("Ed25519",), ("EC", "-pkeyopt", "ec_paramgen_curve:P-256")])
 def test_a_key_that_the_protocol_cannot_sign_with_is_78(
-    device: "Device", version: str, algorithm: tuple[str, ...]
+    device: Device, version: str, algorithm: tuple[str, ...]
 ) -> None:
     openssl("genpkey", "-algorithm", *algorithm, "-out", device.key)
     ended = device.command("run")

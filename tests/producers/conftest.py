@@ -1,9 +1,18 @@
-"""A 1-Wire bus made of real files, in the shape that sysfs gives it."""
+"""A 1-Wire bus made of real files, in the shape that sysfs gives it, and thermometers that look at it."""
 
-from collections.abc import Callable
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from kegnet_client.producers.bus import BusReader
+from kegnet_client.producers.thermometer import Thermometer
+
+from .stand_ins import FakeClock, Make, Outbox, Plug
 
 
 def _crc(scratchpad: bytes) -> int:
@@ -57,3 +66,78 @@ def plug(bus: Path, w1_slave: Callable[[int], str]) -> Callable[[str, int | str 
         return path
 
     return put
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Iterator[Make]:
+    made: list[Thermometer] = []
+
+    def thermometer(**settings: Any) -> Thermometer:
+        of_bus = {name: settings.pop(name) for name in ("read", "timeout_s") if name in settings}
+        defaults: dict[str, Any] = {
+            "bus": BusReader(settings.pop("directory", bus), **of_bus),
+            "interval_s": 600.0,
+            "sensor": None,
+            "all_sensors": False,
+            "enqueue": outbox.enqueue,
+            "heartbeat": outbox.queue.put,
+            "changed": lambda: None,
+            "clock": clock,
+        }
+        made.append(Thermometer(**defaults | settings))
+        return made[-1]
+
+    yield thermometer
+    for thread in made:
+        thread.stop()
+        if thread.ident is not None:
+            thread.join(10)
+
+
+@pytest.fixture
+def hang(plug: Plug) -> Iterator[Callable[[str], Callable[[], None]]]:
+    """Makes a sensor's read block as a stuck bus does; what it returns ends that."""
+    hung: list[Path] = []
+
+    def make_fifo(sensor: str) -> Callable[[], None]:
+        path = plug(sensor, "")
+        path.unlink()
+        os.mkfifo(path)
+        hung.append(path)
+        return lambda: release(path)
+
+    def release(path: Path) -> None:
+        for reader in [thread for thread in threading.enumerate() if thread.name == "thermometer-read"]:
+            for _ in range(200):  # the reader may be just about to open it
+                if path.exists():
+                    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+                reader.join(0.05)
+                if not reader.is_alive():
+                    break
+
+    yield make_fifo
+    for path in hung:
+        release(path)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What was logged since the last look."""
+    caplog.set_level(logging.DEBUG)
+
+    def take() -> list[str]:
+        messages = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return messages
+
+    return take

@@ -1,0 +1,236 @@
+"""Servers that misbehave as a test says, and certificates for them; they keep each request as it was sent."""
+
+import contextlib
+import gzip
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from kegnet_client.hub import pki
+
+from .program import WAIT_S
+
+
+class Authority:
+    """A CA of its own; ``ca`` is its certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = pki.make_key()
+        self.ca = pki.make_ca(self._key, directory.name, datetime.now(UTC))
+
+    def issue(self, *hosts: str, days: int = 0) -> Path:
+        """A server's certificate, made so many days from now, and its key."""
+        key = pki.make_key()
+        when = datetime.now(UTC) + timedelta(days=days)
+        chain = self._directory / f"{uuid.uuid4().hex}.pem"
+        chain.write_bytes(pki.issue_server(self._key, self.ca, key, [*(hosts or ("localhost",))], when) + key)
+        return chain
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, decoded as far as it is one of this protocol's; ``body`` is as it was sent."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+    at_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """v3's records, or v2's one."""
+        if not self.path.endswith("/records"):
+            return [dict(parse_qsl(self.body.decode(), keep_blank_values=True))]
+        data = gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+        records: list[dict[str, Any]] = json.loads(data)["records"]
+        return records
+
+    @property
+    def pulses(self) -> list[int]:
+        """The pours in it, by their pulses."""
+        return [int(record["pulses"]) for record in self.records if "pulses" in record]
+
+    @property
+    def temperatures(self) -> list[int]:
+        """The readings in it, in thousandths; v2's sign of life is -1."""
+        names = ("millidegrees", "temp")
+        return [int(record[name]) for record in self.records for name in names if name in record]
+
+    def acknowledgement(self, *rejected: dict[str, Any]) -> bytes:
+        """v3's answer that takes all but the ``rejected``; v2 has no use for it."""
+        return json.dumps({"accepted": len(self.records) - len(rejected), "rejected": rejected}).encode()
+
+
+Raw = Callable[[socket.socket], None]
+Full = tuple[int, Sequence[str], bytes]
+Answer = Callable[[Asked], "int | Full | Raw"]
+
+
+class Server:
+    """Accepts on a port of this machine and answers every request as ``answer`` says: with a status, with status,
+    headers and body, or by doing something to the connection. A 200 alone stores the records and says so."""
+
+    def __init__(self, chain: Path | None, version: str, address: str = "127.0.0.1", host: str = "localhost") -> None:
+        self.answer: Answer = lambda _: 200
+        self.connections = 0
+        self.handshake_faults: list[str] = []
+        self.released = threading.Event()
+        """What a handler waits for that hangs; set at the end."""
+        self.context: ssl.SSLContext | None = None
+        if chain is not None:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(chain)
+        self._came = threading.Condition()
+        self._asked: list[Asked] = []
+        self._rows: dict[tuple[object, ...], int] = {}
+        self._open: dict[threading.Thread, socket.socket] = {}
+        self._address = address
+        self._port = 0
+        self._listener: socket.socket | None = None
+        self.start()
+        self.url = f"{'http' if chain is None else 'https'}://{host}:{self._port}/rest/{version}"
+
+    def start(self) -> None:
+        self._listener = socket.create_server((self._address, self._port))
+        self._port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, args=(self._listener,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Away, with every connection."""
+        if self._listener is None:
+            return
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(WAIT_S)
+        self._listener.close()
+        self._listener = None
+        self.released.set()
+        for thread, connection in list(self._open.items()):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            thread.join(WAIT_S)
+
+    def asked(self, pulses: int | None = None) -> list[Asked]:
+        """All requests so far, or those with that pour."""
+        with self._came:
+            return [one for one in self._asked if pulses is None or pulses in one.pulses]
+
+    def wait_for(self, pulses: int | None = None, count: int = 1, timeout_s: float = WAIT_S) -> list[Asked]:
+        """The first ``count`` requests, or those with that pour."""
+        return self.wait_until(lambda asked: asked if pulses is None else pulses in asked.pulses, count, timeout_s)
+
+    def wait_until(self, fits: Callable[[Asked], object], count: int = 1, timeout_s: float = WAIT_S) -> list[Asked]:
+        """The first ``count`` requests that fit."""
+        with self._came:
+            came = self._came.wait_for(lambda: sum(bool(fits(one)) for one in self._asked) >= count, timeout_s)
+            assert came, f"only {len(self._asked)} requests, the last of them {self._asked[-5:]}"
+            return [one for one in self._asked if fits(one)][:count]
+
+    def rows(self) -> dict[int, int]:
+        """The stored pours by their pulses, and how often each came; the same record is one row."""
+        with self._came:
+            return {int(str(key[1])): times for key, times in self._rows.items()}
+
+    def store(self, asked: Asked) -> None:
+        """Commit the pours."""
+        with self._came:
+            for record in asked.records:
+                if "pulses" in record:
+                    times = (record.get("elapsed_ms", record.get("et")), record.get("started_ms", record.get("ts")))
+                    key = tuple(str(value) for value in (record["pin"], record["pulses"], *times))
+                    self._rows[key] = self._rows.get(key, 0) + 1
+            self._came.notify_all()
+
+    def wait_for_rows(self, pulses: Sequence[int], timeout_s: float = WAIT_S) -> None:
+        """Until each of these has exactly one row."""
+        with self._came:
+            wanted = set(pulses)
+            came = self._came.wait_for(lambda: wanted <= {int(str(key[1])) for key in self._rows}, timeout_s)
+            got = [int(str(key[1])) for key in self._rows]
+            assert came, f"not stored: {sorted(wanted - set(got))}"
+            assert all(got.count(number) == 1 for number in wanted)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            thread = threading.Thread(target=self._serve, args=(plain,))
+            self._open[thread] = plain
+            thread.start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        me = threading.current_thread()
+        # A client that refuses or goes away is what many of these tests are about.
+        try:
+            stream = plain
+            if self.context is not None:
+                stream = self._open[me] = self.context.wrap_socket(plain, server_side=True)
+            with stream, contextlib.suppress(OSError):
+                while asked := _read_request(stream):
+                    self._reply(stream, asked)
+        except OSError as error:
+            self.handshake_faults.append(str(error))
+        plain.close()
+        self._open.pop(me, None)
+
+    def _reply(self, stream: socket.socket, asked: Asked) -> None:
+        with self._came:
+            self._asked.append(asked)
+            self._came.notify_all()
+        answer = self.answer(asked)
+        if callable(answer):
+            answer(stream)
+            return
+        if answer == 200:
+            self.store(asked)
+            answer = (200, ["Content-Type: application/json"], asked.acknowledgement())
+        status, headers, body = (answer, [], b"") if isinstance(answer, int) else answer
+        lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", *headers]
+        stream.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+
+def first(*answers: Any) -> Answer:
+    """The first requests with a pour are answered so, all others with 200."""
+    left = list(answers)
+    return lambda asked: left.pop(0) if left and asked.pulses else 200
+
+
+def reset(stream: socket.socket) -> None:
+    """What a crashed server does to its connections."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
+
+
+def _read_request(stream: socket.socket) -> Asked | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = stream.recv(65536)
+        if not more:
+            return None
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    while len(body) < int(headers.get("content-length", "0")):
+        more = stream.recv(65536)
+        if not more:
+            return None
+        body += more
+    return Asked(first.split(" ")[1], headers, body)
+
+
+Serve = Callable[..., Server]

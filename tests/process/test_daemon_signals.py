@@ -1,0 +1,182 @@
+"""A stop takes two seconds at most, and a reload takes over what is new or goes on as before."""
+
+import os
+import signal
+import socket
+import subprocess
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .daemon import STOPS_WITHIN_S, WAIT_S, Serve, hang, start, wait_until
+
+if TYPE_CHECKING:
+    from tests.process.conftest import Authority, Device, Server
+
+# Ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["idle", "request", "sensor"])
+def test_it_stops_within_two_seconds(
+    device: "Device", server: "Server", right_clock: None, number: signal.Signals, moment: str
+) -> None:
+    if moment == "request":
+        hang(server)
+    if moment == "sensor":
+        path = device.plug()
+        path.unlink()
+        os.mkfifo(path)
+    program = start(device)
+    device.drop()
+    if moment == "request":
+        server.wait_for("pour")
+    else:
+        program.log.wait_for("delivered")  # with a hung sensor, too
+    writer = hold_reader(path) if moment == "sensor" else None
+    code, took_s = program.stop(number)
+    if writer is not None:
+        os.close(writer)
+    assert code == 0
+    assert took_s < STOPS_WITHIN_S
+    program.log.wait_for("stopped; what is in the spool waits for the next start")
+
+
+def hold_reader(fifo: Path) -> int:
+    """Make whoever opens ``fifo`` wait for its data; the writer's end, once there is a reader."""
+    fds: list[int] = []
+
+    def opened() -> bool:
+        with suppress(OSError):
+            fds.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(fds)
+
+    wait_until(opened, "nobody reads the sensor")
+    return fds[0]
+
+
+def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: "Device", tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        resolver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        resolver.settimeout(WAIT_S)
+        try:
+            resolver.bind(("127.0.0.53", 53))
+            subprocess.run(["unshare", "-m", "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"a resolver of one's own takes root: {error}")
+        configuration = tmp_path / "resolv.conf"
+        configuration.write_text("nameserver 127.0.0.53\noptions timeout:30\n")
+        device.configure(base="https://kegnet.example/rest/v2")
+        inside = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+        program = device.start(before=("unshare", "-m", "sh", "-c", inside, str(configuration)))
+        pour = device.drop()
+        assert b"kegnet" in resolver.recv(512)
+        code, took_s = program.stop()
+    assert code == 0
+    assert took_s < STOPS_WITHIN_S
+    assert pour.exists()
+
+
+# Reload
+
+
+def test_a_reload_takes_over_a_new_address_and_ca_and_loses_nothing(
+    device: "Device", server: "Server", serve: Serve, other_authority: "Authority"
+) -> None:
+    program = start(device)
+    device.drop(1)
+    server.wait_for("pour")
+    new = serve(other_authority.serve())
+    hang(server)
+    device.drop(2)  # under way when the reload comes
+    server.wait_for("pour", 2)
+    device.ca.write_bytes(other_authority.ca)
+    device.configure(base=new.url)
+    program.signal(signal.SIGHUP)
+    program.log.wait_for(f"reloaded: delivers from {device.spool} to {new.url} as {device.uuid}")
+    device.drop(3)
+    assert sorted(call.fields["pulses"] for call in new.wait_for("pour", 2)) == ["2", "3"]
+    program.log.wait_for("delivered", 3)
+    assert list(device.spool.iterdir()) == []
+    assert program.stop()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("url", "http is not encrypted and is taken for this machine only"),
+        ("ca", "caBundle: holds no PEM certificate"),
+        ("no ca", "caBundle: does not exist"),
+        ("key", "is open to others (mode 0644)"),
+        ("setting", "is not a number of seconds"),
+    ],
+)
+def test_a_reload_that_finds_a_fault_says_it_and_goes_on_as_before(
+    device: "Device", server: "Server", fault: str, message: str
+) -> None:
+    program = start(device)
+    match fault:
+        case "url":
+            device.configure(base="http://kegnet.example/rest/v2")
+        case "ca":
+            device.ca.write_text("garbage")
+        case "no ca":
+            device.ca.unlink()
+        case "key":
+            device.key.chmod(0o644)
+        case _:
+            device.configure(deadline_s="soon")
+    program.signal(signal.SIGHUP)
+    assert message in program.log.wait_for("reload: ")
+    program.log.wait_for("the configuration is not good, the one before it stays in force")
+    device.drop(7)
+    assert server.wait_for("pour")[0].fields["pulses"] == "7"
+    assert program.stop()[0] == 0
+
+
+def test_a_reload_to_another_spool_gives_up_the_one_before(device: "Device", server: "Server") -> None:
+    program = start(device)
+    second = device.root / "second"
+    device.configure(spool="second")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("reloaded: ")
+    second.joinpath("a.pour").write_text("0,5,1,1700000000000\n")
+    assert server.wait_for("pour")[0].fields["pulses"] == "5"
+    assert "another kegnet-client delivers" in device.command("send").stderr
+    device.configure(spool="spool")
+    assert device.command("send").returncode == 0
+
+
+def test_a_reload_that_fails_holds_no_other_spool(device: "Device") -> None:
+    program = start(device)
+    device.configure(spool="second", private_key="conf/none.pem")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("the one before it stays in force")
+    device.configure(private_key="conf/privkey.pem")
+    assert device.command("send").returncode == 0
+
+
+def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device: "Device") -> None:
+    program = start(device)
+    program.log.wait_for("no temperatures, pours go on")
+    device.configure(deadline_s="9")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("reloaded: ")
+    device.configure(ping_interval_s="700")
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("reloaded: ", 2)
+    program.log.wait_for("no temperatures, pours go on", 2)
+    assert len(program.log.lines("no temperatures, pours go on")) == 2
+
+
+def test_a_stop_during_a_reload_is_a_stop(device: "Device", server: "Server") -> None:
+    hang(server)
+    program = start(device)
+    device.drop()
+    server.wait_for("pour")
+    program.signal(signal.SIGHUP)
+    code, took_s = program.stop()
+    assert code == 0
+    assert took_s < 2 * STOPS_WITHIN_S

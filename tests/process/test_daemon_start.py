@@ -1,0 +1,137 @@
+"""What a daemon needs to start and says when it is missing; and what it does without."""
+
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .daemon import UP, WAIT_S, hang, start
+
+if TYPE_CHECKING:
+    from tests.process.conftest import Device, Server
+
+
+def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uploader_hangs(
+    device: "Device", server: "Server", tmp_path: Path
+) -> None:
+    watchdog_s = 0.5
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(WAIT_S)
+        variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
+        program = device.start(before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'), variables=variables)
+        program.log.wait_for(UP)
+        until_s = time.monotonic() + WAIT_S
+        fed = 0
+        while fed < 4:
+            fed += supervisor.recv(4096) == b"WATCHDOG=1"
+            assert time.monotonic() < until_s, "not fed"
+        hang(server)
+        device.drop()
+        server.wait_for("pour")
+        hung_s = time.monotonic()
+        supervisor.settimeout(4 * watchdog_s)
+        with suppress(TimeoutError):
+            while supervisor.recv(4096):
+                assert time.monotonic() - hung_s < 3 * watchdog_s, "still fed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            "no configuration",
+            "client.conf: does not exist; run `kegnet-client enroll URL CODE` (at a hub) or",
+        ),
+        ("setting", "[KegNet] deadline: 'soon': is not a number of seconds"),
+        ("url", "http is not encrypted"),
+        ("no key", "privkey.pem: privateKey: does not exist"),
+        ("garbage key", "holds no private key in PEM"),
+        ("open key", "is open to others (mode 0640); `chmod 600 "),
+        ("no ca", "ca.crt: caBundle: does not exist; copy the server's CA certificate"),
+        ("garbage ca", "holds no PEM certificate"),
+    ],
+)
+def test_a_fault_in_configuration_key_or_ca_ends_it_with_78_and_what_to_do(
+    device: "Device", fault: str, message: str
+) -> None:
+    match fault:
+        case "no configuration":
+            (device.root / "conf" / "client.conf").unlink()
+        case "setting":
+            device.configure(deadline_s="soon")
+        case "url":
+            device.configure(base="http://kegnet.example/rest/v2")
+        case "no key":
+            device.key.unlink()
+        case "garbage key":
+            device.key.write_text("garbage")
+        case "open key":
+            device.key.chmod(0o640)
+        case "no ca":
+            device.ca.unlink()
+        case _:
+            device.ca.write_text("garbage")
+    ended = device.command("run")
+    assert (ended.returncode, ended.stdout) == (78, "")
+    assert message in ended.stderr
+    assert ended.stderr.startswith("kegnet-client: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_second_instance_ends_with_75_and_the_first_is_undisturbed(device: "Device", server: "Server") -> None:
+    program = start(device)
+    second = device.command("run")
+    assert second.returncode == 75
+    assert f"{device.spool}: another kegnet-client delivers from this spool; stop it first" in second.stderr
+    device.drop()
+    server.wait_for("pour")
+    program.log.wait_for("delivered")
+    assert json.loads(device.command("status", "--json").stdout)["pid"] == program.process.pid
+
+
+def test_wrong_usage_ends_it_with_64(device: "Device") -> None:
+    assert device.command("run", "fast").returncode == 64
+
+
+def test_no_name_service_at_the_start_is_no_reason_not_to_be_ready(device: "Device", tmp_path: Path) -> None:
+    device.configure(base="https://kegnet.invalid/rest/v2")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(WAIT_S)
+        program = start(device, tmp_path / "notify")
+        assert supervisor.recv(4096) == b"READY=1"
+        program.log.wait_for("the server's name is not found")
+        program.signal(signal.SIGHUP)
+        messages = [supervisor.recv(4096)]
+        while messages[-1] != b"READY=1":
+            messages.append(supervisor.recv(4096))
+        assert any(message.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for message in messages)
+        assert any(message.startswith(b"STATUS=0 records waiting") for message in messages)
+        assert program.stop()[0] == 0, messages
+        while not messages[-1].startswith(b"STOPPING=1"):
+            messages.append(supervisor.recv(4096))
+
+
+def test_a_supervisor_that_is_gone_is_no_reason_to_end(device: "Device", server: "Server", tmp_path: Path) -> None:
+    program = start(device, tmp_path / "nobody")
+    device.drop()
+    program.log.wait_for("delivered")
+    assert program.stop()[0] == 0
+
+
+def test_it_runs_without_root_journal_and_syslog(plain_users_device: "Device") -> None:
+    program = plain_users_device.start(terminal=False)
+    program.log.wait_for(UP)
+    pour = plain_users_device.drop()
+    os.chown(pour, plain_users_device.root.stat().st_uid, -1)
+    program.log.wait_for("delivered")
+    assert not pour.exists()
+    assert program.log.lines("no temperatures, pours go on: no 1-Wire bus at")
+    assert program.stop()[0] == 0

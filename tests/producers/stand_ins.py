@@ -1,0 +1,54 @@
+"""What stands around a thermometer here: a clock that a test sets, and an outbox in place of spool and uploader."""
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+
+from kegnet_client import RELEASED_MS
+from kegnet_client.clock import Clock
+from kegnet_client.core.errors import SpoolError
+from kegnet_client.core.records import Heartbeat, Reading
+from kegnet_client.producers.thermometer import Thermometer
+
+KEG = "28-0316a2795c5b"
+TAP = "28-0516a27f3cff"
+
+NOW_MS = RELEASED_MS + 86_400_000
+
+Plug = Callable[[str, int | str | bytes], Path]
+
+Make = Callable[..., Thermometer]
+
+
+class FakeClock(Clock):
+    """Set, and long after the boot, unless told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: (5, 0x40))
+        self.now_ms = NOW_MS
+        self.since_boot_s = 1e6
+
+    def wall_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_s(self) -> float:
+        return self.since_boot_s
+
+
+class Outbox:
+    """Stands in for the spool and for the uploader's way of sending a sign of life."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[Reading | Heartbeat] = queue.SimpleQueue()
+        self.full = False
+
+    def enqueue(self, reading: Reading) -> None:
+        if self.full:
+            raise SpoolError("less than 5 % of the disk is free: make room")
+        self.queue.put(reading)
+
+    def next(self) -> Reading | Heartbeat:
+        return self.queue.get(timeout=10)
+
+    def all(self) -> list[Reading | Heartbeat]:
+        return [self.queue.get() for _ in range(self.queue.qsize())]
