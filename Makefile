@@ -48,12 +48,15 @@ dist/stamp: $(SOURCES)
 	.venv-test/bin/python -m build -q --wheel
 	touch $@
 
+# Half of a test's time is waiting for a process to start.
+WORKERS = $(shell echo $$((2 * $$(nproc))))
+
 test: test-packages .venv-test/tools $(SIGNATURES)/package.json lint
 	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
 	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
 	.venv-test/bin/python -m coverage run -m pytest -q tests/core
 	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
-	.venv-test/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' --ignore tests/core --ignore tests/faults
+	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m 'not system and not alone and not slow' --ignore tests/core
 	.venv-test/bin/python -m pytest -q -m '(system or alone) and not slow'
 	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
 
@@ -80,7 +83,7 @@ test-%:
 	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
 	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
 	echo "Python $*"; \
-	.venv-$*/bin/python -m pytest -q -n 2 -m 'not system and not alone and not slow' $(ON_ONE_PYTHON:%=--ignore %)
+	.venv-$*/bin/python -m pytest -q -n $(WORKERS) -m 'not system and not alone and not slow' $(ON_ONE_PYTHON:%=--ignore %)
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20
