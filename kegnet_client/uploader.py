@@ -302,7 +302,10 @@ class Uploader:
 
     def _deliver(self, parcels: list[Parcel], sender: Sender) -> None:
         started_s = self._clock.monotonic_s()
-        verdicts = sender.send([parcel.record for parcel in parcels])
+        # A record that stands there under several names is sent once, and each of them has its verdict.
+        records = list(dict.fromkeys(parcel.record for parcel in parcels))
+        answered = dict(zip(records, sender.send(records), strict=True))
+        verdicts = [answered[parcel.record] for parcel in parcels]
         elapsed_s = self._clock.monotonic_s() - started_s
         with self._shared:
             self._intake.done(parcels)
