@@ -45,6 +45,9 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
         target = _free_name(fd, _fitting(file.name))
         when = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
         write_file(fd, target + REASON_SUFFIX, f"{when} {reason}\n".encode("utf-8", "backslashreplace"), RECORD_MODE)
+        if not spool.holds(file):  # the disk took its time, and a producer may have used the name again
+            os.unlink(target + REASON_SUFFIX, dir_fd=fd)
+            return None
         os.rename(file.name, target, src_dir_fd=spool.fd, dst_dir_fd=fd)
         os.fsync(fd)
     os.fsync(spool.fd)
@@ -118,12 +121,19 @@ def _directory(spool_fd: int) -> Iterator[int]:
 
 
 def _free_name(fd: int, name: str) -> str:
-    taken = set(os.listdir(fd))
     candidate, number = name, 1
-    while candidate in taken:
+    while _is_taken(fd, candidate):
         number += 1
         candidate = f"{name}.{number}"
     return candidate
+
+
+def _is_taken(fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fitting(name: str) -> str:
