@@ -19,6 +19,9 @@ from kegnet_client.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.5
+"""How long at a time records are looked for: each bad one takes a few syncs of the disk to be put aside."""
+
 
 class Intake:
     """Takes turns from ``lanes``; everything is used under one lock."""
@@ -49,13 +52,16 @@ class Intake:
         return set(self._under_way)
 
     def take(self, limit: int) -> list[Parcel]:
-        """Up to ``limit`` records to send in one request, oldest first.
+        """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over.
 
         One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
         """
         parcels: list[Parcel] = []
         among_suspects = False
-        while len(parcels) < limit and (turn := self._lanes.take(self._clock.monotonic_s())):
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + LOOK_S
+        while now_s < until_s and len(parcels) < limit and (turn := self._lanes.take(now_s)):
+            now_s = self._clock.monotonic_s()
             alone = self._link.stands_aside(turn.name)
             is_suspect = turn.name in self._settlement.suspects
             if parcels and (alone or is_suspect is not among_suspects):
