@@ -350,7 +350,15 @@ class _EachAddress(HTTPConnection):
 
 
 class _Response(http.client.HTTPResponse):
-    """http.client's, which takes a negative chunk size for "all there is"."""
+    """http.client's, which takes a negative chunk size for "all there is", and of the interim answers (1xx) only a 100
+    for one: the answer itself would be read as that to the next request."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # a hook that typeshed does not show
+            if line[1] >= 200:
+                return line
+            http.client.parse_headers(self.fp)
 
     def _read_next_chunk_size(self) -> int:
         size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # a hook that typeshed does not show
