@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from kegnet_client.clock import Clock
 from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
-from kegnet_client.rejected import reject
+from kegnet_client.rejected import explain_rejected, reject
 from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,9 @@ class Custody:
                 reject(self._spool, file, reason, self._clock.wall_ms())
         except OSError as error:
             if not self.problem:
-                where = self._spool.path / (REJECTED if reason else "")
-                self.problem = f"{where} cannot be changed: {explain(error)}"
+                where = self._spool.path / ("" if reason is None else REJECTED)
+                why = explain(error) if reason is None else explain_rejected(error)
+                self.problem = f"{where} cannot be changed: {why}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
                 log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
             return False

@@ -5,6 +5,7 @@ moves, so that a power cut between the two leaves the record in the spool, to be
 a reason without a record.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -54,6 +55,16 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
     return target
 
 
+def explain_rejected(error: OSError) -> str:
+    """What an operating system's error means for ``rejected/``, and what to do."""
+    remedies = {
+        errno.ENOTDIR: "move away what stands there, a directory is made in its place",
+        errno.EXDEV: "it has to be on the file system of the spool: unmount what is mounted there",
+    }
+    remedy = remedies.get(error.errno or 0)
+    return f"{os.strerror(error.errno)}; {remedy}" if error.errno and remedy else explain(error)
+
+
 def list_rejected(spool: Path) -> list[Rejected]:
     """What stands in ``rejected/`` of the spool at ``spool``, by name."""
     directory = spool / REJECTED
@@ -63,7 +74,7 @@ def list_rejected(spool: Path) -> list[Rejected]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SpoolError(f"{directory}: {explain(error)}") from error
+        raise SpoolError(f"{directory}: {explain_rejected(error)}") from error
 
 
 def count_rejected(spool: Path) -> int:
@@ -74,7 +85,7 @@ def count_rejected(spool: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise SpoolError(f"{spool / REJECTED}: {explain(error)}") from error
+        raise SpoolError(f"{spool / REJECTED}: {explain_rejected(error)}") from error
 
 
 def retry(spool: Path, name: str) -> str:
@@ -96,7 +107,7 @@ def retry(spool: Path, name: str) -> str:
     except FileNotFoundError:
         raise SpoolError(f"{name}: no rejected record has this name; see 'kegnet-client rejected list'") from None
     except OSError as error:
-        raise SpoolError(f"{directory / name}: {explain(error)}") from error
+        raise SpoolError(f"{directory / name}: {explain_rejected(error)}") from error
     return target
 
 

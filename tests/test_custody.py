@@ -140,3 +140,36 @@ def test_no_name_can_break_a_log_line_or_a_field_of_it(
     assert record.getMessage().isprintable()
     assert record.__dict__["KEGNET_FILE"].isprintable()
     assert record.getMessage().encode()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("elsewhere")])
+def test_what_stands_where_rejected_records_go_is_named_and_not_the_configuration(
+    spool: Spool, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    make(spool.path / "rejected")
+    custody = Custody(spool, Clock())
+    custody.reject(put(spool, "bad.pour"), "no pour")
+
+    assert "rejected cannot be changed: Not a directory; move away what stands there" in str(custody.problem)
+    assert "client.conf" not in caplog.text
+    (spool.path / "rejected").unlink()
+    custody.retry()
+    assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]
+    assert custody.problem is None
+
+
+def test_rejected_records_that_would_have_to_leave_the_file_system_stay_and_it_says_what_to_do(
+    mount_tmpfs: Callable[[str], Path], spool: Spool
+) -> None:
+    disk = mount_tmpfs("size=64k")
+    (spool.path / "rejected").mkdir()
+    subprocess.run(["mount", "--bind", disk, spool.path / "rejected"], check=True)
+    custody = Custody(spool, Clock())
+    try:
+        custody.reject(put(spool, "bad.pour"), "no pour")
+        assert "unmount what is mounted there" in str(custody.problem)
+        assert (spool.path / "bad.pour").exists()
+    finally:
+        subprocess.run(["umount", spool.path / "rejected"], check=True)
+    custody.retry()
+    assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]
