@@ -15,6 +15,9 @@ from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 0.5
+"""How long at a time what could not be done is done: a rejection takes a few syncs of the disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
@@ -53,14 +56,22 @@ class Custody:
         """The names of the files that are decided and could not be taken out."""
         return set(self._pending)
 
-    def retry(self) -> None:
-        """Carry out what could not be done before, as far as it can be done now."""
+    def retry(self) -> bool:
+        """Carry out what could not be done before, for `RETRY_S` at most; whether it pays to go on at once."""
+        until_s = self._clock.monotonic_s() + RETRY_S
+        went = is_over = False
         for name, decision in list(self._pending.items()):
+            del self._pending[name]
             if self._carry_out(decision.file, decision.reason):
-                del self._pending[name]
+                went = True
+            else:
+                self._pending[name] = decision  # behind the others
+            if is_over := self._clock.monotonic_s() >= until_s:
+                break
         if self.problem and not self._pending:
             self.problem = None
             log.warning("the spool can be changed again")
+        return went and is_over and bool(self._pending)
 
     def clear(self) -> None:
         """The spool is another one now."""

@@ -192,7 +192,9 @@ class Uploader:
         """Compare what is known with what is: the clock, the directory, its watch, its files."""
         self._check_at_s = self._clock.monotonic_s() + CHECK_INTERVAL_S
         self._intake.look_at_clock()
-        self._custody.retry()
+        if self._custody.retry():
+            self._check_at_s = self._clock.monotonic_s()
+            return
         self._reopen()
         self._see_whether_writable()
         if self.progress.watch_problem:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import kegnet_client.custody
 from kegnet_client.clock import Clock
 from kegnet_client.custody import Custody
 from kegnet_client.rejected import list_rejected
@@ -102,6 +103,20 @@ def test_one_file_that_cannot_be_taken_out_does_not_hold_up_the_others(stubborn:
 
     assert custody.pending() == {"a.pour"}
     assert custody.problem is not None
+
+
+def test_what_cannot_be_done_at_all_stands_in_nobodys_way_and_is_not_tried_at_once_again(
+    stubborn: StubbornSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kegnet_client.custody, "RETRY_S", 0.0)  # one at a time
+    custody = Custody(stubborn, Clock())
+    stubborn.stubborn = {"a.pour", "b.pour", "c.pour"}
+    for name in sorted(stubborn.stubborn):
+        custody.remove(put(stubborn, name))
+    stubborn.stubborn = {"a.pour"}
+
+    assert [custody.retry() for _ in range(4)] == [False, True, True, False]
+    assert custody.pending() == {"a.pour"}
 
 
 def test_a_newer_record_under_the_name_of_a_decided_one_is_not_decided(stubborn: StubbornSpool) -> None:

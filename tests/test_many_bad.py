@@ -11,6 +11,7 @@ import pytest
 from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Pour, Record
+from kegnet_client.custody import Custody
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, enqueue
 from kegnet_client.uploader import Uploader
@@ -68,3 +69,23 @@ def test_thousands_of_bad_files_hold_up_neither_a_fresh_pour_nor_the_watchdog_no
         assert uploader.alive_at_s > before_s
 
     assert 0 < uploader.progress.rejected < BAD
+
+
+def test_thousands_that_could_not_be_put_aside_hold_up_nobody_once_they_can_be(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = spool.path / "rejected"
+    in_the_way.touch()
+    for number in range(BAD):
+        (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
+    custody = Custody(spool, Clock())
+    for number in range(BAD):
+        custody.reject(spool.read(f"{number}.pour"), "nonsense")
+    assert len(custody.pending()) == BAD
+    in_the_way.unlink()
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.005))
+
+    started_s = time.monotonic()
+    assert custody.retry(), "there is more to do"
+    assert time.monotonic() - started_s < 5
+    assert 0 < len(custody.pending()) < BAD
