@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 
 from kegnet_client.clock import Clock
 from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
-from kegnet_client.rejected import reject
+from kegnet_client.rejected import explain_rejected, reject
 from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+"""How long at a time what could not be done is done: a rejection takes a few syncs of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,22 @@ class Custody:
         """The names of the files that are decided and could not be taken out."""
         return set(self._pending)
 
-    def retry(self) -> None:
-        """Carry out what could not be done before, as far as it can be done now."""
+    def retry(self) -> bool:
+        """Carry out what could not be done before, for `RETRY_S` at most; whether it pays to go on at once."""
+        until_s = self._clock.monotonic_s() + RETRY_S
+        went = is_over = False
         for name, decision in list(self._pending.items()):
+            del self._pending[name]
             if self._carry_out(decision.file, decision.reason):
-                del self._pending[name]
+                went = True
+            else:
+                self._pending[name] = decision  # behind the others
+            if is_over := self._clock.monotonic_s() >= until_s:
+                break
         if self.problem and not self._pending:
             self.problem = None
             log.warning("the spool can be changed again")
+        return went and is_over and bool(self._pending)
 
     def clear(self) -> None:
         """The spool is another one now."""
@@ -82,8 +93,9 @@ class Custody:
                 reject(self._spool, file, reason, self._clock.wall_ms())
         except OSError as error:
             if not self.problem:
-                where = self._spool.path / (REJECTED if reason else "")
-                self.problem = f"{where} cannot be changed: {explain(error)}"
+                where = self._spool.path / ("" if reason is None else REJECTED)
+                why = explain(error) if reason is None else explain_rejected(error)
+                self.problem = f"{where} cannot be changed: {why}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
                 log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
             return False

@@ -12,12 +12,15 @@ from kegnet_client.clock import STEP_S, Clock
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.lanes import Lanes, Turn
 from kegnet_client.core.link import Link
-from kegnet_client.core.records import Record, time_ms
+from kegnet_client.core.records import time_ms
 from kegnet_client.settlement import Parcel, Settlement
 from kegnet_client.spool import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError
 from kegnet_client.watcher import Watcher
 
 log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How long at a time records are looked for: each bad one takes a few syncs of the disk to be put aside."""
 
 
 class Intake:
@@ -49,33 +52,29 @@ class Intake:
         return set(self._under_way)
 
     def take(self, limit: int) -> list[Parcel]:
-        """Up to ``limit`` records to send in one request, no two equal, oldest first.
+        """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over.
 
         One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
         """
         parcels: list[Parcel] = []
-        records: set[Record] = set()
-        later: list[Turn] = []
         among_suspects = False
-        while len(parcels) < limit and (turn := self._lanes.take(self._clock.monotonic_s())):
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + LOOK_S
+        while now_s < until_s and len(parcels) < limit and (turn := self._lanes.take(now_s)):
+            now_s = self._clock.monotonic_s()
             alone = self._link.stands_aside(turn.name)
             is_suspect = turn.name in self._settlement.suspects
             if parcels and (alone or is_suspect is not among_suspects):
-                later.append(turn)
+                self._lanes.put_back([turn])
                 break
             parcel = self._open(turn)
             if parcel is None:
                 continue
-            if parcel.record in records:
-                later.append(turn)
-                continue
             among_suspects = is_suspect
-            records.add(parcel.record)
             parcels.append(parcel)
             self._under_way[turn.name] = None
             if alone:
                 break
-        self._lanes.put_back(later)
         return sorted(parcels, key=lambda parcel: time_ms(parcel.record)) if len(parcels) > 1 else parcels
 
     def done(self, parcels: Iterable[Parcel]) -> None:

@@ -5,6 +5,7 @@ moves, so that a power cut between the two leaves the record in the spool, to be
 a reason without a record.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -45,10 +46,23 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
         target = _free_name(fd, _fitting(file.name))
         when = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
         write_file(fd, target + REASON_SUFFIX, f"{when} {reason}\n".encode("utf-8", "backslashreplace"), RECORD_MODE)
+        if not spool.holds(file):  # the disk took its time, and a producer may have used the name again
+            os.unlink(target + REASON_SUFFIX, dir_fd=fd)
+            return None
         os.rename(file.name, target, src_dir_fd=spool.fd, dst_dir_fd=fd)
         os.fsync(fd)
     os.fsync(spool.fd)
     return target
+
+
+def explain_rejected(error: OSError) -> str:
+    """What an operating system's error means for ``rejected/``, and what to do."""
+    remedies = {
+        errno.ENOTDIR: "move away what stands there, a directory is made in its place",
+        errno.EXDEV: "it has to be on the file system of the spool: unmount what is mounted there",
+    }
+    remedy = remedies.get(error.errno or 0)
+    return f"{os.strerror(error.errno)}; {remedy}" if error.errno and remedy else explain(error)
 
 
 def list_rejected(spool: Path) -> list[Rejected]:
@@ -60,7 +74,7 @@ def list_rejected(spool: Path) -> list[Rejected]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SpoolError(f"{directory}: {explain(error)}") from error
+        raise SpoolError(f"{directory}: {explain_rejected(error)}") from error
 
 
 def count_rejected(spool: Path) -> int:
@@ -71,7 +85,7 @@ def count_rejected(spool: Path) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise SpoolError(f"{spool / REJECTED}: {explain(error)}") from error
+        raise SpoolError(f"{spool / REJECTED}: {explain_rejected(error)}") from error
 
 
 def retry(spool: Path, name: str) -> str:
@@ -93,7 +107,7 @@ def retry(spool: Path, name: str) -> str:
     except FileNotFoundError:
         raise SpoolError(f"{name}: no rejected record has this name; see 'kegnet-client rejected list'") from None
     except OSError as error:
-        raise SpoolError(f"{directory / name}: {explain(error)}") from error
+        raise SpoolError(f"{directory / name}: {explain_rejected(error)}") from error
     return target
 
 
@@ -118,12 +132,19 @@ def _directory(spool_fd: int) -> Iterator[int]:
 
 
 def _free_name(fd: int, name: str) -> str:
-    taken = set(os.listdir(fd))
     candidate, number = name, 1
-    while candidate in taken:
+    while _is_taken(fd, candidate):
         number += 1
         candidate = f"{name}.{number}"
     return candidate
+
+
+def _is_taken(fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fitting(name: str) -> str:

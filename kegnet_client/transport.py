@@ -5,8 +5,9 @@ connection is kept between exchanges. requests' adapter is used without its Sess
 just what must not happen here.
 
 One deadline bounds the exchange: requests' timeout starts anew with every byte, so a second thread shuts the
-socket when the time is up. Limits: it cannot shorten a name lookup that hangs (the resolver's own timeouts
-end that one), and a host with several dead addresses takes up to one deadline for each.
+socket when the time is up. Each of a host's addresses gets its share of the time, so that a first one that leads
+nowhere (IPv6 without a route, mostly) leaves enough for the next. Limit: it cannot shorten a name lookup that hangs
+(the resolver's own timeouts end that one).
 """
 
 import contextlib
@@ -37,6 +38,9 @@ with left_out("charset_normalizer", "chardet"):
 
 MAX_BODY_BYTES = 256 * 1024
 """The verdicts on a whole batch, each with a long reason, are half of it."""
+
+_MIN_CONNECT_S = 0.1
+"""For an address whose turn comes when the time is already up."""
 
 _X509_NOT_YET_VALID = 9
 _X509_EXPIRED = 10
@@ -183,14 +187,14 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         connected = self._connected
 
-        class PlainConnection(_OneWrite, HTTPConnection):
+        class PlainConnection(_OneWrite, _EachAddress, HTTPConnection):
             response_class = _Response
 
             def connect(self) -> None:
                 super().connect()
                 connected(self.sock)
 
-        class TlsConnection(_OneWrite, HTTPSConnection):
+        class TlsConnection(_OneWrite, _EachAddress, HTTPSConnection):
             response_class = _Response
 
             def connect(self) -> None:
@@ -318,8 +322,43 @@ class _OneWrite(http.client.HTTPConnection):
             self._parts.append(data)
 
 
+class _EachAddress(HTTPConnection):
+    """Divides the time to connect among the host's addresses; urllib3 gives each of them all of it."""
+
+    def _new_conn(self) -> socket.socket:
+        timeout_s: Any = self.timeout
+        due_s = time.monotonic() + timeout_s
+        found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        for number, one in enumerate(found[:-1]):
+            with contextlib.suppress(OSError):
+                return self._connect_to(one, (due_s - time.monotonic()) / (len(found) - number), timeout_s)
+        return self._connect_to(found[-1], due_s - time.monotonic(), timeout_s)
+
+    def _connect_to(self, found: Any, within_s: float, timeout_s: float) -> socket.socket:
+        family, kind, protocol, _, address = found
+        plain = socket.socket(family, kind, protocol)
+        try:
+            for option in self.socket_options or ():
+                plain.setsockopt(*option)
+            plain.settimeout(max(within_s, _MIN_CONNECT_S))
+            plain.connect(address)
+            plain.settimeout(timeout_s)
+        except BaseException:
+            plain.close()
+            raise
+        return plain
+
+
 class _Response(http.client.HTTPResponse):
-    """http.client's, which takes a negative chunk size for "all there is"."""
+    """http.client's, which takes a negative chunk size for "all there is", and of the interim answers (1xx) only a 100
+    for one: the answer itself would be read as that to the next request."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # a hook that typeshed does not show
+            if line[1] >= 200:
+                return line
+            http.client.parse_headers(self.fp)
 
     def _read_next_chunk_size(self) -> int:
         size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # a hook that typeshed does not show

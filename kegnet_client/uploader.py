@@ -195,7 +195,9 @@ class Uploader:
         """Compare what is known with what is: the clock, the directory, its watch, its files."""
         self._check_at_s = self._clock.monotonic_s() + CHECK_INTERVAL_S
         self._intake.look_at_clock()
-        self._custody.retry()
+        if self._custody.retry():
+            self._check_at_s = self._clock.monotonic_s()
+            return
         self._reopen()
         self._see_whether_writable()
         if self.progress.watch_problem:
@@ -305,7 +307,10 @@ class Uploader:
 
     def _deliver(self, parcels: list[Parcel], sender: Sender) -> None:
         started_s = self._clock.monotonic_s()
-        verdicts = sender.send([parcel.record for parcel in parcels])
+        # A record that stands there under several names is sent once, and each of them has its verdict.
+        records = list(dict.fromkeys(parcel.record for parcel in parcels))
+        answered = dict(zip(records, sender.send(records), strict=True))
+        verdicts = [answered[parcel.record] for parcel in parcels]
         elapsed_s = self._clock.monotonic_s() - started_s
         with self._shared:
             self._intake.done(parcels)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import kegnet_client.custody
 from kegnet_client.clock import Clock
 from kegnet_client.custody import Custody
 from kegnet_client.rejected import list_rejected
@@ -104,6 +105,20 @@ def test_one_file_that_cannot_be_taken_out_does_not_hold_up_the_others(stubborn:
     assert custody.problem is not None
 
 
+def test_what_cannot_be_done_at_all_stands_in_nobodys_way_and_is_not_tried_at_once_again(
+    stubborn: StubbornSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kegnet_client.custody, "RETRY_S", 0.0)  # one at a time
+    custody = Custody(stubborn, Clock())
+    stubborn.stubborn = {"a.pour", "b.pour", "c.pour"}
+    for name in sorted(stubborn.stubborn):
+        custody.remove(put(stubborn, name))
+    stubborn.stubborn = {"a.pour"}
+
+    assert [custody.retry() for _ in range(4)] == [False, True, True, False]
+    assert custody.pending() == {"a.pour"}
+
+
 def test_a_newer_record_under_the_name_of_a_decided_one_is_not_decided(stubborn: StubbornSpool) -> None:
     custody = Custody(stubborn, Clock())
     stubborn.stubborn = {"x.pour"}
@@ -140,3 +155,36 @@ def test_no_name_can_break_a_log_line_or_a_field_of_it(
     assert record.getMessage().isprintable()
     assert record.__dict__["KEGNET_FILE"].isprintable()
     assert record.getMessage().encode()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("elsewhere")])
+def test_what_stands_where_rejected_records_go_is_named_and_not_the_configuration(
+    spool: Spool, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    make(spool.path / "rejected")
+    custody = Custody(spool, Clock())
+    custody.reject(put(spool, "bad.pour"), "no pour")
+
+    assert "rejected cannot be changed: Not a directory; move away what stands there" in str(custody.problem)
+    assert "client.conf" not in caplog.text
+    (spool.path / "rejected").unlink()
+    custody.retry()
+    assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]
+    assert custody.problem is None
+
+
+def test_rejected_records_that_would_have_to_leave_the_file_system_stay_and_it_says_what_to_do(
+    mount_tmpfs: Callable[[str], Path], spool: Spool
+) -> None:
+    disk = mount_tmpfs("size=64k")
+    (spool.path / "rejected").mkdir()
+    subprocess.run(["mount", "--bind", disk, spool.path / "rejected"], check=True)
+    custody = Custody(spool, Clock())
+    try:
+        custody.reject(put(spool, "bad.pour"), "no pour")
+        assert "unmount what is mounted there" in str(custody.problem)
+        assert (spool.path / "bad.pour").exists()
+    finally:
+        subprocess.run(["umount", spool.path / "rejected"], check=True)
+    custody.retry()
+    assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]

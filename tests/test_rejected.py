@@ -236,3 +236,26 @@ def test_root_makes_a_directory_that_the_owner_of_the_spool_can_use(spool: Spool
     reject(spool, spool.read("bad.pour"), "nonsense", 1_800_000_000_000)
     made = (spool.path / REJECTED).stat()
     assert (made.st_uid, made.st_gid) == (65534, 65533)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["replaced", "removed"])
+def test_what_a_producer_does_while_the_reason_is_written_is_not_undone(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    (spool.path / REJECTED).mkdir()
+    put(spool, "x.pour", b"bad")
+    bad = spool.read("x.pour")
+    sync = os.fsync
+
+    def sync_slowly(fd: int) -> None:
+        if again:
+            put(spool, "new", b"good")
+            (spool.path / "new").rename(spool.path / "x.pour")
+        else:
+            (spool.path / "x.pour").unlink(missing_ok=True)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", sync_slowly)
+
+    assert reject(spool, bad, "bad", WALL_MS) is None
+    assert contents(spool) == ({"x.pour": b"good"} if again else {})

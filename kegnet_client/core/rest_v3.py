@@ -145,7 +145,8 @@ def judge(answer: Answer, ids: Sequence[str], url: str, wall_ms: int) -> list[Ve
 
 def _judge_one_by_one(answer: Answer, ids: Sequence[str]) -> list[Verdict] | None:
     """The verdicts of an acknowledgement; None where ``answer`` is none."""
-    if answer.status != 200 or answer.headers.get("content-type", "").partition(";")[0].strip() != CONTENT_TYPE:
+    content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if answer.status != 200 or content_type != CONTENT_TYPE:
         return None
     try:
         fields = json.loads(answer.body.decode("utf-8"))

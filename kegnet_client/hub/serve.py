@@ -4,7 +4,8 @@ The server certificate is renewed here, at the start and then whenever it is due
 TLS context: connections that stand keep theirs, new ones get the new one.
 
 No forwarded header counts unless ``proxy`` names who may set it. The number of connections is bounded, and
-one that has not sent a whole request in `FIRST_REQUEST_S` is closed, so that silent ones cannot use them up.
+one that has not begun a request in `FIRST_REQUEST_S`, or has sent a part of another for as long, is closed, so that
+silent and slow ones cannot use them up.
 What has not finished its TLS handshake is not counted; asyncio ends it after a minute.
 """
 
@@ -183,7 +184,9 @@ def _trusted(proxy: str) -> list[str]:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, but for connections that never get as far as a request."""
+    """uvicorn's, but for connections that never get as far as a request, or as another one."""
+
+    _too_slow: asyncio.TimerHandle | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -193,6 +196,26 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self.loop.call_later(FIRST_REQUEST_S, self._close_without_request)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.is_idle:
+            self._stop_waiting()
+        elif self._too_slow is None:  # uvicorn waits for the rest for ever
+            self._too_slow = self.loop.call_later(FIRST_REQUEST_S, self._close_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._too_slow is not None:
+            self._too_slow.cancel()
+            self._too_slow = None
+
+    def _close_if_idle(self) -> None:
+        if self.is_idle:
+            self.transport.close()
 
     def _close_without_request(self) -> None:
         if self.scope is None:

@@ -304,7 +304,8 @@ def test_an_answer_that_is_not_json_by_its_name_is_no_acknowledgement() -> None:
 
     assert dispositions(answer(body=body, content_type="text/html")) == [Disposition.DEFERRED] * 3
     assert dispositions(answer(201, body)) == [Disposition.DEFERRED] * 3
-    assert dispositions(answer(body=body, content_type="application/json; charset=utf-8")) == [Disposition.ACCEPTED] * 3
+    for spelling in ("application/json; charset=utf-8", "Application/JSON", "application/json ;charset=utf-8"):
+        assert dispositions(answer(body=body, content_type=spelling)) == [Disposition.ACCEPTED] * 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 415, 422, 302, 410])

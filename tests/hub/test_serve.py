@@ -1,5 +1,6 @@
 """The hub on the network, with its certificates."""
 
+import contextlib
 import datetime
 import socket
 import ssl
@@ -149,6 +150,38 @@ def test_a_connection_without_a_request_is_closed(
     ):
         connection.sendall(b"POST /rest/v2/pour HTTP/1.1\r\nHost:")
         assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("more", [b"P", b"POST /rest/v2/pour HTTP/1.1\r\nHost:", b"xx"], ids=["byte", "head", "body"])
+def test_a_connection_that_begins_another_request_and_never_ends_it_is_closed(
+    hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        length = 1000 if more == b"xx" else 0
+        connection.sendall(f"GET /docs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
+        answer = b""
+        while b"once in this browser.\n" not in answer:
+            answer += connection.recv(10000)
+        monkeypatch.setattr(serve, "FIRST_REQUEST_S", 0.5)
+        connection.sendall(more)
+        drips = threading.Event()
+        dripping = threading.Thread(target=_drip, args=(connection, drips))
+        dripping.start()
+        try:
+            assert connection.recv(100) == b""
+        finally:
+            drips.set()
+            dripping.join()
+
+
+def _drip(connection: ssl.SSLSocket, enough: threading.Event) -> None:
+    while not enough.wait(0.1):
+        with contextlib.suppress(OSError):
+            connection.sendall(b"x")
 
 
 def test_a_connection_is_kept_between_requests(hub_url: str, trust: ssl.SSLContext) -> None:

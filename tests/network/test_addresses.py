@@ -1,0 +1,74 @@
+"""A server's name with several addresses, of which the first ones are dead: it takes no connection, nor refuses one."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kegnet_client.core.errors import TransportError
+
+if TYPE_CHECKING:
+    from tests.network.conftest import Connect, Serve
+
+FORM = "application/x-www-form-urlencoded"
+DEADLINE_S = 2.0
+
+Resolve = Callable[..., None]
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[str, int]]:
+    """An address that swallows what is sent to it, as a route does that leads nowhere: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
+    """``resolve(one, another)``: every name has these addresses, in this order."""
+
+    def to(*addresses: tuple[str, int]) -> None:
+        def look_up(*_: Any, **__: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    return to
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_an_address_that_swallows_everything_leaves_time_for_the_one_that_answers(
+    serve: "Serve", connect: "Connect", resolve: Resolve, silent: tuple[str, int], dead: int
+) -> None:
+    server = serve()
+    resolve(*[silent] * dead, ("127.0.0.1", server.port))
+
+    transport = connect(DEADLINE_S)
+
+    assert transport.post(server.url, FORM, b"id=1").status == 200
+    assert transport.post(server.url, FORM, b"id=2").status == 200
+    assert server.connections == 1
+
+
+def test_dead_addresses_together_take_no_longer_than_one_deadline(
+    serve: "Serve", connect: "Connect", resolve: Resolve, silent: tuple[str, int]
+) -> None:
+    server = serve()
+    resolve(*[silent] * 4)
+    transport = connect(DEADLINE_S)
+
+    started_s = time.monotonic()
+    with pytest.raises(TransportError, match=r"no .*answer within 2 s"):
+        transport.post(server.url, FORM, b"id=1")
+
+    assert time.monotonic() - started_s < 2 * DEADLINE_S

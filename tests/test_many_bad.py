@@ -1,0 +1,91 @@
+"""A producer that wrote nothing but nonsense for a long time: a real spool, on a disk whose syncs take time."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from kegnet_client.clock import Clock
+from kegnet_client.core.delivery import Disposition, Verdict
+from kegnet_client.core.records import Heartbeat, Pour, Record
+from kegnet_client.custody import Custody
+from kegnet_client.progress import Progress
+from kegnet_client.spool import Spool, enqueue
+from kegnet_client.uploader import Uploader
+
+TIMEOUT_S = 20.0
+NOW_MS = 1_800_000_000_000
+BAD = 3000
+
+
+class Connection:
+    """To a server that takes everything."""
+
+    max_records = 500
+    max_connections = 1
+
+    def __init__(self) -> None:
+        self.taken = threading.Event()
+
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        self.taken.set()
+        return [Verdict(Disposition.ACCEPTED, "the server answered 200", 200)] * len(records)
+
+    def abort(self) -> None:
+        """Nothing here takes its time."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def at_work(spool: Spool, connection: Connection) -> Iterator[Uploader]:
+    uploader = Uploader(spool, lambda: connection, Clock(), lambda: 0.5, Progress())
+    thread = threading.Thread(target=uploader.run, daemon=True)
+    thread.start()
+    assert uploader.scanned.wait(TIMEOUT_S)
+    yield uploader
+    uploader.stop()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()
+
+
+def test_thousands_of_bad_files_hold_up_neither_a_fresh_pour_nor_the_watchdog_nor_the_stop(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.005))
+    for number in range(BAD):
+        (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
+    connection = Connection()
+    with at_work(spool, connection) as uploader:
+        enqueue(spool.path, Pour(0, 100, 1000, NOW_MS))
+        assert connection.taken.wait(TIMEOUT_S)
+        before_s, until_s = uploader.alive_at_s, time.monotonic() + TIMEOUT_S
+        while uploader.alive_at_s == before_s and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert uploader.alive_at_s > before_s
+
+    assert 0 < uploader.progress.rejected < BAD
+
+
+def test_thousands_that_could_not_be_put_aside_hold_up_nobody_once_they_can_be(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = spool.path / "rejected"
+    in_the_way.touch()
+    for number in range(BAD):
+        (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
+    custody = Custody(spool, Clock())
+    for number in range(BAD):
+        custody.reject(spool.read(f"{number}.pour"), "nonsense")
+    assert len(custody.pending()) == BAD
+    in_the_way.unlink()
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.005))
+
+    started_s = time.monotonic()
+    assert custody.retry(), "there is more to do"
+    assert time.monotonic() - started_s < 5
+    assert 0 < len(custody.pending()) < BAD
