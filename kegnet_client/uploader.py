@@ -296,7 +296,7 @@ class Uploader:
             return None, parcels
         if self._scanner:
             self._go_on_scanning()
-        elif self._wants_scan:
+        elif self._wants_scan and not self._lanes.has_backlog:
             self._pace.interrupted()
             self._start_scan()
         elif not self._crew.is_busy:

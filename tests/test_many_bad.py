@@ -3,17 +3,18 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
+from kegnet_client import intake, uploader
 from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Pour, Record
 from kegnet_client.custody import Custody
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, enqueue
+from kegnet_client.spool import Scanner, Spool, enqueue
 from kegnet_client.uploader import Uploader
 
 TIMEOUT_S = 20.0
@@ -43,12 +44,12 @@ class Connection:
 
 @contextmanager
 def at_work(spool: Spool, connection: Connection) -> Iterator[Uploader]:
-    uploader = Uploader(spool, lambda: connection, Clock(), lambda: 0.5, Progress())
-    thread = threading.Thread(target=uploader.run, daemon=True)
+    at = Uploader(spool, lambda: connection, Clock(), lambda: 0.5, Progress())
+    thread = threading.Thread(target=at.run, daemon=True)
     thread.start()
-    assert uploader.scanned.wait(TIMEOUT_S)
-    yield uploader
-    uploader.stop()
+    assert at.scanned.wait(TIMEOUT_S)
+    yield at
+    at.stop()
     thread.join(TIMEOUT_S)
     assert not thread.is_alive()
 
@@ -60,15 +61,15 @@ def test_thousands_of_bad_files_hold_up_neither_a_fresh_pour_nor_the_watchdog_no
     for number in range(BAD):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
     connection = Connection()
-    with at_work(spool, connection) as uploader:
+    with at_work(spool, connection) as at:
         enqueue(spool.path, Pour(0, 100, 1000, NOW_MS))
         assert connection.taken.wait(TIMEOUT_S)
-        before_s, until_s = uploader.alive_at_s, time.monotonic() + TIMEOUT_S
-        while uploader.alive_at_s == before_s and time.monotonic() < until_s:
+        before_s, until_s = at.alive_at_s, time.monotonic() + TIMEOUT_S
+        while at.alive_at_s == before_s and time.monotonic() < until_s:
             time.sleep(0.01)
-        assert uploader.alive_at_s > before_s
+        assert at.alive_at_s > before_s
 
-    assert 0 < uploader.progress.rejected < BAD
+    assert 0 < at.progress.rejected < BAD
 
 
 def test_thousands_that_could_not_be_put_aside_hold_up_nobody_once_they_can_be(
@@ -89,3 +90,29 @@ def test_thousands_that_could_not_be_put_aside_hold_up_nobody_once_they_can_be(
     assert custody.retry(), "there is more to do"
     assert time.monotonic() - started_s < 5
     assert 0 < len(custody.pending()) < BAD
+
+
+def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.001))
+    monkeypatch.setattr(intake, "LOOK_S", 0.01)
+    monkeypatch.setattr(uploader, "MAX_BACKLOG", 50)
+    scans = 0
+    scan = Spool.scan
+
+    def count(spool: Spool, limit: int, known: Collection[str]) -> Scanner:
+        nonlocal scans
+        scans += 1
+        return scan(spool, limit, known)
+
+    monkeypatch.setattr(Spool, "scan", count)
+    for number in range(150):
+        (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
+    with at_work(spool, Connection()) as at:
+        until_s = time.monotonic() + TIMEOUT_S
+        while at.progress.rejected < 150 and time.monotonic() < until_s:
+            time.sleep(0.01)
+
+    assert at.progress.rejected == 150
+    assert scans <= 150 / 50 + 1
