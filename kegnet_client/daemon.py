@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ FINISH_S = 1.0
 """How long a stop waits for the exchange that is under way before it breaks it off."""
 ABORT_S = 0.5
 EXIT_CRASHED = 70
+MAX_STUCK_TOLD = 20
+"""So many files that cannot be taken are named; a producer that goes on making them must not fill what is written."""
 
 
 class Engine:
@@ -249,10 +252,16 @@ class Daemon:
                 for one in thermometer.latest().values()
             ],
             "problems": [
-                *(f"{printable(name)} stays where it is: {why}" for name, why in dict(progress.stuck).items()),
+                *_tell_stuck(dict(progress.stuck)),
                 *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
             ],
         }
+
+
+def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:
+    told = [f"{printable(name)} stays where it is: {why}" for name, why in islice(stuck.items(), MAX_STUCK_TOLD)]
+    more = len(stuck) - len(told)
+    return [*told, f"{more} more stay where they are"] if more else told
 
 
 def _measuring(settings: Config) -> tuple[object, ...]:
