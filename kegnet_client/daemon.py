@@ -11,14 +11,16 @@ import random
 import signal
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__, config
 from kegnet_client.clock import Clock
 from kegnet_client.config import Config
-from kegnet_client.core.errors import KegnetError
+from kegnet_client.core.errors import KegnetError, SpoolError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.rest import Version
@@ -26,7 +28,7 @@ from kegnet_client.log import CRASHED_ID
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, enqueue, printable
+from kegnet_client.spool import Spool, count_waiting, enqueue, printable
 from kegnet_client.state import StateFile, StateWriter
 from kegnet_client.supervisor import Supervisor
 from kegnet_client.uploader import Uploader
@@ -39,6 +41,8 @@ FINISH_S = 1.0
 """How long a stop waits for the exchange that is under way before it breaks it off."""
 ABORT_S = 0.5
 EXIT_CRASHED = 70
+MAX_STUCK_TOLD = 20
+"""So many files that cannot be taken are named; a producer that goes on making them must not fill what is written."""
 
 
 class Engine:
@@ -178,6 +182,7 @@ class Daemon:
             old.stop()
             if spool is not old.spool:
                 old.leave_spool()
+                _tell_left_behind(old.settings.spool)
             self._engine = new
             new.start()
             if _measuring(settings) != _measuring(old.settings):
@@ -249,10 +254,22 @@ class Daemon:
                 for one in thermometer.latest().values()
             ],
             "problems": [
-                *(f"{printable(name)} stays where it is: {why}" for name, why in dict(progress.stuck).items()),
+                *_tell_stuck(dict(progress.stuck)),
                 *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
             ],
         }
+
+
+def _tell_left_behind(spool: Path) -> None:
+    with suppress(SpoolError):  # it is gone, and what was in it too
+        if waiting := count_waiting(spool):
+            log.warning("%d waiting in %s, from where nothing is delivered any more: move them over", waiting, spool)
+
+
+def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:
+    told = [f"{printable(name)} stays where it is: {why}" for name, why in islice(stuck.items(), MAX_STUCK_TOLD)]
+    more = len(stuck) - len(told)
+    return [*told, f"{more} more stay where they are"] if more else told
 
 
 def _measuring(settings: Config) -> tuple[object, ...]:

@@ -116,10 +116,15 @@ class Settlement:
         if accepted:
             self._remove(accepted, next(verdict for verdict in verdicts if verdict.disposition is Disposition.ACCEPTED))
             self._tell_delivered(accepted, elapsed_s)
+        decisions: dict[Record, Decision] = {}
         for parcel, verdict in judged:
             if verdict.disposition is Disposition.REJECTED:
-                decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=bool(accepted))
+                decision = decisions.get(parcel.record)
+                if decision is None:  # one that stands there many times was rejected once
+                    decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=bool(accepted))
+                    decisions[parcel.record] = decision
                 if decision.action is Action.REJECT:
+                    self._link.forget(parcel.turn.name)
                     self.reject(parcel.file, verdict.reason)
                 else:
                     self._wait([parcel], decision)

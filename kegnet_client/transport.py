@@ -428,7 +428,11 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int) -> s
         case code if code == _X509_NOT_YET_VALID:
             return f"the server's certificate is not valid yet: this clock says {clock}; set it if that is wrong"
         case code if code == _X509_EXPIRED:
-            return f"the server's certificate has expired: renew it there, or set this clock, which says {clock}"
+            # OpenSSL does not say whose it is.
+            return (
+                f"the server's certificate has expired: renew it there, or set this clock, which says {clock}; where "
+                "both are right, the CA in caBundle has expired: copy the new one there"
+            )
         case code if code in _X509_WRONG_NAME:
             return "the server's certificate is for another host: mend the host in serviceBaseURL"
         case code if code in _X509_SELF_SIGNED:

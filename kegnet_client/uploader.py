@@ -138,7 +138,9 @@ class Uploader:
         self._watch()
         self._see_whether_writable()
         self._start_scan()
-        while self._scanner:
+        # The directory has one reading position: a scan that a stop left behind would take names from the next one's.
+        while self._scanner and not self._stopping.is_set():
+            self.alive_at_s = self._clock.monotonic_s()
             self._go_on_scanning()
         self.scanned.set()
 

@@ -244,6 +244,18 @@ def test_a_record_that_stands_there_many_times_is_sent_once_and_all_of_its_files
     assert len(list_rejected(spool.path)) == 301
 
 
+def test_a_bad_record_that_stands_there_many_times_is_one_rejection_and_no_bad_server(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(spool, 1)
+    for copy in range(14):
+        (spool.path / f"1-{copy}.pour").write_bytes((spool.path / "1.pour").read_bytes())
+    drain(spool, Server(lambda pulses: [REJECTED] * len(pulses)))
+
+    assert len(list_rejected(spool.path)) == 15
+    assert "in a row" not in caplog.text
+
+
 def test_after_a_failure_requests_grow_again(spool: Spool) -> None:
     put(spool, *range(1, 1001))
     failures = iter([BROKEN] * 4)

@@ -77,6 +77,7 @@ class Database:
         self._writer = self._engine.execution_options(kegnet_writes=True)
         self._file = Path(url.database) if self._is_sqlite and url.database else None
         self._file_id: tuple[int, int] | None = None
+        self._had_log = False
         self._turn = threading.Lock()
         self._hurries = threading.Event()
         self._closing = threading.Event()
@@ -138,8 +139,11 @@ class Database:
 
     def _transact(self, work: Callable[[Connection], _T]) -> _T:
         try:
-            with self._writer.begin() as connection:
-                return work(connection)
+            with self._writer.connect() as connection:
+                with connection.begin():
+                    done = work(connection)
+                self._check_log(connection)
+                return done
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _store_error(error) from error
 
@@ -147,6 +151,21 @@ class Database:
         # SQLite goes on writing into a file that was removed or replaced, and all of that would be lost.
         if self._file is not None and self._file_id is not None and _file_id(self._file) != self._file_id:
             raise StoreError(f"{self._file} was removed or replaced: put it back, or start the hub again")
+
+    def _check_log(self, connection: Connection) -> None:
+        # The same goes for the write-ahead log, which is there for as long as a connection is open.
+        if self._file is None:
+            return
+        log = Path(f"{self._file}-wal")
+        if log.exists():
+            self._had_log = True  # some file systems allow none
+        elif self._had_log:
+            # What only this connection can still read goes into the database, and the next one begins another log.
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(FULL)")
+            self._engine.dispose()
+            connection.invalidate()
+            raise StoreError(f"{log} was removed: leave it alone while the hub runs, it holds what was stored last")
 
 
 def _sqlite_engine(url: URL) -> Engine:

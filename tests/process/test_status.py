@@ -98,6 +98,15 @@ def test_what_cannot_be_taken_stands_there_whatever_its_name_is(device: "Device"
     assert "look at      \\xff\\n\\x1b[31m.pour stays where it is" in shown
 
 
+def test_of_many_files_that_cannot_be_taken_it_names_some_and_their_number(device: "Device") -> None:
+    for number in range(30):
+        os.mkfifo(device.spool / f"{number}.pour")
+    device.start().log.wait_for("stays where it is", 30)
+    problems = wait_for(device, lambda said: said["problems"])["problems"]
+    assert len([problem for problem in problems if "stays where it is: not a regular file" in problem]) == 20
+    assert "10 more stay where they are" in problems
+
+
 def test_a_killed_process_does_not_run(device: "Device") -> None:
     program = device.start()
     wait_for(device, lambda said: said["running"])
