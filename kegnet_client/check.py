@@ -25,9 +25,9 @@ from kegnet_client.core.errors import (
     UntrustedServerError,
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
+from kegnet_client.failure import explain_failure
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.spool import Spool, count_waiting
-from kegnet_client.transport import explain_failure
 from kegnet_client.trust import client_context
 from kegnet_client.wiring import connect, find_identity
 
