@@ -73,9 +73,15 @@ class Engine:
             self._thread.join(ABORT_S)
 
     def leave_spool(self) -> None:
-        """Give up the spool after `stop`, unless something that was left behind may still use it."""
-        if not self._thread.is_alive():
+        """Give up the spool after `stop`, once what was left behind cannot use it any more."""
+        if self._thread.is_alive():
+            threading.Thread(target=self._leave_spool_later, name="leaving", daemon=True).start()
+        else:
             self.spool.close()
+
+    def _leave_spool_later(self) -> None:
+        self._thread.join()
+        self.spool.close()
 
 
 class Daemon:

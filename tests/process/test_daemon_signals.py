@@ -4,16 +4,18 @@ import os
 import signal
 import socket
 import subprocess
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .daemon import STOPS_WITHIN_S, WAIT_S, Serve, hang, start, wait_until
+from .daemon import STOPS_WITHIN_S, UP, WAIT_S, Serve, hang, start, wait_until
 
 if TYPE_CHECKING:
-    from tests.process.conftest import Authority, Device, Server
+    from collections.abc import Iterator
+
+    from tests.process.conftest import Authority, Device, Program, Server
 
 # Ends
 
@@ -57,26 +59,47 @@ def hold_reader(fifo: Path) -> int:
     return fds[0]
 
 
-def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: "Device", tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        resolver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+@contextmanager
+def looking_up(device: "Device", timeout_s: int) -> "Iterator[Program]":
+    """The program while it looks up its server's name, at a resolver that says nothing for ``timeout_s``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
         resolver.settimeout(WAIT_S)
         try:
             resolver.bind(("127.0.0.53", 53))
             subprocess.run(["unshare", "-m", "true"], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"a resolver of one's own takes root: {error}")
-        configuration = tmp_path / "resolv.conf"
-        configuration.write_text("nameserver 127.0.0.53\noptions timeout:30\n")
+        configuration = device.root / "resolv.conf"
+        configuration.write_text(f"nameserver 127.0.0.53\noptions timeout:{timeout_s} attempts:1\n")
         device.configure(base="https://kegnet.example/rest/v2")
         inside = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
         program = device.start(before=("unshare", "-m", "sh", "-c", inside, str(configuration)))
-        pour = device.drop()
+        device.drop()
         assert b"kegnet" in resolver.recv(512)
+        yield program
+
+
+def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: "Device") -> None:
+    with looking_up(device, timeout_s=30) as program:
         code, took_s = program.stop()
     assert code == 0
     assert took_s < STOPS_WITHIN_S
-    assert pour.exists()
+    assert len(list(device.spool.glob("*.pour"))) == 1
+
+
+def test_a_spool_that_was_left_during_a_lookup_can_be_gone_back_to_after_it(device: "Device") -> None:
+    with looking_up(device, timeout_s=3) as program:
+        device.configure(spool="other")
+        program.log.wait_for(UP)
+        program.process.send_signal(signal.SIGHUP)
+        program.log.wait_for("reloaded: ")
+        device.configure(spool="spool")
+
+        def is_back() -> bool:
+            program.process.send_signal(signal.SIGHUP)
+            return len(program.log.lines("reloaded: ")) > 1
+
+        wait_until(is_back, "the spool is still in use")
 
 
 # Reload
