@@ -47,8 +47,8 @@ def clock(tmp_path: Path) -> WrongClock:
 
 
 def epoch_s() -> float:
-    """How far a clock is from the right time that has just begun in 1970."""
-    return 86400 - time.time()
+    """How far a clock is from the right time that stands in the first hours of 1970-01-02, however it is rounded."""
+    return 90000 - time.time()
 
 
 @pytest.mark.case(36)
