@@ -57,8 +57,13 @@ test: test-packages .venv-test/tools $(SIGNATURES)/package.json lint
 	.venv-test/bin/python -m coverage run -m pytest -q tests/core
 	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
 	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m 'not system and not alone and not slow' --ignore tests/core
-	.venv-test/bin/python -m pytest -q -m '(system or alone) and not slow'
-	@for version in $(OTHER_PYTHONS); do $(MAKE) -s test-$$version || exit 1; done
+	.venv-test/bin/python -m pytest -q -m 'alone and not system and not slow'
+	$(MAKE) -s -j 2 --output-sync test-system $(OTHER_PYTHONS:%=test-%)
+
+# What boots a machine waits for it most of the time.
+.PHONY: test-system
+test-system:
+	.venv-test/bin/python -m pytest -q -m 'system and not slow'
 
 # What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests.
 faults: test-packages .venv-test/tools

@@ -63,9 +63,10 @@ def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
         case "deleted":
             device.spool.rmdir()
         case "replaced":
-            device.spool.rename(moved)
-            device.spool.mkdir()
-            device.drop(2)  # stands there before it is watched
+            with asleep(program):  # it would make one itself between the two
+                device.spool.rename(moved)
+                device.spool.mkdir()
+                device.drop(2)  # stands there before it is watched
     until(device.spool.is_dir, "not made anew", 2 * CHECK_S)
     program.log.wait_for("spool was replaced; going on with the new one", timeout_s=2 * CHECK_S)
     device.drop(3)
