@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(sys.argv[1:] if arguments is None else arguments)
     try:
         code: int = options.handler(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a caller may have closed it
+            sys.stdout.flush()
     except KegnetError as error:
         for line in str(error).splitlines():
             print(f"kegnet-client: {line}", file=sys.stderr)
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: Sequence[str]) -> argparse.Namespace:
@@ -169,7 +174,12 @@ def _pour(options: argparse.Namespace) -> int:
     except RecordError as error:
         raise UsageError(str(error)) from error
     directory = config.load(_root(options), options.config).spool
-    print(directory / enqueue(directory, pour))
+    path = directory / enqueue(directory, pour)
+    try:
+        print(path, flush=True)
+    except OSError:
+        # The pour is safe: whoever was told of a failure would give it once more.
+        _drop_output()
     return 0
 
 

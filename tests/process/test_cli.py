@@ -115,6 +115,14 @@ def test_a_pour_by_hand_may_say_when_it_was(device: "Device") -> None:
     assert path.read_text() == "3,586,8123,1700000000000\n"
 
 
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", ">&- 2>&-"])
+def test_a_pour_that_stands_in_the_spool_is_done_though_its_path_cannot_be_told(device: "Device", output: str) -> None:
+    program = device.start(*POUR, before=("sh", "-c", f'exec "$0" "$@" {output}'))
+    assert program.process.wait(20) == 0
+    assert len(list(device.spool.iterdir())) == 1
+    assert program.log.lines() == []
+
+
 def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: "Device") -> None:
     device.spool.rmdir()
     ended = device.command(*POUR)
