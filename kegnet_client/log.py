@@ -51,11 +51,19 @@ def _handler(environ: Mapping[str, str], syslog_socket: Path) -> logging.Handler
         return journal
     if syslog_socket.is_socket():
         # Where nobody listens yet or any more, it tries again with each line.
-        syslog = logging.handlers.SysLogHandler(str(syslog_socket), logging.handlers.SysLogHandler.LOG_USER)
+        syslog = _Syslog(str(syslog_socket), logging.handlers.SysLogHandler.LOG_USER)
         syslog.ident = f"{IDENT}[{os.getpid()}]: "
         syslog.setFormatter(_MESSAGE_ALONE)
         return syslog
     return _to_stderr()
+
+
+class _Syslog(logging.handlers.SysLogHandler):
+    """A line that a syslog does not read is lost; waiting for it would hold up records, for as long as that hangs."""
+
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)  # type: ignore[misc]  # where both the first and each later one is made
+        self.socket.setblocking(False)  # type: ignore[attr-defined]
 
 
 def _to_stderr() -> logging.Handler:

@@ -5,7 +5,9 @@ import pty
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,27 @@ def test_a_syslog_that_is_away_at_the_start_is_heard_once_it_is_there(tmp_path: 
         logger.log("two")
         assert syslog.recv(65536).rstrip(b"\0").endswith(b"two")
     logger.close()
+
+
+def test_a_syslog_that_does_not_read_stops_nothing_and_is_heard_again(tmp_path: Path, stderr: int) -> None:
+    path = tmp_path / "log"
+    with listen(path) as syslog:
+        logger = Logger(path, stderr)
+        stuck = threading.Timer(WAIT_S, logger.process.kill)  # so that a failure is one, and no wait for ever
+        stuck.start()
+        for number in range(int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 10):
+            logger.log(str(number))
+        stuck.cancel()
+        assert syslog.recv(65536).rstrip(b"\0").endswith(b": 0")
+        logger.log("it reads again")
+        syslog.setblocking(False)
+        lines = []
+        with suppress(BlockingIOError):
+            while True:
+                lines.append(syslog.recv(65536).rstrip(b"\0"))
+        logger.close()
+    assert lines[-1].endswith(b"it reads again")
+    assert read(stderr) == ""
 
 
 @pytest.mark.parametrize("there", ["nothing", "a file"])
