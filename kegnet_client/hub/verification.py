@@ -20,7 +20,10 @@ from kegnet_client.hub.receive import Proven, SignedRequest
 _ROWS = 500
 _REQUESTS = 8
 """How much is held in memory at a time."""
+_BEFORE_ALL = -(2**63)
+"""The smallest number that a row can have; the hub's own begin at 1."""
 
+_NO_KEY = "the key that it names is not stored"
 _PROOF = tuple(SignedRequest.__dataclass_fields__)
 
 
@@ -43,9 +46,9 @@ def verify_stored(database: Database, device: str | None) -> Iterator[Verificati
 
 def _verify_rows_of_their_own(database: Database, device: str | None) -> Iterator[Verification]:
     for table in schema.RECORDS:
-        statement = select(table, schema.keys.c.pem).join(schema.keys).where(table.c.request.is_(None))
+        statement = select(table, schema.keys.c.pem).outerjoin(schema.keys).where(table.c.request.is_(None))
         statement = _of(device, table, statement).order_by(table.c.id).limit(_ROWS)
-        last_id = 0
+        last_id = _BEFORE_ALL
         while rows := database.rows(statement.where(table.c.id > last_id)):
             for row in rows:
                 yield _verification(table, row, _find_fault(table, row))
@@ -54,19 +57,21 @@ def _verify_rows_of_their_own(database: Database, device: str | None) -> Iterato
 
 def _find_fault(table: Table, row: Row[Any]) -> str | None:
     """What is wrong with a record that has its own signature: that, or its columns against the signed bytes."""
+    if row.pem is None:
+        return _NO_KEY
     call = "ip" if row._mapping.get("address") is not None else "pour" if table is schema.pours else "ping"
     try:
         claim = receive.reread_claim(call, Version(row.protocol), bytes(row.signed), bytes(row.signature))
         proven = receive.authenticate(claim, row.pem)
-    except (RecordError, receive.RefusedError, ValueError) as error:
+    except (RecordError, receive.RefusedError, ValueError, TypeError) as error:
         return str(error)
     return _compare(table, row, proven, claim.record_id, claim.content)
 
 
 def _verify_requests(database: Database, device: str | None) -> Iterator[Verification]:
     table = schema.requests
-    statement = select(table, schema.keys.c.pem).join(schema.keys).order_by(table.c.id).limit(_REQUESTS)
-    last_id = 0
+    statement = select(table, schema.keys.c.pem).outerjoin(schema.keys).order_by(table.c.id).limit(_REQUESTS)
+    last_id = _BEFORE_ALL
     while requests := database.rows(_of(device, table, statement).where(table.c.id > last_id)):
         yield from _verify_pointers(database, device, last_id, requests[-1].id, requests)
         last_id = requests[-1].id
@@ -76,11 +81,17 @@ def _verify_requests(database: Database, device: str | None) -> Iterator[Verific
 def _verify_pointers(
     database: Database, device: str | None, after: int, up_to: int | None, requests: Sequence[Row[Any]]
 ) -> Iterator[Verification]:
-    """Verify the rows that point behind the request ``after``, up to ``up_to``: where ``requests`` are."""
+    """Verify the rows that point behind the request ``after``, up to ``up_to``: where ``requests`` are.
+
+    Without ``up_to`` there were none: what came meanwhile with a request of its own is left to the next time.
+    """
     proven = {request.id: _prove(request) for request in requests}
     for table in schema.RECORDS:
         statement = _of(device, table, select(table)).where(table.c.request > after).order_by(table.c.request)
-        if up_to is not None:
+        if up_to is None:
+            is_its_own = select(schema.requests.c.id).where(schema.requests.c.id == table.c.request)
+            statement = statement.where(~_of(device, schema.requests, is_its_own).exists())
+        else:
             statement = statement.where(table.c.request <= up_to)
         for row in database.rows(statement):
             yield _verification(table, row, _find_fault_in_request(table, row, proven.get(row.request)))
@@ -88,10 +99,13 @@ def _verify_pointers(
 
 def _prove(request: Row[Any]) -> Proven | str:
     """What ``request`` proves, or what is wrong with it."""
-    proof = SignedRequest(**{name: request._mapping[name] for name in _PROOF} | {"content": bytes(request.content)})
+    if request.pem is None:
+        return f"its request: {_NO_KEY}"
     try:
+        content = {"content": bytes(request.content)}
+        proof = SignedRequest(**{name: request._mapping[name] for name in _PROOF} | content)
         proven = receive_v3.Batch(request.device, proof).prove((request.pem,), request.received_ms)
-    except KegnetError as error:
+    except (KegnetError, ValueError, TypeError) as error:
         return f"its request: {error}"
     return proven if proven.key_fingerprint == request.key else "its request: the stored key is not the one it names"
 

@@ -1,14 +1,18 @@
 """What was changed in the store later is found out, whatever it was."""
 
+import itertools
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import Row, Select
 
 from kegnet_client.hub import receive
+from kegnet_client.hub.receive import Claim
 from kegnet_client.hub.receive_v3 import Batch
 from kegnet_client.hub.store import Store
 
@@ -76,6 +80,7 @@ def test_many_requests_are_verified_each_with_its_rows_as_of_when_they_came(stor
         ("UPDATE pours SET key = 'x' WHERE id = 2", ("pours", 2), "columns key"),
         ("UPDATE pours SET request = 3 WHERE id = 2", ("pours", 2), "does not hold it"),
         ("UPDATE pours SET request = 99 WHERE id = 2", ("pours", 2), "not stored"),
+        ("UPDATE pours SET request = 0 WHERE id = 2", ("pours", 2), "not stored"),
         ("UPDATE pours SET request = NULL WHERE id = 2", ("pours", 2), "fields"),
         ("UPDATE temperatures SET sensor = NULL WHERE id = 2", ("temperatures", 2), "columns sensor"),
         ("UPDATE temperatures SET millidegrees = 0 WHERE id = 2", ("temperatures", 2), "columns millidegrees"),
@@ -105,6 +110,8 @@ def test_a_changed_row_is_found_and_its_neighbours_are_not_blamed(
         "UPDATE requests SET content_type = 'text/plain' WHERE id = 2",
         "UPDATE requests SET content_encoding = NULL WHERE id = 2",
         "UPDATE requests SET device = '11111111-2222-4333-8444-555555555555' WHERE id = 2",
+        "UPDATE requests SET key = 'x' WHERE id = 2",
+        "UPDATE requests SET content = 'text' WHERE id = 2",
         "UPDATE requests SET received_ms = received_ms + 1001 WHERE id = 2",
         "DELETE FROM requests WHERE id = 2",
     ],
@@ -123,3 +130,42 @@ def test_a_key_that_was_exchanged_proves_nothing(
     with closing(sqlite3.connect(tmp_path / "hub.db")) as connection, connection:
         connection.execute("UPDATE keys SET pem = ?", (receive.normal_pem(other_key.public_key()),))
     assert len(faults(store)) == 3
+
+
+def test_a_key_that_is_damaged_proves_nothing(store: Store, send: Send, tmp_path: Path) -> None:
+    send(ONE, 0)
+    change(tmp_path / "hub.db", "UPDATE keys SET pem = 'x'")
+    assert len(faults(store)) == 3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE pours SET key = 'x' WHERE id = 2",
+        "UPDATE pours SET signed = 'text' WHERE id = 2",
+        "UPDATE pours SET id = -2, pulses = 7 WHERE id = 2",
+    ],
+)
+def test_no_row_with_a_proof_of_its_own_is_left_out(
+    store: Store, device_key: rsa.RSAPrivateKey, claim: Callable[..., Claim], tmp_path: Path, statement: str
+) -> None:
+    store.add_device(ONE, device_key.public_key(), "tap", TS)
+    store.ingest([claim("pour", id=ONE, pin=pin, pulses=586, et=8123, ts=TS) for pin in range(3)], TS)
+    change(tmp_path / "hub.db", statement)
+    assert len(list(store.verify_stored())) == store.count()
+    assert [abs(row) for _, row in faults(store)] == [2]
+
+
+def test_what_arrives_meanwhile_is_not_blamed(store: Store, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = store.rows
+    numbers = itertools.count(1)
+
+    def rows_and_then_some(statement: Select[Any]) -> Sequence[Row[Any]]:
+        found = rows(statement)
+        if not found:  # whoever asks takes it for the end
+            send(ONE, next(numbers))
+        return found
+
+    send(ONE, 0)
+    monkeypatch.setattr(store, "rows", rows_and_then_some)
+    assert faults(store) == {}
