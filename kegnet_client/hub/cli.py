@@ -312,9 +312,19 @@ def _home(arguments: argparse.Namespace) -> "Home":
 
 
 def _open_store(home: "Home") -> "Store":
+    from kegnet_client.hub.database import check_url
     from kegnet_client.hub.store import Store
 
-    store = Store(home.database())
+    database = home.database()
+    if isinstance(database, str):
+        try:
+            check_url(database)
+        except UsageError:
+            raise ConfigError(
+                f"{home.settings}: database is none that the hub can use: write it as "
+                "postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH"
+            ) from None
+    store = Store(database)
     store.prepare()
     return store
 

@@ -41,7 +41,7 @@ def check_url(url: str) -> None:
     """`UsageError` unless ``url`` is that of a database that the hub can use."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number
         parsed = URL.create("none")
     is_file = parsed.drivername == "sqlite" and Path(parsed.database or "").is_absolute()
     if not is_file and parsed.drivername != "postgresql+psycopg":

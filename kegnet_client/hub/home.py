@@ -69,8 +69,8 @@ class Home:
 
     def token(self) -> str:
         """The token that opens what shows data."""
-        token = self._read(self.token_file).decode("ascii", "replace").strip()
-        if len(token) < 32:
+        token = self._read(self.token_file).decode("utf-8", "replace").strip()
+        if len(token) < 32 or not token.isascii():
             raise ConfigError(f"{self.token_file} holds no token: put back the one that `kegnet-client hub init` made")
         return token
 

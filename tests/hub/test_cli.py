@@ -147,6 +147,17 @@ def test_a_hub_that_was_not_initialised_says_so(hub: Hub, words: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://host/name", "postgresql+psycopg://u@host:port/name", "sqlite:///hub.db"]
+)
+def test_a_database_that_is_none_is_a_fault_of_the_configuration(hub: Hub, tmp_path: Path, url: str) -> None:
+    hub("init")
+    (tmp_path / "hub" / "hub.conf").write_text(f"[hub]\ndatabase = {url}\n")
+    for words in (["run"], ["verify"]):
+        with pytest.raises(ConfigError, match=r"hub\.conf: .* write it as postgresql\+psycopg://USER@HOST/NAME"):
+            hub(*words)
+
+
+@pytest.mark.parametrize(
     ("missing", "extra"), [(("fastapi", "uvicorn", "sqlalchemy", "starlette"), "hub"), (("psycopg",), "postgresql")]
 )
 def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: tuple[str, ...], extra: str) -> None:

@@ -69,8 +69,9 @@ def test_unusable_settings_say_what_belongs_there(home: Home, content: str) -> N
         home.database()
 
 
-def test_an_empty_token_opens_nothing(home: Home) -> None:
-    home.token_file.write_text("\n")
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["empty", "saved by an editor as more than ASCII"])
+def test_a_token_that_nobody_can_send_opens_nothing(home: Home, before: bytes) -> None:
+    home.token_file.write_bytes(before and before + home.token_file.read_bytes())
     with pytest.raises(ConfigError, match="holds no token"):
         home.token()
 
