@@ -59,6 +59,11 @@ def issue_server(ca_key_pem: bytes, ca_pem: bytes, key_pem: bytes, hosts: list[s
     ca_key, ca = _load_key(ca_key_pem, "the CA's key"), _load_certificate(ca_pem, "the CA's certificate")
     if ca_key.public_key() != ca.public_key():
         raise ConfigError("ca.key does not belong to ca.crt: put back the pair that `kegnet-client hub init` made")
+    if now >= ca.not_valid_after_utc:
+        raise ConfigError(
+            f"ca.crt is good until {ca.not_valid_after_utc:%Y-%m-%d}, and this machine's clock shows {now:%Y-%m-%d}: "
+            "if that is wrong, set it (timedatectl)"
+        )
     key = _load_key(key_pem, "the server's key")
     ca_identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (

@@ -85,3 +85,11 @@ def test_hosts_that_a_certificate_can_carry(host: str) -> None:
 def test_hosts_that_it_cannot(host: str) -> None:
     with pytest.raises(UsageError, match="--host"):
         pki.check_host(host)
+
+
+@pytest.mark.parametrize("now", [NOW + 21 * 365 * DAY, datetime.datetime.max.replace(tzinfo=datetime.UTC)])
+def test_no_certificate_is_made_by_a_clock_that_is_past_the_ca(
+    ca_key: bytes, ca: bytes, now: datetime.datetime
+) -> None:
+    with pytest.raises(ConfigError, match="set it"):
+        issue(ca_key, ca, now)

@@ -84,8 +84,19 @@ def test_a_certificate_that_is_due_is_swapped_in_the_running_hub(
     assert home.server_certificate.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize(
+    ("missing", "later", "said"),
+    [("ca.key", 270, "ca.key is missing"), ("", 30 * 365, "this machine's clock shows")],
+    ids=["no CA", "a clock that jumped past the CA"],
+)
 def test_a_renewal_that_fails_is_told_once_and_the_old_certificate_serves_on(
-    make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture
+    make_home: Callable[[], Home],
+    store: Store,
+    start: Serve,
+    caplog: pytest.LogCaptureFixture,
+    missing: str,
+    later: int,
+    said: str,
 ) -> None:
     home = make_home()
     days = 0
@@ -96,8 +107,9 @@ def test_a_renewal_that_fails_is_told_once_and_the_old_certificate_serves_on(
         return serve.utc_now() + datetime.timedelta(days=days)
 
     url = start(home, store, clock=clock, renewal_check_s=0.01)
-    home.ca_key.unlink()
-    days = 270
+    if missing:
+        (home.directory / missing).unlink()
+    days = later
     while looks.acquire(blocking=False):
         pass
     for _ in range(4):
@@ -105,7 +117,7 @@ def test_a_renewal_that_fails_is_told_once_and_the_old_certificate_serves_on(
     assert peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert "ca.key is missing" in warnings[0]
+    assert said in warnings[0]
 
 
 def test_a_certificate_that_came_due_while_the_hub_was_off_is_renewed_at_the_start(
