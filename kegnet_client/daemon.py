@@ -9,6 +9,7 @@ import faulthandler
 import logging
 import random
 import signal
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -102,7 +103,8 @@ class Daemon:
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit code. Raises `KegnetError` when it cannot start."""
         # The watchdog ends a process that hangs with SIGABRT: where each thread stands goes to stderr then.
-        faulthandler.enable()
+        if sys.stderr is not None:  # whoever starts daemons may close it
+            faulthandler.enable()
         settings = config.load(self._root, self._file)
         spool = Spool(settings.spool)
         spool.lock()

@@ -1,7 +1,7 @@
 """Where log lines go: to whoever reads along.
 
 A terminal on stderr gets them as they are. Under systemd they go to the journal with their fields, elsewhere to
-/dev/log, both as facility user, ident ``kegnet-client``; without any of these to stderr.
+/dev/log, both as facility user, ident ``kegnet-client``; without any of these to stderr, unless that is closed.
 
 The few events that are worth an alert have a MESSAGE_ID of their own in the journal, always the same
 (``journalctl MESSAGE_ID=...``): the constants below.
@@ -40,9 +40,9 @@ def set_up(environ: Mapping[str, str], syslog_socket: Path = SYSLOG_SOCKET) -> N
 
 
 def _handler(environ: Mapping[str, str], syslog_socket: Path) -> logging.Handler:
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         return _to_stderr()
-    if _is_journal(environ.get("JOURNAL_STREAM", "")):
+    if sys.stderr is not None and _is_journal(environ.get("JOURNAL_STREAM", "")):
         # Only here, since it loads libsystemd.
         from systemd.journal import JournalHandler
 

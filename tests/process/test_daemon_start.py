@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .daemon import UP, WAIT_S, hang, start
+from .daemon import UP, WAIT_S, hang, start, wait_until
 
 if TYPE_CHECKING:
     from tests.process.conftest import Device, Server
@@ -134,4 +134,12 @@ def test_it_runs_without_root_journal_and_syslog(plain_users_device: "Device") -
     program.log.wait_for("delivered")
     assert not pour.exists()
     assert program.log.lines("no temperatures, pours go on: no 1-Wire bus at")
+    assert program.stop()[0] == 0
+
+
+def test_it_runs_with_nothing_to_write_to(device: "Device", server: "Server") -> None:
+    program = device.start(before=("sh", "-c", 'exec "$0" "$@" >&- 2>&-'))
+    pour = device.drop()
+    server.wait_for("pour")
+    wait_until(lambda: not pour.exists(), "it is still there")
     assert program.stop()[0] == 0
