@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from kegnet_client import __version__
 from kegnet_client.config import find_root
 from kegnet_client.core.errors import KegnetError, UsageError
+from kegnet_client.output import drop_output, tell
 
 EXAMPLE = """\
 example:
@@ -53,15 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough (| head); nothing is left to say on it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     except KeyboardInterrupt:
         return 130
     return code
-
-
-def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: Sequence[str]) -> argparse.Namespace:
@@ -174,12 +171,8 @@ def _pour(options: argparse.Namespace) -> int:
     except RecordError as error:
         raise UsageError(str(error)) from error
     directory = config.load(_root(options), options.config).spool
-    path = directory / enqueue(directory, pour)
-    try:
-        print(path, flush=True)
-    except OSError:
-        # The pour is safe: whoever was told of a failure would give it once more.
-        _drop_output()
+    # The pour is safe then: whoever was told of a failure would give it once more.
+    tell(str(directory / enqueue(directory, pour)))
     return 0
 
 

@@ -145,6 +145,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub import serve
     from kegnet_client.hub.app import create_app
+    from kegnet_client.output import tell
     from kegnet_client.supervisor import Supervisor
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -157,10 +158,7 @@ def _run(arguments: argparse.Namespace) -> int:
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
         def say_ready() -> None:
-            print(
-                f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}",
-                flush=True,
-            )
+            tell(f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}")
             supervisor = Supervisor(os.environ)
             supervisor.status(f"answers at {url}")
             supervisor.ready()

@@ -3,13 +3,14 @@
 import argparse
 import os
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -213,6 +214,26 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
             out, err = process.communicate(timeout=10)
         assert time.monotonic() - begin < 2
         assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_run_serves_though_it_cannot_say_where(hub: Hub, tmp_path: Path) -> None:
+    hub("init")
+    context = ssl.create_default_context(cafile=tmp_path / "hub" / "ca.crt")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["hub", "run", "--dir", str(tmp_path / "hub"), "--bind", "127.0.0.1", "--port", str(port)]
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen([sys.executable, "-m", "kegnet_client.cli", *words], stdout=full)
+    until_s = time.monotonic() + 20
+    status = 0
+    with httpx.Client(verify=context, trust_env=False) as client:
+        while not status and process.poll() is None and time.monotonic() < until_s:
+            with suppress(httpx.ConnectError):
+                status = client.get(f"https://localhost:{port}/api/pours").status_code
+            time.sleep(0.01)
+    process.terminate()
+    assert status == 401
+    assert process.wait(10) == 0
 
 
 def test_run_stops_in_time_while_the_database_is_locked(
