@@ -70,9 +70,9 @@ class HubServer(uvicorn.Server):
         self._renewal_check_s = renewal_check_s
         self._renewal: asyncio.Task[None] | None = None
         self._renewal_fails = False
-        self._renew()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._renew()
         self._load_certificate()
         super().__init__(
             uvicorn.Config(
@@ -128,20 +128,22 @@ class HubServer(uvicorn.Server):
     async def _renew_when_due(self) -> None:
         while True:
             await asyncio.sleep(self._renewal_check_s)
-            if self._renew():
-                self._load_certificate()
-                _log.info("the server certificate is renewed")
+            self._renew()
 
-    def _renew(self) -> bool:
+    def _renew(self) -> None:
+        """Renew the certificate if it is due, and use it; what is in the way now may not be the next time."""
         try:
-            renewed = self._home.renew_certificate(self._clock())
-        except ConfigError as error:
+            is_new = self._home.renew_certificate(self._clock())
+            if is_new or self._renewal_fails:
+                self._load_certificate()
+        except (ConfigError, OSError) as error:
             if not self._renewal_fails:
                 _log.warning("the server certificate cannot be renewed, the old one serves on: %s", error)
             self._renewal_fails = True
-            return False
+            return
+        if is_new or self._renewal_fails:
+            _log.info("the server certificate is %s", "renewed" if is_new else "in order again")
         self._renewal_fails = False
-        return renewed
 
     def _load_certificate(self) -> None:
         certificate, key = self._home.server_certificate, self._home.server_key

@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import errno
+import os
 import socket
 import ssl
 import threading
@@ -118,6 +120,37 @@ def test_a_renewal_that_fails_is_told_once_and_the_old_certificate_serves_on(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert said in warnings[0]
+
+
+def test_a_renewal_that_a_full_disk_put_off_is_made_up_for(
+    make_home: Callable[[], Home], store: Store, start: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home()
+    days = 0
+    looks = threading.Semaphore(0)
+    renew = Home.renew_certificate
+
+    def clock() -> datetime.datetime:
+        looks.release()
+        return serve.utc_now() + datetime.timedelta(days=days)
+
+    def renew_on_a_full_disk(home: Home, now: datetime.datetime) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    url = start(home, store, clock=clock, renewal_check_s=0.01)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # by this test's clock the new one is from the future
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    before = peer_certificate(url, trusting)
+    monkeypatch.setattr(Home, "renew_certificate", renew_on_a_full_disk)
+    days = 270
+    for _ in range(4):
+        assert looks.acquire(timeout=10)
+    monkeypatch.setattr(Home, "renew_certificate", renew)
+    while looks.acquire(blocking=False):
+        pass
+    for _ in range(3):
+        assert looks.acquire(timeout=10)
+    assert peer_certificate(url, trusting).serial_number != before.serial_number
 
 
 def test_a_certificate_that_came_due_while_the_hub_was_off_is_renewed_at_the_start(
