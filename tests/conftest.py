@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from kegnet_client.spool import Spool
+
+# How long an example takes is the machine's matter.
+hypothesis.settings.register_profile("kegnet", deadline=None)
+hypothesis.settings.load_profile("kegnet")
 
 DIE_AT_EVERY_STEP = """
 import os, sys

@@ -235,4 +235,4 @@ class InBatches(Schedule):
 
 TestOneByOne = OneByOne.TestCase
 TestInBatches = InBatches.TestCase
-TestOneByOne.settings = TestInBatches.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestOneByOne.settings = TestInBatches.settings = settings(max_examples=40, stateful_step_count=15)

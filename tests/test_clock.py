@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client import RELEASED_MS
@@ -126,7 +126,6 @@ def test_a_clock_that_was_never_seen_to_step_is_stable_for_ever() -> None:
     assert steps.stable_for_s(20.0) == math.inf
 
 
-@settings(deadline=None)
 @given(
     step_ms=st.one_of(st.integers(1001, 10**12), st.integers(-(10**12), -1001)),
     passed_s=st.integers(0, 100_000),
@@ -140,7 +139,6 @@ def test_a_wall_clock_that_was_set_is_seen_either_way(step_ms: int, passed_s: in
     assert steps.stable_for_s(70.0 + passed_s) == 60.0
 
 
-@settings(deadline=None)
 @given(slewed_ms=st.integers(-999, 999), passed_s=st.integers(0, 100_000))
 def test_a_slewed_clock_and_a_suspended_machine_are_no_step(slewed_ms: int, passed_s: int) -> None:
     steps = StepDetector()

@@ -299,7 +299,7 @@ def attempt(text: str) -> Config | tuple[str, ...]:
         return error.faults
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.one_of(st.text(), st.lists(LINES).map("\n".join)))
 def test_no_text_whatever_gives_a_traceback(text: str) -> None:
     match attempt(text):
@@ -310,7 +310,7 @@ def test_no_text_whatever_gives_a_traceback(text: str) -> None:
             assert all(fault.isprintable() and fault.startswith(f"{FILE}: ") for fault in faults)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary())
 def test_no_file_whatever_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "any.conf"
@@ -319,7 +319,7 @@ def test_no_file_whatever_gives_a_traceback(tmp_path_factory: pytest.TempPathFac
         load(ROOT, file)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(LINES).map("\n".join))
 def test_filling_in_sets_the_value_or_the_text_has_another_fault(text: str) -> None:
     if not config.given(text) & {"uuid", "base"}:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client.core.delivery import (
@@ -63,7 +63,6 @@ def test_every_other_answer_keeps_the_record_and_says_what_to_mend(status: int) 
     assert verdict.reason.startswith(f"the server answered {status}: ")
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 999), st.binary(max_size=50), st.dictionaries(st.sampled_from(["date", "retry-after"]), st.text())
 )
@@ -181,7 +180,6 @@ def test_a_point_in_time_counts_from_the_server_s_own_clock(our_ms: int) -> None
     assert parse_retry_after(until, http_date(NOW_MS), our_ms) == 90.0
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40) | st.none(), st.text(max_size=40) | st.none())
 def test_whatever_retry_after_says_the_wait_is_none_or_up_to_an_hour(value: str | None, date: str | None) -> None:
     wait_s = parse_retry_after(value, date, NOW_MS)
@@ -189,7 +187,6 @@ def test_whatever_retry_after_says_the_wait_is_none_or_up_to_an_hour(value: str 
     assert wait_s is None or 0.0 <= wait_s <= MAX_RETRY_AFTER_S
 
 
-@settings(deadline=None)
 @given(st.datetimes(), st.integers(-2400, 2400))
 def test_whatever_the_date_the_wait_is_none_or_up_to_an_hour(when: datetime, zone: int) -> None:
     value = f"{when:%a, %d %b} {when.year:04d} {when:%H:%M:%S} {zone:+05d}"
@@ -207,7 +204,6 @@ def test_the_ceiling_doubles_from_one_second_to_five_minutes() -> None:
     assert [backoff.next_s() for _ in range(11)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=30))
 def test_the_jitter_is_full(draws: list[float]) -> None:
     values = iter(draws)
@@ -221,7 +217,6 @@ def test_the_jitter_is_full(draws: list[float]) -> None:
         ceiling_s = min(2 * ceiling_s, MAX_CEILING_S)
 
 
-@settings(deadline=None)
 @given(st.floats(0, MAX_RETRY_AFTER_S), st.floats(0, 1, exclude_max=True))
 def test_the_jitter_goes_on_top_of_what_the_server_asked_for(asked_s: float, draw: float) -> None:
     wait_s = Backoff(lambda: draw).next_s(asked_s)

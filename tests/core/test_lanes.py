@@ -1,7 +1,7 @@
 """Whose turn it is."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client.core.lanes import Lanes, Turn
@@ -108,7 +108,6 @@ def test_another_spool_starts_with_nobody_waiting(lanes: Lanes) -> None:
     assert names(lanes, 1e9) == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.floats(0, 100))), st.lists(st.text(max_size=3)), st.floats(0, 100))
 def test_nobody_is_lost_and_nobody_goes_before_its_time(
     held: list[tuple[str, float]], backlog: list[str], now_s: float

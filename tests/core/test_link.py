@@ -224,7 +224,6 @@ def test_what_is_known_of_a_record_ends_with_it(link: Link) -> None:
 verdicts = st.sampled_from([OK, NO_ROUTE, BUSY, BROKEN, BAD, LOST])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([NO_ROUTE, BUSY, BROKEN, LOST]))), st.randoms())
 def test_without_an_acceptance_or_a_rejection_every_record_stays(
     exchanges: list[tuple[str, Verdict]], random: Random
@@ -234,7 +233,7 @@ def test_without_an_acceptance_or_a_rejection_every_record_stays(
         assert link.settle(name, verdict, number).action not in (Action.REMOVE, Action.REJECT)
 
 
-@settings(max_examples=200, deadline=None, stateful_step_count=60)
+@settings(max_examples=200, stateful_step_count=60)
 class LinkMachine(RuleBasedStateMachine):
     """Any answers to any records, at any times; some were under way when everybody began to wait."""
 

@@ -1,7 +1,7 @@
 """The spool's grammar: what is a record, what is not, and that each goes there and back."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client.core.errors import RecordError
@@ -161,7 +161,6 @@ def test_a_malformed_reading_is_rejected_with_its_reason(data: bytes, what: str)
     assert len(str(raised.value)) < 300
 
 
-@settings(deadline=None)
 @given(st.one_of(pours, readings))
 def test_a_record_comes_back_from_its_spool_file(record: Record) -> None:
     data = format_record(record)
@@ -173,7 +172,6 @@ def test_a_record_comes_back_from_its_spool_file(record: Record) -> None:
     assert len(data) <= MAX_FILE_BYTES
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["a.pour", "a.reading"]))
 def test_whatever_the_bytes_it_is_a_record_or_a_record_error(data: bytes, name: str) -> None:
     try:
@@ -183,7 +181,6 @@ def test_whatever_the_bytes_it_is_a_record_or_a_record_error(data: bytes, name: 
     assert parse(name, format_record(record)) == record
 
 
-@settings(deadline=None)
 @given(
     st.text(alphabet="0123456789,-+_ .\n\r\t\0ab٣", max_size=60),
     st.sampled_from(["a.pour", "a.reading"]),
@@ -198,7 +195,6 @@ def test_what_is_taken_is_canonical(text: str, name: str) -> None:
     assert format_record(record).decode().removesuffix("\n") == text.removesuffix("\n")
 
 
-@settings(deadline=None)
 @given(pours, st.integers(0, 60))
 def test_a_pour_cut_short_is_never_a_pour_of_more_fields(pour: Pour, cut: int) -> None:
     prefix = format_record(pour)[:cut]
@@ -233,7 +229,6 @@ def test_only_finished_files_with_our_suffixes_are_ours(name: str, ours: bool) -
     assert is_record_name(name) is ours
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**19 - 1))
 def test_a_natural_number_has_one_spelling(value: int) -> None:
     assert parse_natural("field", str(value)) == value
@@ -242,7 +237,6 @@ def test_a_natural_number_has_one_spelling(value: int) -> None:
             parse_natural("field", other)
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**19) + 1, 10**19 - 1))
 def test_an_integer_has_one_spelling(value: int) -> None:
     assert parse_integer("field", str(value)) == value

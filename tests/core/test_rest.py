@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kegnet_client.core.errors import RecordError
@@ -148,7 +148,6 @@ calls = st.sampled_from(sorted(SIGNED_FIELDS)).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(calls, st.binary(max_size=512))
 def test_what_was_signed_is_what_is_sent(call: Call, signature: bytes) -> None:
     body = call.body(signature)
@@ -157,7 +156,6 @@ def test_what_was_signed_is_what_is_sent(call: Call, signature: bytes) -> None:
     assert body.isascii()
 
 
-@settings(deadline=None)
 @given(calls, st.binary(min_size=1, max_size=256))
 def test_any_form_reader_finds_the_signed_values(call: Call, signature: bytes) -> None:
     form = parse_qs(call.body(signature).decode(), keep_blank_values=True)
@@ -204,7 +202,6 @@ def test_a_body_that_is_no_call_says_why(body: bytes, what: str) -> None:
     assert what in str(raised.value)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_the_body_it_is_a_call_or_a_record_error(body: bytes) -> None:
     try:
@@ -280,7 +277,6 @@ def test_a_base_url_that_cannot_be_used_says_what_to_write(text: str, what: str)
     assert what in str(raised.value)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 @example("//[")
 @example("https://[v1.x]/rest/v2")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client.producers.bus import BusReading, NoReadingError, read_bus, read_sensor, to_millidegrees
@@ -31,7 +31,6 @@ def test_thousandths_come_out_as_the_kernel_prints_them(bus: Path, plug: Plug, m
     assert text.endswith(f"t={millidegrees}\n")
 
 
-@settings(deadline=None)
 @given(sixteenths=st.integers(-55 * 16, 125 * 16).filter(lambda count: count != 85 * 16))
 def test_every_step_of_a_ds18b20_is_truncated_toward_zero(sixteenths: int) -> None:
     assert to_millidegrees(sixteenths / 16) == int(sixteenths * 1000 / 16)
