@@ -9,15 +9,19 @@ The few events that are worth an alert have a MESSAGE_ID of their own in the jou
 Security: whatever came from a file, a name or a server is made printable by the one who logs it.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 IDENT = "kegnet-client"
 SYSLOG_SOCKET = Path("/dev/log")
+SYSLOG_PATIENCE_S = 0.2
+"""How long a line waits for a syslog that has ten others to read, as many as its socket may hold."""
 _FACILITY_USER = "1"
 _MESSAGE_ALONE = logging.Formatter("%(message)s")
 
@@ -59,11 +63,31 @@ def _handler(environ: Mapping[str, str], syslog_socket: Path) -> logging.Handler
 
 
 class _Syslog(logging.handlers.SysLogHandler):
-    """A line that a syslog does not read is lost; waiting for it would hold up records, for as long as that hangs."""
+    """Waits `SYSLOG_PATIENCE_S` for a syslog that is slow, and no more for one that let a line wait for so long.
+
+    Its lines are lost until it reads again: a syslog that hangs must not hold up records.
+    """
+
+    socket: Any
+    _is_lost = False
+    _patience_s = SYSLOG_PATIENCE_S
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._is_lost = False
+        super().emit(record)
+        patience_s = 0.0 if self._is_lost else SYSLOG_PATIENCE_S
+        if patience_s != self._patience_s:
+            self._patience_s = patience_s
+            with contextlib.suppress(OSError):  # nobody listens: the next socket gets it
+                self.socket.settimeout(patience_s)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
+        self._is_lost = True
+        super().handleError(record)
 
     def _connect_unixsocket(self, address: str) -> None:
         super()._connect_unixsocket(address)  # type: ignore[misc]  # where both the first and each later one is made
-        self.socket.setblocking(False)  # type: ignore[attr-defined]
+        self.socket.settimeout(self._patience_s)
 
 
 def _to_stderr() -> logging.Handler:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -145,6 +146,26 @@ def test_a_syslog_that_does_not_read_stops_nothing_and_is_heard_again(tmp_path: 
         logger.close()
     assert lines[-1].endswith(b"it reads again")
     assert read(stderr) == ""
+
+
+def test_a_syslog_that_reads_slowly_gets_every_line(tmp_path: Path, stderr: int) -> None:
+    path = tmp_path / "log"
+    with listen(path) as syslog:
+        logger = Logger(path, stderr)
+        lines: list[bytes] = []
+
+        def read_slowly() -> None:
+            while not lines or not lines[-1].endswith(b": 99"):
+                lines.append(syslog.recv(65536).rstrip(b"\0"))
+                time.sleep(0.002)
+
+        reader = threading.Thread(target=read_slowly, daemon=True)
+        reader.start()
+        for number in range(100):
+            logger.log(str(number))
+        reader.join(WAIT_S)
+        logger.close()
+    assert [line.rpartition(b": ")[2] for line in lines] == [str(number).encode() for number in range(100)]
 
 
 @pytest.mark.parametrize("there", ["nothing", "a file"])
