@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,7 +50,8 @@ class Zygote:
         assert self._process.stdout
         self._process.stdin.close()
         if self._child is not None:  # something went wrong before its end
-            os.kill(self._child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
         self._process.wait()
         self._process.stdout.close()
 
@@ -102,7 +104,8 @@ class Child:
             assert self._strace.stderr
             self._strace.kill()
             raise RuntimeError(f"strace has no hold of it: {self._strace.stderr.read().decode()}")
-        os.kill(self.pid, signal.SIGUSR1)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
 
     def has_ended(self) -> bool:
         return self._zygote.has_answered()
@@ -122,7 +125,10 @@ class Child:
         return code
 
     def _is_traced(self) -> bool:
-        return "TracerPid:\t0\n" not in Path(f"/proc/{self.pid}/status").read_text()
+        try:
+            return "TracerPid:\t0\n" not in Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return True  # it had not come to its wait when strace came, and made the call that it is killed at before
 
 
 def _serve() -> None:
