@@ -1,13 +1,12 @@
 """A reload that changes the spool, and what waits in the one before."""
 
 from signal import SIGHUP
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.process.conftest import Device, Server
+from ..stage.device import Device
+from .server import Server
 
 
-def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: "Device", server: "Server") -> None:
+def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: Device, server: Server) -> None:
     server.answer = lambda _: 401
     for number in range(3):
         device.drop(100 + number)
