@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,8 +31,8 @@ from kegnet_client.hub import cli as hub_cli
 from kegnet_client.hub import pki
 from kegnet_client.identity import load_identity
 
-if TYPE_CHECKING:
-    from tests.enrolment.conftest import Device, Hub
+from .device import Device
+from .hub import Hub
 
 ENROL = "POST /enroll"
 NO_ANSWERER = "https://localhost:1"
@@ -65,7 +64,7 @@ def refusal(kind: type[KegnetError], root: Path, url: str, code: str) -> str:
 
 
 @contextmanager
-def answering(hub: "Hub", ca: bytes, status: int = 500, body: bytes = b"") -> Iterator[tuple[str, list[str]]]:
+def answering(hub: Hub, ca: bytes, status: int = 500, body: bytes = b"") -> Iterator[tuple[str, list[str]]]:
     """A server with the certificate of ``hub`` that gives out ``ca`` and answers what is posted; what it is asked."""
     received: list[str] = []
 
@@ -107,7 +106,7 @@ def answering(hub: "Hub", ca: bytes, status: int = 500, body: bytes = b"") -> It
 
 
 def test_one_line_makes_a_device_that_the_hub_believes(
-    hub: "Hub", root: Path, capsys: pytest.CaptureFixture[str]
+    hub: Hub, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert enroll(root, hub.url, hub.invite(), {}) == 0
     settings = config.load(root)
@@ -130,7 +129,7 @@ def test_one_line_makes_a_device_that_the_hub_believes(
     assert said.splitlines()[-1] == f"Next: kegnet-client --root {root} run"
 
 
-def test_the_private_key_and_the_code_go_nowhere_they_should_not(hub: "Hub", root: Path) -> None:
+def test_the_private_key_and_the_code_go_nowhere_they_should_not(hub: Hub, root: Path) -> None:
     code = hub.invite()
     enroll(root, hub.url, code, {})
     key = (root / "conf/privkey.pem").read_text().splitlines()
@@ -141,7 +140,7 @@ def test_the_private_key_and_the_code_go_nowhere_they_should_not(hub: "Hub", roo
 
 
 def test_the_line_that_invite_prints_does_it(
-    hub: "Hub", root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: Hub, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["hub", "invite", "--dir", str(hub.home.directory), "--name", "left tap", "--url", hub.url + "/"]
     assert cli.main(words) == 0
@@ -156,7 +155,7 @@ def test_the_line_that_invite_prints_does_it(
     assert "is set already, and stays" in capsys.readouterr().err
 
 
-def test_a_device_that_is_one_already_tells_the_hub_nothing(hub: "Hub", device: "Device") -> None:
+def test_a_device_that_is_one_already_tells_the_hub_nothing(hub: Hub, device: Device) -> None:
     told = refusal(ConfigError, device.root, hub.url, hub.invite())
     assert "uuid: is set already, and stays" in told
     assert "then run enroll again" in told
@@ -164,7 +163,7 @@ def test_a_device_that_is_one_already_tells_the_hub_nothing(hub: "Hub", device: 
 
 
 @pytest.mark.parametrize("name", ["privkey.pem", "device.pub"])
-def test_what_is_there_is_not_overwritten(hub: "Hub", root: Path, name: str) -> None:
+def test_what_is_there_is_not_overwritten(hub: Hub, root: Path, name: str) -> None:
     (root / "conf").mkdir()
     (root / "conf" / name).write_text("mine")
     assert f"conf/{name}: exists already" in refusal(ConfigError, root, hub.url, hub.invite())
@@ -173,7 +172,7 @@ def test_what_is_there_is_not_overwritten(hub: "Hub", root: Path, name: str) -> 
 
 @pytest.mark.parametrize("setting", ["", "caBundle = system\n", "caBundle = own.pem\n"])
 def test_another_ca_that_is_trusted_already_is_not_given_up(
-    hub: "Hub", start_hub: "Callable[[str], Hub]", root: Path, setting: str
+    hub: Hub, start_hub: Callable[[str], Hub], root: Path, setting: str
 ) -> None:
     (root / "conf").mkdir()
     (root / "conf/client.conf").write_text(f"[KegNet]\n{setting}")
@@ -185,7 +184,7 @@ def test_another_ca_that_is_trusted_already_is_not_given_up(
 
 
 def test_the_systems_store_is_not_made_where_it_is_missing(
-    hub: "Hub", root: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = root / "certificates.crt"
     for module in (config, provisioning):
@@ -195,14 +194,14 @@ def test_the_systems_store_is_not_made_where_it_is_missing(
     assert "put a # before caBundle" in refusal(ConfigError, root, hub.url, hub.invite())
 
 
-def test_the_same_ca_may_be_there(hub: "Hub", root: Path) -> None:
+def test_the_same_ca_may_be_there(hub: Hub, root: Path) -> None:
     (root / "conf").mkdir()
     (root / "conf/ca.crt").write_bytes(hub.home.ca())
     assert enroll(root, hub.url, hub.invite(), {}) == 0
 
 
 @pytest.mark.parametrize("code", ["", "kegnet_", "kegnet_" + "A" * 63, "--help", "kegnet_" + "A" * 63 + "\n"])
-def test_what_is_no_code_is_told_before_anything_is_asked(hub: "Hub", root: Path, code: str) -> None:
+def test_what_is_no_code_is_told_before_anything_is_asked(hub: Hub, root: Path, code: str) -> None:
     assert "paste it whole" in refusal(UsageError, root, hub.url, code)
     assert hub.requests == []
 
@@ -211,11 +210,11 @@ def test_what_is_no_code_is_told_before_anything_is_asked(hub: "Hub", root: Path
     "url",
     ["", "hub", "http://hub:8443", "http://localhost:8443", "https://hub/rest/v2", "https://u@hub", "https://h:x"],
 )
-def test_what_is_no_address_of_a_hub_is_told_before_anything_is_asked(hub: "Hub", root: Path, url: str) -> None:
+def test_what_is_no_address_of_a_hub_is_told_before_anything_is_asked(hub: Hub, root: Path, url: str) -> None:
     assert "https://HOST:8443" in refusal(UsageError, root, url, hub.invite())
 
 
-def test_a_hub_with_another_ca_is_told_nothing(hub: "Hub", start_hub: "Callable[[str], Hub]", root: Path) -> None:
+def test_a_hub_with_another_ca_is_told_nothing(hub: Hub, start_hub: Callable[[str], Hub], root: Path) -> None:
     code = hub.invite()
     other = start_hub("other")
     told = refusal(UntrustedServerError, root, other.url, code)
@@ -231,7 +230,7 @@ def test_a_hub_with_another_ca_is_told_nothing(hub: "Hub", start_hub: "Callable[
 
 @pytest.mark.parametrize("served", ["two certificates", "none", "the right one, from an impostor"])
 def test_who_shows_the_right_certificate_without_its_key_is_told_nothing(
-    hub: "Hub", start_hub: "Callable[[str], Hub]", root: Path, served: str
+    hub: Hub, start_hub: Callable[[str], Hub], root: Path, served: str
 ) -> None:
     """The CA certificate is public: an impostor may serve it, alone or with its own behind it."""
     impostor = start_hub("impostor")
@@ -245,12 +244,12 @@ def test_who_shows_the_right_certificate_without_its_key_is_told_nothing(
         assert "CA that is not in caBundle" in told
 
 
-def test_a_hub_that_is_away_leaves_nothing(hub: "Hub", root: Path) -> None:
+def test_a_hub_that_is_away_leaves_nothing(hub: Hub, root: Path) -> None:
     hub.stop()
     assert "no connection" in refusal(TransportError, root, hub.url, hub.invite())
 
 
-def test_a_wrong_an_expired_and_a_used_code_are_told_apart(hub: "Hub", root: Path, tmp_path: Path) -> None:
+def test_a_wrong_an_expired_and_a_used_code_are_told_apart(hub: Hub, root: Path, tmp_path: Path) -> None:
     used = hub.invite()
     enroll(tmp_path / "first", hub.url, used, {})
     wrong = wire.format_code(pki.ca_der(hub.home.ca()), bytes(16))
@@ -262,7 +261,7 @@ def test_a_wrong_an_expired_and_a_used_code_are_told_apart(hub: "Hub", root: Pat
 
 
 @pytest.mark.parametrize("times", [1, TRIES - 1])
-def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(hub: "Hub", root: Path, times: int) -> None:
+def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(hub: Hub, root: Path, times: int) -> None:
     hub.lose += ["/enroll"] * times
     pauses: list[float] = []
     assert enroll(root, hub.url, hub.invite(), {}, pause=pauses.append) == 0
@@ -273,7 +272,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(hub: "Hub",
     assert len(hub.store.devices()) == 1
 
 
-def test_an_answer_that_is_lost_again_and_again_leaves_nothing_here(hub: "Hub", root: Path) -> None:
+def test_an_answer_that_is_lost_again_and_again_leaves_nothing_here(hub: Hub, root: Path) -> None:
     hub.lose += ["/enroll"] * TRIES
     told = refusal(TransportError, root, hub.url, hub.invite())
     assert "run the same again, and if the code was used by then, ask for another" in told
@@ -294,7 +293,7 @@ def test_an_answer_that_is_lost_again_and_again_leaves_nothing_here(hub: "Hub", 
     ],
 )
 def test_any_other_answer_leaves_nothing(
-    hub: "Hub", root: Path, status: int, body: bytes, kind: type[KegnetError]
+    hub: Hub, root: Path, status: int, body: bytes, kind: type[KegnetError]
 ) -> None:
     with answering(hub, hub.home.ca(), status, body) as (url, _):
         told = refusal(kind, root, url, hub.invite())
@@ -302,7 +301,7 @@ def test_any_other_answer_leaves_nothing(
 
 
 @pytest.mark.parametrize("limit", [100, 1000, 2500])
-def test_a_disk_without_room_leaves_nothing_and_keeps_the_code_good(hub: "Hub", root: Path, limit: int) -> None:
+def test_a_disk_without_room_leaves_nothing_and_keeps_the_code_good(hub: Hub, root: Path, limit: int) -> None:
     """No file may grow beyond ``limit`` bytes: the key fails to be written, or the configuration."""
     code = hub.invite()
     (root / "conf").mkdir()
@@ -330,7 +329,7 @@ sys.exit(cli.main(sys.argv[2:]))
 """
 
 
-def test_an_interrupt_while_the_hub_is_asked_leaves_nothing(hub: "Hub", root: Path) -> None:
+def test_an_interrupt_while_the_hub_is_asked_leaves_nothing(hub: Hub, root: Path) -> None:
     hub.lose.append("/enroll")
 
     def interrupt(_seconds: float) -> None:
@@ -343,7 +342,7 @@ def test_an_interrupt_while_the_hub_is_asked_leaves_nothing(hub: "Hub", root: Pa
 
 
 def test_nothing_in_the_environment_changes_the_way(
-    hub: "Hub", root: Path, monkeypatch: pytest.MonkeyPatch, start_hub: "Callable[[str], Hub]"
+    hub: Hub, root: Path, monkeypatch: pytest.MonkeyPatch, start_hub: Callable[[str], Hub]
 ) -> None:
     other = start_hub("other")
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
@@ -354,7 +353,7 @@ def test_nothing_in_the_environment_changes_the_way(
 
 
 def test_a_device_whose_first_exchange_fails_is_enrolled_and_says_so(
-    hub: "Hub", root: Path, capsys: pytest.CaptureFixture[str]
+    hub: Hub, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.lose.append("/rest/v3/records")
     with pytest.raises(TransportError):
@@ -363,7 +362,7 @@ def test_a_device_whose_first_exchange_fails_is_enrolled_and_says_so(
     assert config.load(root)
 
 
-def invite(hub: "Hub", *words: str) -> int:
+def invite(hub: Hub, *words: str) -> int:
     return cli.main(["hub", "invite", "--dir", str(hub.home.directory), *words])
 
 
@@ -404,14 +403,14 @@ def test_the_printed_address_is_one_that_others_can_reach_if_there_is_one(
     ],
 )
 def test_an_invitation_that_could_not_work_is_not_made(
-    hub: "Hub", words: list[str], capsys: pytest.CaptureFixture[str]
+    hub: Hub, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invite(hub, *words) == UsageError.exit_code
     assert words[0] in capsys.readouterr().err
 
 
 def test_a_list_of_devices_shows_who_changes_a_key(
-    hub: "Hub", device: "Device", capsys: pytest.CaptureFixture[str]
+    hub: Hub, device: Device, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from kegnet_client.rotation import UnfinishedError, rotate_key
 
@@ -422,7 +421,7 @@ def test_a_list_of_devices_shows_who_changes_a_key(
     assert "changes its key" in capsys.readouterr().out
 
 
-def test_a_silent_server_is_given_up_within_the_deadline(hub: "Hub", root: Path) -> None:
+def test_a_silent_server_is_given_up_within_the_deadline(hub: Hub, root: Path) -> None:
     (root / "conf").mkdir()
     (root / "conf/client.conf").write_text("[KegNet]\ndeadline = 1\n")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -6,10 +6,9 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from signal import SIGKILL
 
 import pytest
 
@@ -23,41 +22,35 @@ from kegnet_client.rotation import UnfinishedError, rotate_key
 from kegnet_client.send import send
 from kegnet_client.spool import count_waiting, enqueue
 
-if TYPE_CHECKING:
-    from tests.enrolment.conftest import Device, Hub
+from ..stage.program import COMMAND, Program
+from ..stage.waits import WAIT_S
+from .device import Device
+from .hub import Hub
 
-    Start = Callable[[Device], subprocess.Popen[str]]
-
-KEGNET_CLIENT = Path(sys.executable).with_name("kegnet-client")
-TIMEOUT_S = 30.0
 START_MS = 1_700_000_000_000
+
+Start = Callable[[Device], Program]
 
 
 @pytest.fixture
-def start(hub: "Hub") -> "Iterator[Start]":
+def start(hub: Hub) -> Iterator[Start]:
     """``start(device)`` runs its daemon until the test ends; it has delivered something when this returns."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Program] = []
 
-    def run(device: "Device") -> "subprocess.Popen[str]":
+    def run(device: Device) -> Program:
         before = len(hub.rows(device.uuid))
         enqueue(device.settings.spool, make_pour(255, 1 + before, 0, START_MS))
-        process = subprocess.Popen(
-            [KEGNET_CLIENT, "run", "--root", device.root],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={name: value for name, value in os.environ.items() if name != "JOURNAL_STREAM"},
-        )
-        running.append(process)
+        environment = {name: value for name, value in os.environ.items() if name != "JOURNAL_STREAM"}
+        running.append(Program([COMMAND, "run", "--root", device.root], environment, terminal=False))
         hub.wait_for(lambda: len(hub.rows(device.uuid)) > before)
-        return process
+        return running[-1]
 
     yield run
-    for process in running:
-        process.kill()
-        process.communicate()
+    for program in running:
+        program.close()
 
 
-def settle(hub: "Hub", device: "Device", old: str) -> None:
+def settle(hub: Hub, device: Device, old: str) -> None:
     """Assert that the change is done: one key, a new one, here and there, and nothing beside it."""
     key = device.identity().fingerprint
     assert key != old
@@ -68,14 +61,14 @@ def settle(hub: "Hub", device: "Device", old: str) -> None:
     send_heartbeat(device.settings, Clock(), {})
 
 
-def unfinished(device: "Device", take_over_s: float = TIMEOUT_S, kind: type[KegnetError] = UnfinishedError) -> str:
+def unfinished(device: Device, take_over_s: float = WAIT_S, kind: type[KegnetError] = UnfinishedError) -> str:
     with pytest.raises(kind) as caught:
         rotate_key(device.root, None, take_over_s)
     assert type(caught.value) is kind
     return str(caught.value)
 
 
-def test_a_device_at_rest_gets_another_key(hub: "Hub", device: "Device", capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_device_at_rest_gets_another_key(hub: Hub, device: Device, capsys: pytest.CaptureFixture[str]) -> None:
     old = device.identity()
     assert cli.main(["rotate-key", "--root", str(device.root)]) == 0
     settle(hub, device, old.fingerprint)
@@ -83,7 +76,7 @@ def test_a_device_at_rest_gets_another_key(hub: "Hub", device: "Device", capsys:
     assert hub.lines()[:2] == ["POST /rotate", "POST /rotate/confirm"]
 
 
-def test_no_private_key_is_told_to_the_hub(hub: "Hub", device: "Device") -> None:
+def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
     keys = [device.key.read_text()]
     rotate_key(device.root, None)
     keys.append(device.key.read_text())
@@ -91,7 +84,7 @@ def test_no_private_key_is_told_to_the_hub(hub: "Hub", device: "Device") -> None
     assert not any(line in told for key in keys for line in key.splitlines() if "-----" not in line)
 
 
-def test_no_record_is_lost_or_refused_while_the_key_changes(hub: "Hub", device: "Device", start: "Start") -> None:
+def test_no_record_is_lost_or_refused_while_the_key_changes(hub: Hub, device: Device, start: Start) -> None:
     start(device)
     first = device.identity().fingerprint
     pours = 0
@@ -132,7 +125,7 @@ def test_no_record_is_lost_or_refused_while_the_key_changes(hub: "Hub", device: 
 
 @pytest.mark.parametrize("lost", ["/rotate", "/rotate/confirm"])
 def test_an_answer_that_is_lost_leaves_a_working_device_and_the_same_command_goes_on(
-    hub: "Hub", device: "Device", start: "Start", lost: str
+    hub: Hub, device: Device, start: Start, lost: str
 ) -> None:
     start(device)
     old = device.identity().fingerprint
@@ -174,7 +167,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def rotate_and_die() -> "Iterator[Callable[[Device, int], int]]":
+def rotate_and_die() -> Iterator[Callable[[Device, int], int]]:
     """``rotate_and_die(device, steps)`` ends before the step after those: 9, or 0 where there is none."""
     with subprocess.Popen(
         [sys.executable, "-c", DYING],
@@ -188,7 +181,7 @@ def rotate_and_die() -> "Iterator[Callable[[Device, int], int]]":
         assert process.stderr
         say, hear = process.stdin.write, process.stderr.readline
 
-        def run(device: "Device", steps: int) -> int:
+        def run(device: Device, steps: int) -> int:
             say(f"{steps} {device.root}\n")
             return int(hear())
 
@@ -196,7 +189,7 @@ def rotate_and_die() -> "Iterator[Callable[[Device, int], int]]":
 
 
 def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_on(
-    hub: "Hub", make_device: "Callable[[], Device]", rotate_and_die: "Callable[[Device, int], int]"
+    hub: Hub, make_device: Callable[[], Device], rotate_and_die: Callable[[Device, int], int]
 ) -> None:
     made = ["ca.crt", "client.conf", "device.pub", "privkey.pem"]
     seen: set[frozenset[str]] = set()
@@ -220,7 +213,7 @@ def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_o
     assert {frozenset[str](), frozenset({f"{key}.next"}), frozenset({f"{key}.previous"})} <= seen
 
 
-def test_a_hub_that_is_away_changes_nothing(hub: "Hub", device: "Device") -> None:
+def test_a_hub_that_is_away_changes_nothing(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     hub.stop()
     told = unfinished(device)
@@ -230,14 +223,14 @@ def test_a_hub_that_is_away_changes_nothing(hub: "Hub", device: "Device") -> Non
 
 
 def test_a_server_that_cannot_prove_itself_is_told_nothing(
-    hub: "Hub", device: "Device", start_hub: "Callable[[str], Hub]"
+    hub: Hub, device: Device, start_hub: Callable[[str], Hub]
 ) -> None:
     device.settings.ca_bundle.write_bytes(start_hub("other").home.ca())
     assert "the key was not changed" in unfinished(device, kind=UntrustedServerError)
     assert hub.requests == []
 
 
-def test_a_revoked_device_gets_no_other_key(hub: "Hub", device: "Device") -> None:
+def test_a_revoked_device_gets_no_other_key(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     hub.store.revoke_device(device.uuid, 1)
     told = unfinished(device, kind=ServerRefusalError)
@@ -245,7 +238,7 @@ def test_a_revoked_device_gets_no_other_key(hub: "Hub", device: "Device") -> Non
     assert device.identity().fingerprint == old
 
 
-def test_a_server_that_is_no_hub_changes_nothing_and_the_way_by_hand_works(hub: "Hub", device: "Device") -> None:
+def test_a_server_that_is_no_hub_changes_nothing_and_the_way_by_hand_works(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     text = device.settings.file.read_text()
     device.settings.file.write_text(text.replace("/rest/v2", "/docs/rest/v2"))
@@ -263,7 +256,7 @@ def test_a_server_that_is_no_hub_changes_nothing_and_the_way_by_hand_works(hub: 
     assert device.identity().fingerprint != old
 
 
-def test_a_new_key_that_others_could_read_is_not_used(hub: "Hub", device: "Device") -> None:
+def test_a_new_key_that_others_could_read_is_not_used(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     leaked = device.key.with_name(device.key.name + ".next")
     leaked.write_bytes(device.key.read_bytes())
@@ -272,14 +265,14 @@ def test_a_new_key_that_others_could_read_is_not_used(hub: "Hub", device: "Devic
     settle(hub, device, old)
 
 
-def test_what_stands_in_the_way_of_the_old_key_is_told(device: "Device") -> None:
+def test_what_stands_in_the_way_of_the_old_key_is_told(device: Device) -> None:
     old = device.identity().fingerprint
     device.key.with_name(device.key.name + ".previous").write_text("hello")
     assert ".previous is in the way" in unfinished(device, kind=ConfigError)
     assert device.identity().fingerprint == old
 
 
-def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: "Hub", device: "Device", tmp_path: Path) -> None:
+def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: Hub, device: Device, tmp_path: Path) -> None:
     real = tmp_path / "elsewhere" / "key.pem"
     real.parent.mkdir()
     device.key.rename(real)
@@ -295,14 +288,14 @@ def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: "Hub", device: 
     settle(hub, device, old)
 
 
-def test_a_request_that_was_made_for_the_old_key_is_made_anew(device: "Device") -> None:
+def test_a_request_that_was_made_for_the_old_key_is_made_anew(device: Device) -> None:
     request = device.settings.file.with_name("device.csr")
     request.write_bytes(device.identity().certificate_request())
     rotate_key(device.root, None)
     assert request.read_bytes() == device.identity().certificate_request()
 
 
-def test_two_at_once_do_not_meet(hub: "Hub", device: "Device") -> None:
+def test_two_at_once_do_not_meet(hub: Hub, device: Device) -> None:
     fd = os.open(device.key.parent, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -312,7 +305,7 @@ def test_two_at_once_do_not_meet(hub: "Hub", device: "Device") -> None:
     assert hub.requests == []
 
 
-def test_what_delivers_without_saying_who_it_is_keeps_the_old_key_good(hub: "Hub", device: "Device") -> None:
+def test_what_delivers_without_saying_who_it_is_keeps_the_old_key_good(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     spool = os.open(device.settings.spool, os.O_RDONLY)
     try:
@@ -327,8 +320,8 @@ def test_what_delivers_without_saying_who_it_is_keeps_the_old_key_good(hub: "Hub
     settle(hub, device, old)
 
 
-def test_a_reload_that_fails_keeps_the_old_key_good(hub: "Hub", device: "Device", start: "Start") -> None:
-    process = start(device)
+def test_a_reload_that_fails_keeps_the_old_key_good(hub: Hub, device: Device, start: Start) -> None:
+    program = start(device)
     old = device.identity().fingerprint
     # The daemon cannot take over this configuration; rotate-key can work with another.
     text = device.settings.file.read_text()
@@ -341,7 +334,7 @@ def test_a_reload_that_fails_keeps_the_old_key_good(hub: "Hub", device: "Device"
     before = len(hub.rows(device.uuid))
     enqueue(device.settings.spool, make_pour(1, 1, 1, START_MS))
     hub.wait_for(lambda: len(hub.rows(device.uuid)) > before)
-    assert process.poll() is None
+    assert program.process.poll() is None
     device.settings.file.write_text(text)
     rotate_key(device.root, None)
     settle(hub, device, old)
@@ -366,12 +359,12 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 def test_a_service_is_restarted_because_its_key_is_a_copy(
-    hub: "Hub", device: "Device", start: "Start", systemctl: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    hub: Hub, device: Device, start: Start, systemctl: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = device.identity().fingerprint
-    process = start(device)
+    program = start(device)
     # What a restart does for the copy a reload does here, where there is none.
-    asked = systemctl(process.pid, f"kill -HUP {process.pid}")
+    asked = systemctl(program.pid, f"kill -HUP {program.pid}")
     rotate_key(device.root, None)
     settle(hub, device, old)
     assert asked.read_text().splitlines()[-1] == "restart kegnet-client"
@@ -379,14 +372,14 @@ def test_a_service_is_restarted_because_its_key_is_a_copy(
 
 
 def test_a_service_that_does_not_restart_keeps_the_old_key_good(
-    hub: "Hub", device: "Device", start: "Start", systemctl: Callable[..., Path]
+    hub: Hub, device: Device, start: Start, systemctl: Callable[..., Path]
 ) -> None:
     old = device.identity().fingerprint
-    process = start(device)
-    systemctl(process.pid, "echo Access denied >&2; exit 4")
+    program = start(device)
+    systemctl(program.pid, "echo Access denied >&2; exit 4")
     assert "could not be restarted with the new key: Access denied" in unfinished(device)
     assert old in hub.keys(device.uuid)
-    systemctl(process.pid, "true")
+    systemctl(program.pid, "true")
     assert "not seen to use the new key" in unfinished(device, take_over_s=0.5)
     assert old in hub.keys(device.uuid)
     systemctl(1, "exit 4")  # another root's unit
@@ -394,15 +387,13 @@ def test_a_service_that_does_not_restart_keeps_the_old_key_good(
     settle(hub, device, old)
 
 
-def test_a_process_that_took_the_number_of_one_that_died_is_left_alone(
-    hub: "Hub", device: "Device", start: "Start"
-) -> None:
-    process = start(device)
-    process.kill()
-    process.wait(TIMEOUT_S)
+def test_a_process_that_took_the_number_of_one_that_died_is_left_alone(hub: Hub, device: Device, start: Start) -> None:
+    program = start(device)
+    pid = program.pid
+    program.stop(SIGKILL)
     state = device.root / ".state/state.json"
-    with subprocess.Popen(["sleep", str(TIMEOUT_S)]) as stranger:
-        state.write_text(state.read_text().replace(str(process.pid), str(stranger.pid)))
+    with subprocess.Popen(["sleep", str(WAIT_S)]) as stranger:
+        state.write_text(state.read_text().replace(str(pid), str(stranger.pid)))
         spool = os.open(device.settings.spool, os.O_RDONLY)
         try:
             fcntl.flock(spool, fcntl.LOCK_EX)
@@ -414,22 +405,19 @@ def test_a_process_that_took_the_number_of_one_that_died_is_left_alone(
         stranger.kill()
 
 
-def test_a_revoked_device_keeps_its_spool_and_says_so_once(hub: "Hub", device: "Device", start: "Start") -> None:
-    process = start(device)
+def test_a_revoked_device_keeps_its_spool_and_says_so_once(hub: Hub, device: Device, start: Start) -> None:
+    program = start(device)
     hub.store.revoke_device(device.uuid, 1)
     before = len(hub.rows(device.uuid))
     for number in range(3):
         enqueue(device.settings.spool, make_pour(1, 1 + number, 1, START_MS))
     hub.wait_for(lambda: hub.requests[-1].status == 401)
-    assert process.stderr is not None
-    line = ""
-    deadline = time.monotonic() + TIMEOUT_S
-    while "401" not in line and time.monotonic() < deadline:
-        line = process.stderr.readline()
+    line = program.log.wait_for("401")
     assert "it refuses this device or its key: this device is revoked" in line
     assert "Records stay in the spool" in line
-    process.terminate()
-    assert "401" not in process.communicate(timeout=TIMEOUT_S)[1]
+    program.stop()
+    program.log.close()
+    assert program.log.lines("401") == [line]
     assert count_waiting(device.settings.spool) == 3
     assert len(hub.rows(device.uuid)) == before
     assert not (device.settings.spool / "rejected").exists()
