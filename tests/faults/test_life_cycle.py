@@ -17,6 +17,7 @@ import pytest
 from ..stage.device import Device
 from ..stage.program import Program
 from ..stage.waits import wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
 from .versions import BOTH, V2_LATER
 
@@ -264,22 +265,11 @@ def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server)
 
 
 @pytest.mark.case(46)
-def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
-    device: Device, server: Server, tmp_path: Path
-) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(30)
-        program = device.run(
-            before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'),
-            variables={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))},
-        )
+def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(device: Device, server: Server) -> None:
+    with watched(device) as (program, supervisor):
         device.drop(1)
         server.wait_for_rows([1])
-        fed = 0
-        while fed < 3:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
+        wait_until_fed(supervisor, 3)
         wait_until(lambda: len(delivering_threads(program)) == 1, "nobody waits for inotify")
         (thread,) = delivering_threads(program)
         hold = ["strace", "-qq", "-o", "/dev/null", "-p", thread, "-e", "inject=all:delay_enter=600s"]
@@ -287,7 +277,7 @@ def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
             status = Path(f"/proc/{thread}/status")
             wait_until(lambda: "TracerPid:\t0" not in status.read_text(), "strace does not hold it")
             held_s = time.monotonic()
-            supervisor.settimeout(4 * watchdog_s)
+            supervisor.settimeout(4 * WATCHDOG_S)
             with contextlib.suppress(TimeoutError):
                 while supervisor.recv(4096):
                     assert time.monotonic() - held_s < 20, "it is fed"

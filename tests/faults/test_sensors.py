@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ import pytest
 
 from ..stage.device import Device
 from ..stage.waits import wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
 from .versions import V2_LATER
 
@@ -145,26 +145,17 @@ def hanging_sensor(device: Device) -> Iterator[Callable[[], None]]:
 @pytest.mark.case(42)
 @V2_LATER
 def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
-    device: Device, server: Server, hanging_sensor: Callable[[], None], tmp_path: Path
+    device: Device, server: Server, hanging_sensor: Callable[[], None]
 ) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(30)
-        program = device.run(
-            before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'),
-            variables={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))},
-        )
+    with watched(device) as (program, supervisor):
         hanging_sensor()
         hangs_since_s = time.monotonic()
         for pulses in (1, 2, 3):
             device.drop(pulses)
             server.wait_for_rows([pulses])
-        while time.monotonic() < hangs_since_s + 3 * watchdog_s:
+        while time.monotonic() < hangs_since_s + 3 * WATCHDOG_S:
             supervisor.recv(4096)
-        fed = 0
-        while fed < 3:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
+        wait_until_fed(supervisor, 3)
     assert program.stop()[0] == 0
 
 

@@ -12,32 +12,23 @@ import pytest
 
 from ..stage.device import UP, Device
 from ..stage.waits import WAIT_S, wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .server import Server, hang
 
 
 def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uploader_hangs(
-    device: Device, server: Server, tmp_path: Path
+    device: Device, server: Server
 ) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(WAIT_S)
-        variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
-        program = device.start(before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'), variables=variables)
-        program.log.wait_for(UP)
-        until_s = time.monotonic() + WAIT_S
-        fed = 0
-        while fed < 4:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
-            assert time.monotonic() < until_s, "not fed"
+    with watched(device) as (_, supervisor):
+        wait_until_fed(supervisor, 4)
         hang(server)
         device.drop()
         server.wait_for("pour")
         hung_s = time.monotonic()
-        supervisor.settimeout(4 * watchdog_s)
+        supervisor.settimeout(4 * WATCHDOG_S)
         with suppress(TimeoutError):
             while supervisor.recv(4096):
-                assert time.monotonic() - hung_s < 3 * watchdog_s, "still fed"
+                assert time.monotonic() - hung_s < 3 * WATCHDOG_S, "still fed"
 
 
 @pytest.mark.parametrize(
