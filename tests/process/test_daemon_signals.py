@@ -92,12 +92,11 @@ def test_a_spool_that_was_left_during_a_lookup_can_be_gone_back_to_after_it(devi
     with looking_up(device, timeout_s=3) as program:
         device.configure(spool="other")
         program.log.wait_for(UP)
-        program.process.send_signal(signal.SIGHUP)
-        program.log.wait_for("reloaded: ")
+        device.reload(program)
         device.configure(spool="spool")
 
         def is_back() -> bool:
-            program.process.send_signal(signal.SIGHUP)
+            program.signal(signal.SIGHUP)
             return len(program.log.lines("reloaded: ")) > 1
 
         wait_until(is_back, "the spool is still in use")
@@ -164,8 +163,7 @@ def test_a_reload_to_another_spool_gives_up_the_one_before(device: Device, serve
     program = device.run()
     second = device.root / "second"
     device.configure(spool="second")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ")
+    device.reload(program)
     second.joinpath("a.pour").write_text("0,5,1,1700000000000\n")
     assert server.wait_for("pour")[0].fields["pulses"] == "5"
     assert "another kegnet-client delivers" in device.command("send").stderr
@@ -186,11 +184,9 @@ def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device
     program = device.run()
     program.log.wait_for("no temperatures, pours go on")
     device.configure(deadline_s="9")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ")
+    device.reload(program)
     device.configure(ping_interval_s="700")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ", 2)
+    device.reload(program)
     program.log.wait_for("no temperatures, pours go on", 2)
     assert len(program.log.lines("no temperatures, pours go on")) == 2
 

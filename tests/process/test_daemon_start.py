@@ -1,6 +1,5 @@
 """What a daemon needs to start and says when it is missing; and what it does without."""
 
-import json
 import os
 import signal
 import socket
@@ -82,7 +81,7 @@ def test_a_second_instance_ends_with_75_and_the_first_is_undisturbed(device: Dev
     device.drop()
     server.wait_for("pour")
     program.log.wait_for("delivered")
-    assert json.loads(device.command("status", "--json").stdout)["pid"] == program.process.pid
+    assert device.status()["pid"] == program.process.pid
 
 
 def test_wrong_usage_ends_it_with_64(device: Device) -> None:

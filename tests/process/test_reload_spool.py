@@ -1,7 +1,5 @@
 """A reload that changes the spool, and what waits in the one before."""
 
-from signal import SIGHUP
-
 from ..stage.device import Device
 from .server import Server
 
@@ -13,13 +11,12 @@ def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: Device, server
     program = device.start()
     program.log.wait_for("answered 401")
     device.configure(spool="other")
-    program.process.send_signal(SIGHUP)
+    device.reload(program)
     line = program.log.wait_for("from where nothing is delivered any more")
     assert f"3 waiting in {device.spool}" in line
-    program.log.wait_for("reloaded: ")
 
     device.configure(spool="spool")
     server.answer = lambda _: 200
-    program.process.send_signal(SIGHUP)
+    device.reload(program)
     program.log.wait_for("delivered", 3)
     assert len(program.log.lines("from where nothing is delivered any more")) == 1
