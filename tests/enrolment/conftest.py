@@ -51,3 +51,10 @@ def make_device(tmp_path: Path, hub: Hub, key_pem: bytes) -> Callable[[], Device
 @pytest.fixture
 def device(make_device: Callable[[], Device]) -> Device:
     return make_device()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
