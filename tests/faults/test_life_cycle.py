@@ -149,9 +149,9 @@ def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(device: Devi
         return answer_and_kill
 
     for pulses in range(1, 5):
-        device.drop(pulses)
         running.append(device.run())
         server.answer = answer  # type: ignore[assignment]  # the connection of a killed client takes no answer
+        device.drop(pulses)
         running[-1].process.wait(30)
         server.answer = lambda _: 200
     is_one_row_each(device, server, range(1, 5))
