@@ -1,4 +1,4 @@
-"""A spool, disks of their own, and processes that die."""
+"""A spool, a device's key, a CA, disks of their own, and processes that die."""
 
 import os
 import subprocess
@@ -10,7 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from kegnet_client.clock import Clock
+from kegnet_client.identity import generate_private_key
 from kegnet_client.spool import Spool
+
+from .stage.authority import Authority
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
@@ -51,6 +55,37 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool.lock()
     yield spool
     spool.close()
+
+
+@pytest.fixture(scope="session")
+def key_pem() -> bytes:
+    """A device's private key; one for all, since making one takes a while."""
+    return generate_private_key()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The CA that devices here believe."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA that they do not."""
+    return Authority(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="session")
+def chain(authority: Authority) -> Path:
+    """A good server's key and certificate."""
+    return authority.issue()
+
+
+@pytest.fixture
+def right_clock() -> None:
+    """Skips where temperatures would wait for this machine's clock."""
+    if doubt := Clock().doubt():
+        pytest.skip(f"no temperature is taken: {doubt}")
 
 
 @pytest.fixture

@@ -2,66 +2,25 @@
 
 import http.server
 import os
-import pty
-import queue
-import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-KEGNET_CLIENT = Path(sys.executable).with_name("kegnet-client")
-TIMEOUT_S = 30.0
+from ..stage.program import COMMAND, Program
+from ..stage.waits import WAIT_S
+from .device import Device
+from .nginx import Nginx
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """What ``command`` prints; it has to end well."""
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False, timeout=WAIT_S)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@dataclass
-class Nginx:
-    """nginx in front of an application that records what it gets and how the spool looks at that moment."""
-
-    port: int
-    ca: Path
-    bodies: Path
-    received: "queue.Queue[tuple[str, bytes, set[str]]]" = field(default_factory=queue.Queue)
-
-    @property
-    def url(self) -> str:
-        return f"https://localhost:{self.port}/rest/v2"
-
-
-@dataclass
-class Device:
-    """A root that ``kegnet-client init`` made, and its running daemon's log."""
-
-    root: Path
-    lines: "queue.Queue[str]" = field(default_factory=queue.Queue)
-
-    @property
-    def spool(self) -> Path:
-        return self.root / "spool"
-
-    @property
-    def uuid(self) -> str:
-        match = re.search(r"^uuid *= *(\S+)", (self.root / "conf" / "client.conf").read_text(), re.MULTILINE)
-        assert match
-        return match[1]
-
-    def wait_for(self, text: str) -> str:
-        """The next log line with ``text`` in it."""
-        while text not in (line := self.lines.get(timeout=TIMEOUT_S)):
-            pass
-        return line
 
 
 @pytest.fixture
@@ -133,7 +92,7 @@ def nginx(tmp_path: Path, certificates: Path, device_root: Path) -> Iterator[Ngi
         yield server
     finally:
         process.terminate()
-        process.communicate(timeout=TIMEOUT_S)
+        process.communicate(timeout=WAIT_S)
         application.shutdown()
         application.server_close()
 
@@ -143,7 +102,7 @@ def wait_until_it_listens(process: "subprocess.Popen[str]", port: int) -> None:
     for _ in range(1000):
         assert process.poll() is None, process.communicate()[1]
         with socket.socket() as probe:
-            probe.settimeout(TIMEOUT_S)
+            probe.settimeout(WAIT_S)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         threading.Event().wait(0.01)
@@ -160,26 +119,11 @@ def device_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def device(device_root: Path, nginx: Nginx) -> Iterator[Device]:
     """A device that delivers to nginx, already running."""
-    run(KEGNET_CLIENT, "init", "--root", device_root, "--url", nginx.url, "--ca", nginx.ca)
-    device = Device(device_root)
-    ours, its = pty.openpty()
-    process = subprocess.Popen([KEGNET_CLIENT, "run", "--root", device_root], stdin=its, stdout=its, stderr=its)
-    os.close(its)
-
-    def listen() -> None:
-        with os.fdopen(ours, "rb") as terminal:
-            try:
-                for line in terminal:
-                    device.lines.put(line.decode().rstrip())
-            except OSError:
-                return  # how a terminal ends whose last process has gone
-
-    listener = threading.Thread(target=listen)
-    listener.start()
+    run(COMMAND, "init", "--root", device_root, "--url", nginx.url, "--ca", nginx.ca)
+    program = Program([COMMAND, "run", "--root", device_root], os.environ)
     try:
-        device.wait_for("delivers from")
-        yield device
+        program.log.wait_for("delivers from")
+        yield Device(device_root, program.log)
+        assert program.stop()[0] == 0
     finally:
-        process.terminate()
-        assert process.wait(TIMEOUT_S) == 0
-        listener.join(TIMEOUT_S)
+        program.close()

@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-KEGNET_CLIENT = Path(sys.executable).with_name("kegnet-client")
+from ..stage.program import COMMAND
+
 TIMEOUT_S = 90.0
 
 
@@ -18,7 +18,7 @@ def children_of(pid: int) -> list[int]:
 def test_one_round_of_the_demo_delivers_verifies_and_cleans_up(tmp_path: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [KEGNET_CLIENT, "demo", "--once"], env=environ, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        [COMMAND, "demo", "--once"], env=environ, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "done: the row is there, its signature holds, the file is gone"
@@ -28,7 +28,7 @@ def test_one_round_of_the_demo_delivers_verifies_and_cleans_up(tmp_path: Path) -
 def test_ctrl_c_ends_the_demo_and_all_that_it_started() -> None:
     with tempfile.TemporaryDirectory() as directory:
         environ = {**os.environ, "TMPDIR": directory, "PYTHONUNBUFFERED": "1"}
-        demo = subprocess.Popen([KEGNET_CLIENT, "demo"], env=environ, stdout=subprocess.PIPE, text=True)
+        demo = subprocess.Popen([COMMAND, "demo"], env=environ, stdout=subprocess.PIPE, text=True)
         assert demo.stdout is not None
         while "is in the spool" not in demo.stdout.readline():
             pass

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
 import kegnet_client
+
+from .device import Device
+from .nginx import Nginx
 
 LINE = "0,586,8123,1386531209417"
 
@@ -30,7 +32,7 @@ def verified_by_openssl(tmp_path: Path, public_key: Path, canonical_string: str,
     return done.stdout.strip() == "Verified OK"
 
 
-def arrives(nginx: Any, device: Any, tmp_path: Path, name: str) -> None:
+def arrives(nginx: Nginx, device: Device, tmp_path: Path, name: str) -> None:
     path, body, standing = next(
         request for request in iter(lambda: nginx.received.get(timeout=30), None) if request[0].endswith("/pour")
     )
@@ -40,13 +42,13 @@ def arrives(nginx: Any, device: Any, tmp_path: Path, name: str) -> None:
     signature = form.pop("sig")
     assert form == {"id": device.uuid, "pin": "0", "pulses": "586", "et": "8123", "ts": "1386531209417"}
     assert verified_by_openssl(tmp_path, device.root / "conf" / "device.pub", f"{device.uuid},{LINE}", signature)
-    device.wait_for(f"delivered {name}")
+    device.log.wait_for(f"delivered {name}")
     assert not (device.spool / name).exists()
     assert body.decode() in nginx.bodies.read_text().splitlines(), "nginx saw another body"
 
 
 def test_a_pour_that_is_renamed_into_place_arrives_signed_and_then_its_file_goes(
-    nginx: Any, device: Any, tmp_path: Path
+    nginx: Nginx, device: Device, tmp_path: Path
 ) -> None:
     (device.spool / ".moved.tmp").write_text(LINE)
     subprocess.run(["mv", ".moved.tmp", "moved.pour"], cwd=device.spool, check=True)
@@ -54,7 +56,7 @@ def test_a_pour_that_is_renamed_into_place_arrives_signed_and_then_its_file_goes
 
 
 def test_a_pour_that_is_copied_into_place_arrives_signed_and_then_its_file_goes(
-    nginx: Any, device: Any, tmp_path: Path
+    nginx: Nginx, device: Device, tmp_path: Path
 ) -> None:
     (tmp_path / "copied.pour").write_text(LINE + "\n")
     subprocess.run(["cp", tmp_path / "copied.pour", device.spool], check=True)

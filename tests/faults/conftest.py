@@ -7,19 +7,16 @@ stands; with ``--faults-table`` each case is shown with what became of its tests
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from kegnet_client.clock import Clock
-from kegnet_client.identity import generate_private_key
-
-from .device import Device
+from ..stage.authority import Authority
+from ..stage.device import Device
+from ..stage.program import Program
 from .matrix_table import Table
-from .misbehaving_server import Authority, Serve, Server
-from .program import WAIT_S, Program
+from .misbehaving_server import Serve, Server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,30 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("case"):
             item.user_properties += [("case", number) for number in mark.args]
-
-
-@pytest.fixture(scope="session")
-def key_pem() -> bytes:
-    """A device's private key; one for all, since making one takes a while."""
-    return generate_private_key()
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The CA that devices here believe."""
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="session")
-def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A CA that they do not."""
-    return Authority(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture(scope="session")
-def chain(authority: Authority) -> Path:
-    """A good server's key and certificate."""
-    return authority.issue()
 
 
 @pytest.fixture
@@ -108,26 +81,6 @@ def start_program() -> Iterator[Callable[..., Program]]:
     yield start
     for program in programs:
         program.close()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object], str], None]:
-    """``until(condition, what)`` waits for it; ``what`` says what did not happen."""
-
-    def wait(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
-        until_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < until_s, what
-            time.sleep(0.01)
-
-    return wait
-
-
-@pytest.fixture
-def right_clock() -> None:
-    """Skips where temperatures would wait for this machine's clock."""
-    if doubt := Clock().doubt():
-        pytest.skip(f"no temperature is taken: {doubt}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Servers that misbehave as a test says, and certificates for them; they keep each request as it was sent."""
+"""Servers that misbehave as a test says; they keep each request as it was sent."""
 
 import contextlib
 import gzip
@@ -8,34 +8,13 @@ import ssl
 import struct
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from kegnet_client.hub import pki
-
-from .program import WAIT_S
-
-
-class Authority:
-    """A CA of its own; ``ca`` is its certificate."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._key = pki.make_key()
-        self.ca = pki.make_ca(self._key, directory.name, datetime.now(UTC))
-
-    def issue(self, *hosts: str, days: int = 0) -> Path:
-        """A server's certificate, made so many days from now, and its key."""
-        key = pki.make_key()
-        when = datetime.now(UTC) + timedelta(days=days)
-        chain = self._directory / f"{uuid.uuid4().hex}.pem"
-        chain.write_bytes(pki.issue_server(self._key, self.ca, key, [*(hosts or ("localhost",))], when) + key)
-        return chain
+from ..stage.waits import WAIT_S
 
 
 @dataclass(frozen=True)

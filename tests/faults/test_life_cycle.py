@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from .device import Device
+from ..stage.device import Device
+from ..stage.program import Program
+from ..stage.waits import wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
-from .program import Program, Until
 from .versions import BOTH, V2_LATER
 
 STOPS_WITHIN_S = 2.0
@@ -38,7 +40,7 @@ sys.exit(main(sys.argv[2:]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stored", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_stop_in_the_middle_of_a_request_takes_two_seconds_at_most_and_the_resend_is_no_second_row(
-    device: Device, server: Server, until: Until, number: signal.Signals, stored: bool
+    device: Device, server: Server, number: signal.Signals, stored: bool
 ) -> None:
     def hang(asked: Asked) -> int:
         if asked.pulses and len(server.asked(1)) == 1:
@@ -49,16 +51,16 @@ def test_a_stop_in_the_middle_of_a_request_takes_two_seconds_at_most_and_the_res
 
     server.answer = hang
     device.drop(1)
-    program = device.start()
+    program = device.run()
     server.wait_for(1)
     code, took_s = program.stop(number)
     assert code == 0
     assert took_s < STOPS_WITHIN_S
     assert device.waiting() == ["000001.pour"]
     server.answer = lambda _: 200
-    device.start()
+    device.run()
     server.wait_for(1, count=2)
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert server.rows() == {1: 2 if stored else 1}
 
 
@@ -74,7 +76,7 @@ def killed_at(call: str, time: int, where: Path | None = None) -> list[str | Pat
 
 def is_one_row_each(device: Device, server: Server, pulses: Sequence[int]) -> None:
     """After all that was done to it, a run that nobody disturbs."""
-    program = device.start()
+    program = device.run()
     server.wait_for_rows(pulses)
     deadline_s = time.monotonic() + 30
     while device.waiting():
@@ -106,7 +108,7 @@ def test_a_kill_at_any_step_on_the_spool_loses_nothing_and_doubles_nothing(
         device.drop(2 * number + 1)
         device.drop(2 * number + 2)
         device.drop_text(f"bad {number}\n", f"bad{number}.pour", age_s=60)
-        program = device.start(before=killed_at(call, when, device.spool), up=False)
+        program = device.start(before=killed_at(call, when, device.spool))
         deadline_s = time.monotonic() + 30
         while program.process.poll() is None and device.waiting():
             assert time.monotonic() < deadline_s, "neither killed nor done"
@@ -147,9 +149,9 @@ def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(device: Devi
         return answer_and_kill
 
     for pulses in range(1, 5):
-        device.drop(pulses)
-        running.append(device.start())
+        running.append(device.run())
         server.answer = answer  # type: ignore[assignment]  # the connection of a killed client takes no answer
+        device.drop(pulses)
         running[-1].process.wait(30)
         server.answer = lambda _: 200
     is_one_row_each(device, server, range(1, 5))
@@ -213,7 +215,7 @@ def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool
     trace = tmp_path / "trace"
     device.drop_text("bad\n", "bad.pour", age_s=60)
     calls = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
-    program = device.start(before=["strace", "-f", "-y", "-o", str(trace), "-e", f"trace={calls}"])
+    program = device.run(before=["strace", "-f", "-y", "-o", str(trace), "-e", f"trace={calls}"])
     program.log.wait_for("rejected bad.pour")
     assert program.stop()[0] == 0
     text = trace.read_text()
@@ -234,7 +236,7 @@ def test_a_rejected_record_and_its_reason_are_on_disk_before_it_leaves_the_spool
 
 @pytest.mark.case(45)
 @V2_LATER
-def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server, until: Until) -> None:
+def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server) -> None:
     left = {
         ".0123.tmp": b"0,5,8123,17000",  # enqueue, before its rename
         "zero.pour": b"",  # a shell's mv without sync: the name is on disk, the bytes are not
@@ -249,9 +251,9 @@ def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server,
     (device.root / ".state").mkdir()
     (device.root / ".state" / "state.json").write_bytes(bytes(100))
     device.drop(1)
-    device.start()
+    device.run()
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     for name in ("zero.pour", "zeros.pour", "twin.pour"):
         assert (device.rejected / name).read_bytes() == left[name]
         assert device.reason(name)
@@ -263,30 +265,19 @@ def test_what_a_power_cut_leaves_is_started_upon(device: Device, server: Server,
 
 
 @pytest.mark.case(46)
-def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
-    device: Device, server: Server, until: Until, tmp_path: Path
-) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(30)
-        program = device.start(
-            before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'),
-            variables={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))},
-        )
+def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(device: Device, server: Server) -> None:
+    with watched(device) as (program, supervisor):
         device.drop(1)
         server.wait_for_rows([1])
-        fed = 0
-        while fed < 3:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
-        until(lambda: len(delivering_threads(program)) == 1, "nobody waits for inotify")
+        wait_until_fed(supervisor, 3)
+        wait_until(lambda: len(delivering_threads(program)) == 1, "nobody waits for inotify")
         (thread,) = delivering_threads(program)
         hold = ["strace", "-qq", "-o", "/dev/null", "-p", thread, "-e", "inject=all:delay_enter=600s"]
         with subprocess.Popen(hold) as holder:
             status = Path(f"/proc/{thread}/status")
-            until(lambda: "TracerPid:\t0" not in status.read_text(), "strace does not hold it")
+            wait_until(lambda: "TracerPid:\t0" not in status.read_text(), "strace does not hold it")
             held_s = time.monotonic()
-            supervisor.settimeout(4 * watchdog_s)
+            supervisor.settimeout(4 * WATCHDOG_S)
             with contextlib.suppress(TimeoutError):
                 while supervisor.recv(4096):
                     assert time.monotonic() - held_s < 20, "it is fed"
@@ -298,7 +289,7 @@ def test_the_watchdog_is_not_fed_while_the_thread_that_delivers_stands_still(
         program.process.wait(30)
     # What it says then is where it stood; the record's fate is the restart's.
     device.drop(2)
-    device.start()
+    device.run()
     server.wait_for_rows([2])
 
 
@@ -310,9 +301,7 @@ def delivering_threads(program: Program) -> list[str]:
 
 @pytest.mark.case(47)
 @pytest.mark.parametrize("log", ["terminal", "syslog", "journal"])
-def test_it_goes_on_with_its_log_gone(
-    device: Device, server: Server, as_root: None, tmp_path: Path, until: Until, log: str
-) -> None:
+def test_it_goes_on_with_its_log_gone(device: Device, server: Server, as_root: None, tmp_path: Path, log: str) -> None:
     devices = tmp_path / "dev"
     devices.mkdir()
     for name, minor in (("null", 3), ("zero", 5), ("urandom", 9)):
@@ -330,20 +319,20 @@ def test_it_goes_on_with_its_log_gone(
             case _:
                 stream = f"JOURNAL_STREAM=$(stat -L -c %d:%i {tmp_path}/stderr)"
                 inside = f'exec 2>{tmp_path}/stderr; {stream} exec "$0" "$@"'
-        program = device.start(before=("unshare", "-m", "sh", "-c", inside), up=False)
+        program = device.start(before=("unshare", "-m", "sh", "-c", inside))
         device.drop(1)
         server.wait_for_rows([1])
         if log == "terminal":
             os.close(reader)
         if log == "syslog":
             assert b"kegnet-client[" in syslog.recv(4096)
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     # From here on nobody listens.
     for pulses in range(2, 12):
         device.drop(pulses)
         device.drop_text("bad\n", f"bad{pulses}.pour")
     server.wait_for_rows(range(1, 12))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert device.status()["counters"]["rejected"] == 10
     if log == "syslog":
         # Once it is there again, it hears the next line.
@@ -372,7 +361,7 @@ def and_close(data: bytes) -> Callable[[socket.socket], None]:
 @pytest.mark.slow
 @BOTH
 def test_ten_thousand_failures_leave_descriptors_threads_and_memory_as_they_were(
-    device: Device, server: Server, until: Until
+    device: Device, server: Server
 ) -> None:
     failures = 10_000
     kinds: list[Any] = [
@@ -388,7 +377,7 @@ def test_ten_thousand_failures_leave_descriptors_threads_and_memory_as_they_were
     server.answer = lambda _: kinds[len(server.asked()) % len(kinds)]
     for pulses in range(1, 51):
         device.drop(pulses)
-    program = device.start(before=(sys.executable, "-c", NO_WAITS))
+    program = device.run(before=(sys.executable, "-c", NO_WAITS))
 
     def measure() -> tuple[int, int, int]:
         process = Path(f"/proc/{program.pid}")
@@ -408,5 +397,5 @@ def test_ten_thousand_failures_leave_descriptors_threads_and_memory_as_they_were
     server.answer = lambda _: 200
     device.reload(program)
     server.wait_for_rows(range(1, 51))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert len(program.log.lines()) < 200, "a line a failure"

@@ -9,19 +9,22 @@ from typing import Any
 
 import pytest
 
-from .device import Device
-from .misbehaving_server import Asked, Authority, Serve, Server, first
-from .program import KEPT, Program, Until
+from ..stage.authority import Authority
+from ..stage.device import Device
+from ..stage.program import Program
+from ..stage.waits import wait_until
+from .known import KEPT
+from .misbehaving_server import Asked, Serve, Server, first
 from .versions import BOTH, V2_LATER, V3, slowly
 
 
-def after_reload_all_go(device: Device, server: Server, program: Program, until: Until) -> None:
+def after_reload_all_go(device: Device, server: Server, program: Program) -> None:
     """Once it is mended, nothing is missing."""
     pulses = [int(name[:6]) for name in device.waiting()]
     server.answer = lambda _: 200
     device.reload(program)
     server.wait_for_rows(pulses)
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 # 20
@@ -40,7 +43,7 @@ def test_who_is_not_the_server_never_sees_a_request(
     portal = serve(other_authority.issue() if who == "portal" else authority.issue("www.example"))
     device.configure(base=portal.url)
     device.drop(1)
-    program = device.start()
+    program = device.run()
     program.log.wait_for("put that CA there" if who == "portal" else "mend the host in serviceBaseURL")
     program.stop()
     assert portal.connections > 0
@@ -72,15 +75,13 @@ def test_who_is_not_the_server_never_sees_a_request(
         ),
     ],
 )
-def test_a_200_without_the_counts_is_no_acknowledgement(
-    device: Device, server: Server, until: Until, body: bytes
-) -> None:
+def test_a_200_without_the_counts_is_no_acknowledgement(device: Device, server: Server, body: bytes) -> None:
     server.answer = first((200, ["Content-Type: application/json"], body))
     device.drop(1)
-    program = device.start()
+    program = device.run()
     program.log.wait_for(KEPT)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert not device.rejected.exists()
 
 
@@ -91,116 +92,112 @@ def test_a_200_without_the_counts_is_no_acknowledgement(
 @V2_LATER
 @pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 304, 308)])
 def test_a_redirect_is_not_followed_and_everything_is_kept(
-    device: Device, server: Server, serve: Serve, chain: Path, until: Until, status: int
+    device: Device, server: Server, serve: Serve, chain: Path, status: int
 ) -> None:
     elsewhere = serve(chain)
     server.answer = lambda _: (status, [f"Location: {elsewhere.url}/pour"], b"")
     device.drop(1)
     device.drop(2)
-    program = device.start()
+    program = device.run()
     told = program.log.wait_for("redirects are not followed; put the final address into serviceBaseURL")
     assert elsewhere.url in told
     assert len(device.waiting()) == 2
     assert elsewhere.connections == 0
     assert len(program.log.lines("redirects are not followed")) == 1
-    after_reload_all_go(device, server, program, until)
+    after_reload_all_go(device, server, program)
 
 
 @pytest.mark.case(23)
 @BOTH
 @pytest.mark.parametrize("status", [401, *slowly(403)])
 def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
-    device: Device, server: Server, until: Until, status: int
+    device: Device, server: Server, status: int
 ) -> None:
     server.answer = lambda _: status
     for pulses in (1, 2, 3):
         device.drop(pulses)
-    program = device.start()
+    program = device.run()
     program.log.wait_for("register the uuid and the public key there. Records stay in the spool")
     device.drop(4)
-    until(lambda: device.status()["counters"]["misconfigured"] == 1, "not counted")
+    wait_until(lambda: device.status()["counters"]["misconfigured"] == 1, "not counted")
     assert "1 refused" in device.command("status").stdout
     assert len(device.waiting()) == 4
     assert len(server.asked()) == 1, "it does not pause"
     assert len(program.log.lines(KEPT)) == 1
-    after_reload_all_go(device, server, program, until)
+    after_reload_all_go(device, server, program)
 
 
 @pytest.mark.case(24)
 @V2_LATER
 @pytest.mark.parametrize("status", [404, 418, *slowly(402, 405, 406, 410, 451, 499)])
 def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configuration_warning(
-    device: Device, server: Server, until: Until, status: int
+    device: Device, server: Server, status: int
 ) -> None:
     server.answer = lambda _: status
     device.drop(1)
     device.drop(2)
-    program = device.start()
+    program = device.run()
     told = program.log.wait_for("is not where it takes records; mend serviceBaseURL")
     assert f"answered {status}" in told
     assert len(device.waiting()) == 2
     assert len(server.asked()) == 1, "it does not pause"
     assert len(program.log.lines(KEPT)) == 1
-    after_reload_all_go(device, server, program, until)
+    after_reload_all_go(device, server, program)
 
 
 @pytest.mark.case(22, 25)
 @pytest.mark.parametrize("status", [400, 409, *slowly(422)])
 def test_on_v2_a_bad_request_rejects_that_record_alone_and_the_next_one_goes(
-    device: Device, server: Server, until: Until, status: int
+    device: Device, server: Server, status: int
 ) -> None:
     server.answer = lambda asked: (status, [], b"no beer\x1b[2J") if 2 in asked.pulses else 200
     paths = [device.drop(pulses, age_s=100 - pulses) for pulses in (1, 2, 3)]
     data = paths[1].read_bytes()
-    program = device.start()
+    program = device.run()
     server.wait_for_rows([1, 3])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert (device.rejected / "000002.pour").read_bytes() == data
     assert f"the server answered {status}: no beer" in device.reason("000002.pour")
     assert len(server.asked(2)) == 1
     program.log.wait_for("rejected 000002.pour: ")
-    until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
+    wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
 
 
 @pytest.mark.case(22)
-def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(
-    device: Device, server: Server, until: Until
-) -> None:
+def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(device: Device, server: Server) -> None:
     server.answer = lambda _: 400
     for pulses in range(1, 16):
         device.drop(pulses, age_s=100 - pulses)
-    program = device.start()
+    program = device.run()
     program.log.wait_for("it rejected 10 records in a row, so the fault is hardly in the records")
-    until(lambda: len(device.waiting()) == 5, "not ten")
+    wait_until(lambda: len(device.waiting()) == 5, "not ten")
     assert len(list(device.rejected.glob("*.pour"))) == 10
     assert len(server.asked()) == 10
     server.answer = lambda _: 200
     assert device.command("rejected", "retry").returncode == 0
     device.reload(program)
     server.wait_for_rows(range(1, 16))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 @pytest.mark.case(22, 25)
 @V3
 @pytest.mark.parametrize("status", [400, 409, *slowly(415, 422)])
-def test_on_v3_a_status_rejects_nothing(device: Device, server: Server, until: Until, status: int) -> None:
+def test_on_v3_a_status_rejects_nothing(device: Device, server: Server, status: int) -> None:
     server.answer = lambda _: status
     for pulses in range(1, 16):
         device.drop(pulses)
-    program = device.start()
+    program = device.run()
     program.log.wait_for(KEPT)
     assert len(device.waiting()) == 15
     assert not device.rejected.exists()
     assert len(server.asked()) == 1, "it does not pause"
-    after_reload_all_go(device, server, program, until)
+    after_reload_all_go(device, server, program)
 
 
 @pytest.mark.case(22)
 @V3
-def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(
-    device: Device, server: Server, until: Until
-) -> None:
+def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(device: Device, server: Server) -> None:
     def judge(asked: Asked) -> Any:
         ids = {record["id"]: index for index, record in enumerate(asked.records) if record.get("pulses") == 2}
         rejected = [{"index": index, "id": name, "reason": "no beer"} for name, index in ids.items()]
@@ -211,12 +208,12 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(
     server.answer = judge
     paths = [device.drop(pulses) for pulses in (1, 2, 3)]
     data = paths[1].read_bytes()
-    device.start()
-    until(lambda: not device.waiting(), "files stay")
+    device.run()
+    wait_until(lambda: not device.waiting(), "files stay")
     assert sorted(path.name for path in device.rejected.iterdir()) == ["000002.pour", "000002.pour.reason"]
     assert (device.rejected / "000002.pour").read_bytes() == data
     assert "no beer" in device.reason("000002.pour")
-    until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
+    wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
 
 
 # 26
@@ -224,13 +221,13 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(
 
 @pytest.mark.case(26)
 @BOTH
-def test_what_is_too_large_alone_is_rejected_and_the_others_go(device: Device, server: Server, until: Until) -> None:
+def test_what_is_too_large_alone_is_rejected_and_the_others_go(device: Device, server: Server) -> None:
     server.answer = lambda asked: 413 if 5 in asked.pulses or len(asked.records) > 3 else 200
     for pulses in range(1, 21):
         device.drop(pulses, age_s=100 - pulses)
-    program = device.start()
+    program = device.run()
     server.wait_for_rows([*range(1, 5), *range(6, 21)])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert sorted(path.name for path in device.rejected.iterdir()) == ["000005.pour", "000005.pour.reason"]
     assert "413" in device.reason("000005.pour")
     program.log.wait_for("rejected 000005.pour")
@@ -264,9 +261,7 @@ def bomb(mebibytes: int) -> bytes:
 @pytest.mark.case(31)
 @V2_LATER
 @pytest.mark.parametrize("kind", ["body", "gzip bomb", *slowly("chunks", "headers", "continues")])
-def test_an_answer_without_end_is_read_to_a_bound_and_closed(
-    device: Device, server: Server, until: Until, kind: str
-) -> None:
+def test_an_answer_without_end_is_read_to_a_bound_and_closed(device: Device, server: Server, kind: str) -> None:
     sent: list[int] = []
     match kind:
         case "body":
@@ -282,7 +277,7 @@ def test_an_answer_without_end_is_read_to_a_bound_and_closed(
             head = f"Content-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
             answer = endless(head.encode(), packed, sent)
     device.configure(deadline_s="2")
-    program = device.start()
+    program = device.run()
     device.drop(1)
     server.wait_for_rows([1])
     before_kb = program.memory_kb("VmHWM")
@@ -291,7 +286,7 @@ def test_an_answer_without_end_is_read_to_a_bound_and_closed(
     server.wait_for(2)
     device.drop(3)
     server.wait_for_rows([3])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     if kind != "continues":  # each is a whole answer, and the deadline is their bound
         assert sent[0] < 16 * 2**20, "it goes on reading"
     assert program.memory_kb("VmHWM") - before_kb < 8 * 1024

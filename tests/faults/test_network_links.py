@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from .device import Device
-from .misbehaving_server import Asked, Authority, Serve, Server, first, reset
-from .program import BACK, KEPT, Until
+from ..stage.authority import Authority
+from ..stage.device import Device
+from ..stage.waits import wait_until
+from .known import BACK, KEPT
+from .misbehaving_server import Asked, Serve, Server, first, reset
 from .versions import V2_LATER, slowly
 
 # 16, 17
@@ -73,7 +75,7 @@ def cable(as_root: None) -> Iterator[Link2]:
 @pytest.mark.case(16)
 @pytest.mark.parametrize("missing", ["route", "name"])
 def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one(
-    device: Device, serve: Serve, authority: Authority, cable: Link2, until: Until, tmp_path: Path, missing: str
+    device: Device, serve: Serve, authority: Authority, cable: Link2, tmp_path: Path, missing: str
 ) -> None:
     host = cable.address if missing == "route" else "kegnet.test"
     server = serve(authority.issue(host), address=cable.address, host=host)
@@ -84,7 +86,7 @@ def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(tmp_path / "notify"))
         supervisor.settimeout(30)
-        program = device.start(before=cable.enter, variables={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        program = device.run(before=cable.enter, variables={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert supervisor.recv(4096) == b"READY=1"
     why = "no connection (Network is unreachable)" if missing == "route" else "the server's name is not found"
     program.log.wait_for(f"{why}")
@@ -94,7 +96,7 @@ def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one
     else:
         (cable.etc / "hosts").write_text(f"{cable.address} {host}\n")
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     program.log.wait_for(BACK)
     assert len(program.log.lines(KEPT)) == 1
 
@@ -102,12 +104,12 @@ def test_without_route_or_name_it_is_ready_anyway_and_delivers_once_there_is_one
 @pytest.mark.case(17)
 @V2_LATER
 def test_a_link_that_goes_down_in_the_middle_costs_nothing(
-    device: Device, serve: Serve, authority: Authority, cable: Link2, until: Until
+    device: Device, serve: Serve, authority: Authority, cable: Link2
 ) -> None:
     server = serve(authority.issue(cable.address), address=cable.address, host=cable.address)
     device.configure(base=server.url, deadline_s="1")
     cable.up()
-    program = device.start(before=cable.enter)
+    program = device.run(before=cable.enter)
     device.drop(1)
     server.wait_for_rows([1])
     cable.down()
@@ -116,23 +118,21 @@ def test_a_link_that_goes_down_in_the_middle_costs_nothing(
     program.log.wait_for(KEPT)
     cable.up()
     server.wait_for_rows([1, 2, 3, 4])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 @pytest.mark.case(17)
 @V2_LATER
-def test_with_the_server_refused_everything_waits_and_arrives_once(
-    device: Device, server: Server, until: Until
-) -> None:
+def test_with_the_server_refused_everything_waits_and_arrives_once(device: Device, server: Server) -> None:
     server.stop()
-    program = device.start()
+    program = device.run()
     for pulses in range(1, 6):
         device.drop(pulses)
     program.log.wait_for("no connection (Connection refused). Records stay in the spool and are tried again")
     assert len(device.waiting()) == 5
     server.start()
     server.wait_for_rows(range(1, 6))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     program.log.wait_for(BACK)
     assert len(program.log.lines(KEPT)) == 1
     assert set(server.rows().values()) == {1}
@@ -140,20 +140,18 @@ def test_with_the_server_refused_everything_waits_and_arrives_once(
 
 @pytest.mark.case(17)
 @V2_LATER
-def test_a_server_that_resets_is_not_hammered_and_each_try_is_counted(
-    device: Device, server: Server, until: Until
-) -> None:
+def test_a_server_that_resets_is_not_hammered_and_each_try_is_counted(device: Device, server: Server) -> None:
     left = [reset] * 3
     server.answer = lambda _: left.pop() if left else 200
     device.drop(1)
-    program = device.start()
+    program = device.run()
     server.wait_for_rows([1])
     program.log.wait_for(BACK)
     tries = [asked.at_s for asked in server.asked()][:4]
     # Waits of up to 1, 2 and 4 s: one run in five thousand has less than this.
     assert tries[-1] - tries[0] > 0.2
     assert len(program.log.lines(KEPT)) == len(program.log.lines(BACK)) == 1
-    until(lambda: device.status()["counters"]["deferred"] == 3, "not counted")
+    wait_until(lambda: device.status()["counters"]["deferred"] == 3, "not counted")
     assert "3 tries deferred" in device.command("status").stdout
 
 
@@ -175,7 +173,7 @@ def drip(data: bytes) -> Callable[[socket.socket], None]:
 @V2_LATER
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
-    device: Device, server: Server, until: Until, part: str
+    device: Device, server: Server, part: str
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     slow = b"X-Slow: " + b"x" * 600
@@ -190,10 +188,10 @@ def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
     device.configure(deadline_s="1")
     device.drop(1)
     server.answer = first(answer)
-    program = device.start()
+    program = device.run()
     program.log.wait_for("no whole answer within 1 s. Records stay in the spool")
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     one, other = server.asked(1)
     assert one.records == other.records
 
@@ -202,7 +200,7 @@ def test_one_deadline_over_the_whole_exchange_ends_an_answer_that_drips(
 @V2_LATER
 @pytest.mark.parametrize("stored", [True, *slowly(False)])
 def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
-    device: Device, server: Server, until: Until, stored: bool
+    device: Device, server: Server, stored: bool
 ) -> None:
     def take_and_reset(asked: Asked) -> Any:
         if not asked.pulses or len(server.asked(1)) > 1:
@@ -213,9 +211,9 @@ def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
 
     server.answer = take_and_reset
     device.drop(1)
-    device.start()
+    device.run()
     server.wait_until(lambda asked: 1 in asked.pulses, count=2)
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     server.wait_for_rows([1])
     assert server.rows() == {1: 2 if stored else 1}
     one, other = server.asked(1)
@@ -228,7 +226,7 @@ def test_what_was_reset_after_the_request_is_sent_again_and_is_one_row(
 @pytest.mark.case(32)
 @V2_LATER
 def test_nothing_in_the_environment_has_any_effect(
-    device: Device, server: Server, serve: Serve, other_authority: Authority, tmp_path: Path, until: Until
+    device: Device, server: Server, serve: Serve, other_authority: Authority, tmp_path: Path
 ) -> None:
     proxy = serve(None)
     other = tmp_path / "other.crt"
@@ -242,9 +240,9 @@ def test_nothing_in_the_environment_has_any_effect(
     keys = tmp_path / "keys.log"
     variables = {**proxies, **bundles, "NETRC": str(netrc), "HOME": str(tmp_path), "SSLKEYLOGFILE": str(keys)}
     device.drop(1)
-    program = device.start(variables=variables)
+    program = device.run(variables=variables)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert all("authorization" not in asked.headers for asked in server.asked())
     assert not keys.exists()
     # What the variables name is not believed either.

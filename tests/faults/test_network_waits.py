@@ -10,9 +10,10 @@ import pytest
 from kegnet_client.core.delivery import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
 from kegnet_client.core.link import Link
 
-from .device import Device
+from ..stage.device import Device
+from ..stage.waits import wait_until
+from .known import BACK, KEPT
 from .misbehaving_server import Server, first
-from .program import BACK, KEPT, Until
 from .versions import BOTH, V2_LATER, slowly
 
 # 27, 28
@@ -39,7 +40,7 @@ def test_retry_after_is_honoured(device: Device, server: Server, status: int, fo
     headers = [f"Date: {http_date(day_s)}", f"Retry-After: {2 if form == 'seconds' else http_date(day_s + 2)}"]
     server.answer = first((status, headers, b""))
     device.drop(1)
-    program = device.start()
+    program = device.run()
     program.log.wait_for(f"the server answered {status}. Records stay in the spool")
     server.wait_for_rows([1])
     one, other = server.asked(1)
@@ -61,7 +62,7 @@ def test_a_retry_after_that_makes_no_sense_or_is_over_is_no_wait_of_its_own(
 
     server.answer = first(answer)
     device.drop(1)
-    device.start()
+    device.run()
     server.wait_for_rows([1])
     assert server.rows() == {1: 1}
 
@@ -74,16 +75,16 @@ def test_a_retry_after_that_makes_no_sense_or_is_over_is_no_wait_of_its_own(
     ids=["digits", "2050", "seconds", "9999"],
 )
 def test_an_absurd_retry_after_is_clamped_and_a_restart_tries_at_once(
-    device: Device, server: Server, until: Until, value: str
+    device: Device, server: Server, value: str
 ) -> None:
     server.answer = first((503, [f"Date: {http_date(0)}", f"Retry-After: {value}"], b""))
     device.drop(1)
-    program = device.start()
-    until(lambda: device.status()["counters"]["deferred"] == 1, "not counted")
+    program = device.run()
+    wait_until(lambda: device.status()["counters"]["deferred"] == 1, "not counted")
     assert device.status()["link"] == "waiting"
     assert parse_retry_after(value, http_date(0), 0) == MAX_RETRY_AFTER_S == 3600
     assert program.stop()[0] == 0
-    device.start()
+    device.run()
     server.wait_for_rows([1])
     assert server.rows() == {1: 1}
 
@@ -91,16 +92,14 @@ def test_an_absurd_retry_after_is_clamped_and_a_restart_tries_at_once(
 @pytest.mark.case(28)
 @V2_LATER
 @pytest.mark.parametrize("status", [500, *slowly(503)])
-def test_a_5xx_without_end_costs_a_log_line_a_change_and_no_record(
-    device: Device, server: Server, until: Until, status: int
-) -> None:
+def test_a_5xx_without_end_costs_a_log_line_a_change_and_no_record(device: Device, server: Server, status: int) -> None:
     left = [status] * 4
     server.answer = lambda _: left.pop() if left else 200
     for pulses in (1, 2):
         device.drop(pulses)
-    program = device.start()
+    program = device.run()
     server.wait_for_rows([1, 2])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     program.log.wait_for(BACK)
     assert len(program.log.lines(KEPT)) == 1
     assert len(program.log.lines(BACK)) == 1
@@ -133,14 +132,12 @@ def test_the_wait_after_failures_without_end_is_capped_and_never_the_same() -> N
 @pytest.mark.case(29)
 @BOTH
 @pytest.mark.parametrize("status", [500, *slowly(502)])
-def test_a_record_that_always_earns_a_5xx_holds_up_nobody(
-    device: Device, server: Server, until: Until, status: int
-) -> None:
+def test_a_record_that_always_earns_a_5xx_holds_up_nobody(device: Device, server: Server, status: int) -> None:
     server.answer = lambda asked: status if 666 in asked.pulses else 200
     device.drop(666, age_s=100)
     for pulses in range(1, 41):
         device.drop(pulses)
-    program = device.start()
+    program = device.run()
     server.wait_for_rows(range(1, 41))
     server.wait_for(666, count=3)
     tries = len(server.asked(666))
@@ -151,7 +148,7 @@ def test_a_record_that_always_earns_a_5xx_holds_up_nobody(
     assert len(server.asked(666)) - tries < (10 if server.asked()[0].path.endswith("/pour") else 30)
     server.wait_until(lambda asked: asked.pulses == [666])
     program.log.wait_for("000666.pour steps aside for the others")
-    until(lambda: device.waiting() == ["000666.pour"], "files stay")
+    wait_until(lambda: device.waiting() == ["000666.pour"], "files stay")
     assert not device.rejected.exists()
     assert set(server.rows().values()) == {1}
     assert len(program.log.lines("000666.pour")) <= 2

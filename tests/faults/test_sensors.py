@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .device import Device
+from ..stage.device import Device
+from ..stage.waits import wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
-from .program import Until
 from .versions import V2_LATER
 
 SENSOR = "28-0316a2795c5b"
@@ -39,7 +39,7 @@ def often(device: Device) -> None:
 def test_the_bus_is_tried_again_each_interval_with_a_line_a_change_and_pours_do_not_care(
     device: Device, server: Server
 ) -> None:
-    program = device.start()
+    program = device.run()
     program.log.wait_for("no temperatures, pours go on: no 1-Wire bus at")
     server.wait_until(sign_of_life, count=3)
     device.drop(1)
@@ -92,7 +92,7 @@ def twice(data: str, millidegrees: int, crc: str = "YES") -> str:
 )
 def test_what_is_no_temperature_is_no_reading_and_told_once(device: Device, server: Server, text: str) -> None:
     device.plug().write_text(text)
-    program = device.start()
+    program = device.run()
     program.log.wait_for(f"sensor {SENSOR} gives no reading, pours go on: ", timeout_s=10)
     server.wait_until(sign_of_life)
     device.drop(1)
@@ -120,12 +120,12 @@ def test_a_temperature_is_one_also_at_exactly_nothing(
     device: Device, server: Server, data: str, millidegrees: int
 ) -> None:
     device.plug(data, millidegrees=millidegrees)
-    device.start()
+    device.run()
     server.wait_until(lambda asked: millidegrees in asked.temperatures)
 
 
 @pytest.fixture
-def hanging_sensor(device: Device, until: Until) -> Iterator[Callable[[], None]]:
+def hanging_sensor(device: Device) -> Iterator[Callable[[], None]]:
     """A sensor whose read never returns; calling it waits until somebody reads."""
     path = device.plug()
     path.unlink()
@@ -137,7 +137,7 @@ def hanging_sensor(device: Device, until: Until) -> Iterator[Callable[[], None]]
             writers.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
         return bool(writers)
 
-    yield lambda: until(opened, "nobody reads the sensor")
+    yield lambda: wait_until(opened, "nobody reads the sensor")
     for writer in writers:
         os.close(writer)
 
@@ -145,26 +145,17 @@ def hanging_sensor(device: Device, until: Until) -> Iterator[Callable[[], None]]
 @pytest.mark.case(42)
 @V2_LATER
 def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
-    device: Device, server: Server, hanging_sensor: Callable[[], None], tmp_path: Path
+    device: Device, server: Server, hanging_sensor: Callable[[], None]
 ) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(30)
-        program = device.start(
-            before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'),
-            variables={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))},
-        )
+    with watched(device) as (program, supervisor):
         hanging_sensor()
         hangs_since_s = time.monotonic()
         for pulses in (1, 2, 3):
             device.drop(pulses)
             server.wait_for_rows([pulses])
-        while time.monotonic() < hangs_since_s + 3 * watchdog_s:
+        while time.monotonic() < hangs_since_s + 3 * WATCHDOG_S:
             supervisor.recv(4096)
-        fed = 0
-        while fed < 3:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
+        wait_until_fed(supervisor, 3)
     assert program.stop()[0] == 0
 
 
@@ -173,7 +164,7 @@ def test_a_read_that_hangs_holds_up_no_pour_and_no_watchdog(
 def test_a_bus_that_hangs_is_told_and_read_again_once_it_answers(
     device: Device, server: Server, hanging_sensor: Callable[[], None]
 ) -> None:
-    program = device.start()
+    program = device.run()
     hanging_sensor()
     program.log.wait_for("does not answer: unplug its sensors one by one", timeout_s=60)
     device.drop(1)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .device import CHECK_S, Device
+from ..stage.device import Device
+from ..stage.program import asleep
+from ..stage.waits import wait_until
+from .known import CHECK_S
 from .misbehaving_server import Server
-from .program import Until, asleep
 from .versions import BOTH
 
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -31,16 +33,14 @@ def limited(name: str, value: int) -> Iterator[None]:
 
 @pytest.mark.case(4)
 @pytest.mark.alone
-def test_when_inotifys_queue_overflows_a_scan_finds_everything(
-    device: Device, server: Server, as_root: None, until: Until
-) -> None:
+def test_when_inotifys_queue_overflows_a_scan_finds_everything(device: Device, server: Server, as_root: None) -> None:
     with limited("max_queued_events", 16):
-        program = device.start()
+        program = device.run()
     with asleep(program):
         for pulses in range(1, 201):
             device.drop(pulses)
     server.wait_for_rows(range(1, 201))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert set(server.rows().values()) == {1}
 
 
@@ -49,13 +49,11 @@ def test_when_inotifys_queue_overflows_a_scan_finds_everything(
 
 @pytest.mark.case(6)
 @pytest.mark.parametrize("how", ["moved away", pytest.param("deleted", marks=pytest.mark.slow), "replaced"])
-def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
-    device: Device, server: Server, until: Until, how: str
-) -> None:
-    program = device.start()
+def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(device: Device, server: Server, how: str) -> None:
+    program = device.run()
     device.drop(1)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     moved = device.root / "moved"
     match how:
         case "moved away":
@@ -67,7 +65,7 @@ def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
                 device.spool.rename(moved)
                 device.spool.mkdir()
                 device.drop(2)  # stands there before it is watched
-    until(device.spool.is_dir, "not made anew", 2 * CHECK_S)
+    wait_until(device.spool.is_dir, "not made anew", 2 * CHECK_S)
     program.log.wait_for("spool was replaced; going on with the new one", timeout_s=2 * CHECK_S)
     device.drop(3)
     server.wait_for_rows([3] if how != "replaced" else [2, 3])
@@ -82,14 +80,14 @@ def test_a_spool_that_goes_is_made_anew_watched_scanned_and_locked(
 @pytest.mark.alone
 @pytest.mark.parametrize("limit", ["max_user_watches", "max_user_instances"])
 def test_without_an_inotify_watch_it_says_so_once_and_sends_what_stands_there(
-    device: Device, server: Server, as_root: None, limit: str, until: Until
+    device: Device, server: Server, as_root: None, limit: str
 ) -> None:
     device.drop(1)
     with limited(limit, 0):
-        program = device.start()
+        program = device.run()
         server.wait_for_rows([1])
         program.log.wait_for("looking into the spool every 60 s instead")
-        until(lambda: any("inotify" in one for one in device.status()["problems"]), "not in status")
+        wait_until(lambda: any("inotify" in one for one in device.status()["problems"]), "not in status")
     assert len(program.log.lines("looking into the spool every 60 s instead")) == 1
 
 
@@ -98,7 +96,7 @@ def test_without_an_inotify_watch_it_says_so_once_and_sends_what_stands_there(
 @pytest.mark.slow
 def test_without_an_inotify_watch_a_timer_finds_what_comes_later(device: Device, server: Server, as_root: None) -> None:
     with limited("max_user_watches", 0):
-        program = device.start()
+        program = device.run()
         program.log.wait_for("looking into the spool every 60 s instead")
         device.drop(1)
         server.wait_for_rows([1], timeout_s=2 * CHECK_S)
@@ -115,14 +113,14 @@ def test_a_backlog_of_a_hundred_thousand_fits_in_bounded_memory_and_does_not_hol
     device: Device, server: Server
 ) -> None:
     backlog = 100_000
-    program = device.start()
+    program = device.run()
     device.drop(1_000_000)
     server.wait_for_rows([1_000_000])
     idle_kb = program.memory_kb()
     program.stop()
     for pulses in range(1, backlog + 1):
         (device.spool / f"{pulses:06}.pour").write_text(f"0,{pulses},8123,{1_700_000_000_000 + pulses}\n")
-    program = device.start()
+    program = device.run()
     server.wait_until(lambda asked: asked.pulses, count=len(server.asked()) + 3)
     before = len(server.asked())
     device.drop(2_000_000)
@@ -136,7 +134,7 @@ def test_a_backlog_of_a_hundred_thousand_fits_in_bounded_memory_and_does_not_hol
 
 @pytest.mark.case(15)
 def test_a_second_instance_ends_with_a_clear_error_and_the_first_is_undisturbed(device: Device, server: Server) -> None:
-    program = device.start()
+    program = device.run()
     for command in ("run", "send"):
         second = device.command(command)
         assert second.returncode == 75

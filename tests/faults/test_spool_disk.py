@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .device import CHECK_S, Device
+from ..stage.device import Device
+from ..stage.waits import wait_until
+from .known import CHECK_S
 from .misbehaving_server import Asked, Server
-from .program import Until
 from .versions import V2_LATER
 
 MountExt4 = Callable[[Path, int], Path]
@@ -23,10 +24,10 @@ def remount(disk: Path, how: str) -> None:
 @pytest.mark.case(12, 13)
 @V2_LATER
 def test_what_cannot_be_unlinked_is_not_sent_again_but_after_a_restart_and_then_it_is_one_row(
-    device: Device, server: Server, mount_ext4: MountExt4, until: Until
+    device: Device, server: Server, mount_ext4: MountExt4
 ) -> None:
     disk = mount_ext4(device.spool, 16)
-    program = device.start()
+    program = device.run()
 
     def answer(asked: Asked) -> int:
         if asked.pulses:
@@ -38,34 +39,34 @@ def test_what_cannot_be_unlinked_is_not_sent_again_but_after_a_restart_and_then_
     program.log.wait_for("spool cannot be changed: Read-only file system; make the file system writable again")
     server.answer = lambda _: 200
     program.log.wait_for("delivered 000001.pour")
-    until(lambda: any("Read-only" in one for one in device.status()["problems"]), "not in status")
+    wait_until(lambda: any("Read-only" in one for one in device.status()["problems"]), "not in status")
     assert "Read-only file system" in device.command("pour", "--pin", "0", "--pulses", "5", "--elapsed-ms", "1").stderr
     assert device.waiting() == ["000001.pour"]
     assert server.rows() == {1: 1}
     assert len(program.log.lines("cannot be changed")) == 1
     assert program.stop()[0] == 0
-    program = device.start()
+    program = device.run()
     program.log.wait_for("delivered 000001.pour")
     assert server.rows() == {1: 2}  # sent twice, one row
     assert program.log.lines("read-only for this user")
     program.stop()
     remount(disk, "rw")
-    device.start().log.wait_for("delivered 000001.pour")
-    until(lambda: not device.waiting(), "not removed")
+    device.run().log.wait_for("delivered 000001.pour")
+    wait_until(lambda: not device.waiting(), "not removed")
 
 
 @pytest.mark.case(12)
 @pytest.mark.slow
 def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
-    device: Device, server: Server, mount_ext4: MountExt4, until: Until
+    device: Device, server: Server, mount_ext4: MountExt4
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     device.configure(ping_interval_s="1")  # a sign of life a second shows that it goes on
-    program = device.start()
+    program = device.run()
     for pulses in range(1, 6):
         device.drop(pulses)
     server.wait_for_rows(range(1, 6))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
     def answer(asked: Asked) -> int:
         if asked.pulses:
@@ -81,13 +82,13 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
     assert server.rows()[8] == 1, "sent again"
     remount(disk, "rw")
     program.log.wait_for("the spool can be changed again", timeout_s=2 * CHECK_S)
-    until(lambda: not device.waiting(), "not removed")
+    wait_until(lambda: not device.waiting(), "not removed")
     assert server.rows()[8] == 1
 
 
 @pytest.mark.case(13)
 def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go_before_temperatures(
-    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp, until: Until, right_clock: None
+    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp, right_clock: None
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     device.plug()
@@ -101,11 +102,11 @@ def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go
     )
     assert refused.returncode == 75
     assert "No space left on device; make room on the disk" in refused.stderr
-    program = device.start()
+    program = device.run()
     server.wait_for_rows(range(1, 21))
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     program.log.wait_for("temperatures are not taken for now: ")
-    until(lambda: device.status()["counters"]["readings_not_taken"] >= 2, "not counted")
+    wait_until(lambda: device.status()["counters"]["readings_not_taken"] >= 2, "not counted")
     assert "readings not spooled" in device.command("status").stdout
     # A little room is for pours.
     filler.unlink()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from .device import Device
+from ..stage.device import Device
+from ..stage.program import asleep
+from ..stage.waits import wait_until
 from .misbehaving_server import Server
-from .program import Until, asleep
 from .versions import BOTH, V2_LATER
 
 # 1
@@ -21,7 +22,7 @@ from .versions import BOTH, V2_LATER
 def test_what_is_still_being_written_is_not_sent_by_inotify_nor_by_a_scan_and_then_once(
     device: Device, server: Server
 ) -> None:
-    program = device.start()
+    program = device.run()
     with (device.spool / "slow.pour").open("w") as writer:
         writer.write("0,586,8123,1700000000")  # so far a whole line, of an old producer that counts seconds
         writer.flush()
@@ -48,7 +49,7 @@ def test_what_a_scan_found_without_a_newline_is_taken_for_whole_once_it_has_not_
         writer.write("0,586,8123,1700000000123")
         writer.flush()
         last_s = time.monotonic()
-        device.start()
+        device.run()
         server.wait_for_rows([586])
         assert time.monotonic() - last_s > 9.5
 
@@ -59,25 +60,25 @@ def test_what_a_scan_found_without_a_newline_is_taken_for_whole_once_it_has_not_
 @pytest.mark.case(2)
 @pytest.mark.parametrize("when", ["before the start", "while it runs"])
 def test_a_zero_byte_file_is_rejected_with_its_reason_and_its_neighbours_are_sent(
-    device: Device, server: Server, until: Until, when: str
+    device: Device, server: Server, when: str
 ) -> None:
     if when == "before the start":
         device.drop(1, age_s=70)
         empty = device.drop_text("", "empty.pour", age_s=60)
         device.drop(2, age_s=50)
-        program = device.start()
+        program = device.run()
     else:
-        program = device.start()
+        program = device.run()
         device.drop(1)
         empty = device.drop_text("", "empty.pour", age_s=60)
         device.drop(2)
     program.log.wait_for("rejected empty.pour: the file is empty; a power cut during writing leaves such files")
     server.wait_for_rows([1, 2])
-    until(lambda: not device.waiting(), "not all taken")
+    wait_until(lambda: not device.waiting(), "not all taken")
     assert not empty.exists()
     assert (device.rejected / "empty.pour").read_bytes() == b""
     assert "power cut" in device.reason("empty.pour")
-    until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
+    wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
 
 
 # 3
@@ -88,7 +89,7 @@ def test_a_zero_byte_file_is_rejected_with_its_reason_and_its_neighbours_are_sen
 def test_what_stood_there_before_the_start_is_sent_oldest_first(device: Device, server: Server) -> None:
     for pulses, age_s in ((3, 100), (1, 300), (4, 50), (2, 200)):
         device.drop(pulses, name=f"{9 - pulses}.pour", age_s=age_s)
-    device.start()
+    device.run()
     server.wait_for_rows([1, 2, 3, 4])
     assert [pulses for asked in server.asked() for pulses in asked.pulses] == [1, 2, 3, 4]
 
@@ -99,7 +100,7 @@ def test_what_stood_there_before_the_start_is_sent_oldest_first(device: Device, 
 @pytest.mark.case(5)
 @pytest.mark.parametrize("when", ["before the start", "while it runs"])
 def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
-    device: Device, server: Server, until: Until, when: str
+    device: Device, server: Server, when: str
 ) -> None:
     def drop_all() -> None:
         device.drop(1)
@@ -108,13 +109,13 @@ def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
 
     if when == "before the start":
         drop_all()
-        program = device.start()
+        program = device.run()
     else:
-        program = device.start()
+        program = device.run()
         with asleep(program):
             drop_all()
     server.wait_for_rows([1, 2, 3])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     program.log.wait_for(r"delivered caf\xe9.pour")
 
 
@@ -123,7 +124,7 @@ def test_a_name_that_is_not_utf_8_is_delivered_and_so_are_its_neighbours(
 
 @pytest.mark.case(8)
 def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: Device, server: Server) -> None:
-    program = device.start()
+    program = device.run()
     with asleep(program):
         device.drop(1).unlink()
         device.drop(2)
@@ -138,7 +139,7 @@ def test_a_file_that_is_gone_before_it_is_opened_is_no_matter(device: Device, se
 @pytest.mark.parametrize("kind", ["fifo", "socket", "symlink", "directory", "unreadable"])
 @pytest.mark.parametrize("when", ["before the start", pytest.param("while it runs", marks=pytest.mark.slow)])
 def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
-    device: Device, server: Server, until: Until, as_root: None, tmp_path: Path, kind: str, when: str
+    device: Device, server: Server, as_root: None, tmp_path: Path, kind: str, when: str
 ) -> None:
     path = device.spool / "odd.pour"
     target = tmp_path / "target"
@@ -164,7 +165,7 @@ def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
         put()
     # Root reads everything, unless it may not.
     powerless = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
-    program = device.start(before=powerless)
+    program = device.run(before=powerless)
     if when == "while it runs":
         put()
         if kind in ("fifo", "socket", "directory", "symlink"):  # nobody closes or moves it: a scan has to find it
@@ -173,7 +174,7 @@ def test_what_cannot_be_taken_stays_and_is_told_once_and_in_status(
     server.wait_for_rows([1])
     told = program.log.wait_for("odd.pour stays where it is: ")
     assert ("remove it or rename it" in told) or ("chmod g+r" in told)
-    until(lambda: any("odd.pour" in one for one in device.status()["problems"]), "not in status")
+    wait_until(lambda: any("odd.pour" in one for one in device.status()["problems"]), "not in status")
     device.drop(2)
     server.wait_for_rows([2])
     assert len(program.log.lines("odd.pour")) == 1
@@ -189,7 +190,7 @@ def test_what_is_not_ours_is_never_touched(device: Device, server: Server) -> No
         device.drop_text("0,999,8123,1700000000000\n", name, age_s=3600)
         device.drop_text("", f"{name}.0", age_s=3600)
     before = {path.name: (path.read_bytes(), path.stat()) for path in device.spool.iterdir()}
-    program = device.start()
+    program = device.run()
     (device.spool / "appended.txt").write_text("0,999,8123,1700000000000\n")
     device.drop(1)
     server.wait_for_rows([1])
@@ -249,7 +250,7 @@ BAD_READINGS = {
 @pytest.mark.case(11)
 @V2_LATER
 def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_next_one_goes(
-    device: Device, server: Server, until: Until
+    device: Device, server: Server
 ) -> None:
     bad: dict[str, bytes] = {}
     for suffix, lines in ((".pour", MALFORMED), (".reading", BAD_READINGS)):
@@ -258,13 +259,13 @@ def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_
     for pulses, (name, data) in enumerate(bad.items(), 1):
         device.drop_text(data, name, age_s=1000 - pulses)
         device.drop(pulses, age_s=1000 - pulses)
-    program = device.start()
+    program = device.run()
     server.wait_for_rows(range(1, len(bad) + 1))
-    until(lambda: not device.waiting(), "some stay")
+    wait_until(lambda: not device.waiting(), "some stay")
     for name, data in bad.items():
         assert (device.rejected / name).read_bytes() == data
         assert len(device.reason(name).split()) > 3, name
     assert set(server.rows().values()) == {1}
     assert len(program.log.lines("; it is kept in rejected/")) == len(bad)
-    until(lambda: device.status()["counters"]["rejected"] == len(bad), "not counted")
+    wait_until(lambda: device.status()["counters"]["rejected"] == len(bad), "not counted")
     assert f"{len(bad)} records rejected" in device.command("status").stdout

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from .device import Device
+from ..stage.device import Device
+from ..stage.program import Program
+from ..stage.waits import wait_until
+from .known import KEPT
 from .misbehaving_server import Serve, Server
-from .program import KEPT, Program, Until
 from .versions import BOTH, V2_LATER
 
 YEAR_S = 365 * 86400
@@ -54,18 +56,18 @@ def epoch_s() -> float:
 @pytest.mark.case(36)
 @V2_LATER
 def test_with_the_clock_in_1970_everything_waits_no_reading_is_taken_and_a_line_names_the_clock(
-    device: Device, server: Server, clock: WrongClock, until: Until
+    device: Device, server: Server, clock: WrongClock
 ) -> None:
     clock.set(epoch_s())
     device.plug()
     device.configure(ping_interval_s="1")
     device.drop(1)
-    program = device.start(variables=clock.variables)
+    program = device.run(variables=clock.variables)
     told = program.log.wait_for(KEPT)
     assert "certificate is not valid yet: this clock says 1970-01-02 " in told
     assert "set it if that is wrong" in told
     program.log.wait_for("temperatures wait for the clock, pours go on: this machine's clock stands before 20")
-    until(lambda: any("clock" in one for one in device.status()["problems"]), "not in status")
+    wait_until(lambda: any("clock" in one for one in device.status()["problems"]), "not in status")
     assert device.waiting() == ["000001.pour"]
     refused = device.command(
         "pour", "--pin", "0", "--pulses", "5", "--elapsed-ms", "1", before=["env", *pairs(clock.variables)]
@@ -76,7 +78,7 @@ def test_with_the_clock_in_1970_everything_waits_no_reading_is_taken_and_a_line_
     clock.set(0)
     device.reload(program)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
     assert len(program.log.lines(KEPT)) == 1
     assert len(program.log.lines("temperatures wait for the clock")) == 1
 
@@ -89,14 +91,14 @@ def pairs(variables: dict[str, str]) -> list[str]:
 @pytest.mark.slow
 @BOTH
 def test_once_the_clock_is_set_all_goes_unaided_and_no_reading_has_a_false_time(
-    device: Device, server: Server, clock: WrongClock, right_clock: None, until: Until
+    device: Device, server: Server, clock: WrongClock, right_clock: None
 ) -> None:
     clock.set(epoch_s())
     device.plug()
     device.configure(ping_interval_s="1")
     for pulses in (1, 2, 3):
         device.drop(pulses)
-    program = device.start(variables=clock.variables)
+    program = device.run(variables=clock.variables)
     program.log.wait_for("this clock says 1970-01-02 ")
     program.log.wait_for("temperatures wait for the clock")
     clock.set(0)
@@ -106,7 +108,7 @@ def test_once_the_clock_is_set_all_goes_unaided_and_no_reading_has_a_false_time(
     server.wait_until(lambda asked: 23125 in asked.temperatures)
     taken = [int(record["taken_ms"] if "taken_ms" in record else record["ts"]) for record in readings(server)]
     assert all(abs(one / 1000 - time.time()) < 300 for one in taken)
-    until(lambda: not [name for name in device.waiting() if name.endswith(".pour")], "files stay")
+    wait_until(lambda: not [name for name in device.waiting() if name.endswith(".pour")], "files stay")
 
 
 def readings(server: Server) -> list[dict[str, str]]:
@@ -132,7 +134,7 @@ def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_
     just_booted = ["unshare", "--time", "--boottime", str(10 - int(uptime_s)), "--fork", "--kill-child"]
     # What this machine's kernel thinks of its clock is not to be known.
     unknown = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=adjtimex,clock_adjtime:error=EPERM"]
-    program = device.start(before=[*just_booted, *unknown], variables=clock.variables)
+    program = device.run(before=[*just_booted, *unknown], variables=clock.variables)
     program.log.wait_for("temperatures wait for the clock, pours go on: this machine has just started")
     device.drop(1)
     server.wait_for_rows([1])
@@ -145,13 +147,13 @@ def test_hours_behind_after_a_boot_no_reading_is_taken_until_the_kernel_vouches_
 @V2_LATER
 @pytest.mark.parametrize("by_s", [pytest.param(YEAR_S, marks=pytest.mark.slow), -YEAR_S])
 def test_a_jump_by_a_year_is_no_matter_to_a_timer(
-    device: Device, serve: Serve, clock: WrongClock, right_clock: None, until: Until, by_s: int
+    device: Device, serve: Serve, clock: WrongClock, right_clock: None, by_s: int
 ) -> None:
     server = serve(None, host="127.0.0.1")  # a certificate would not hold for so long
     device.configure(base=server.url, ping_interval_s="1")
     device.plug()
     clock.set(2 * YEAR_S)
-    program = device.start(variables=clock.variables)
+    program = device.run(variables=clock.variables)
     server.wait_until(lambda asked: 23125 in asked.temperatures)
     clock.set(2 * YEAR_S + by_s)
     before = len(server.asked())
@@ -169,7 +171,7 @@ def test_a_jump_by_a_year_is_no_matter_to_a_timer(
     server.wait_for_rows([2])
     one, other = server.asked(2)
     assert other.at_s - one.at_s >= 2
-    until(lambda: not [name for name in device.waiting() if name.endswith(".pour")], "files stay")
+    wait_until(lambda: not [name for name in device.waiting() if name.endswith(".pour")], "files stay")
     assert program.process.poll() is None
 
 
@@ -188,7 +190,7 @@ def test_a_jump_by_a_year_makes_no_half_written_file_whole(
     server = serve(None, host="127.0.0.1")  # a certificate would not hold for so long
     device.configure(base=server.url)
     clock.set(0)
-    program = device.start(variables=clock.variables)
+    program = device.run(variables=clock.variables)
     with (device.spool / "slow.pour").open("w") as writer:
         writer.write("0,586,8123,1700000000")  # so far a whole line, of an old producer that counts seconds
         writer.flush()
@@ -212,16 +214,16 @@ def test_a_jump_by_a_year_makes_no_half_written_file_whole(
 @pytest.mark.parametrize("status", [401, pytest.param(403, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("minutes", "side"), [(-60, "60 min ahead of"), (60, "60 min behind")])
 def test_a_refusal_by_a_server_of_another_time_is_told_as_clock_skew_and_keeps_all(
-    device: Device, server: Server, until: Until, status: int, minutes: int, side: str
+    device: Device, server: Server, status: int, minutes: int, side: str
 ) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     server.answer = lambda _: (status, [f"Date: {date}"], b"")
     device.drop(1)
-    program = device.start()
+    program = device.run()
     told = program.log.wait_for(KEPT)
     assert f"this clock is {side} the server's; set it (timedatectl)" in told
     assert device.waiting() == ["000001.pour"]
-    _after_that_it_goes(device, server, program, until)
+    _after_that_it_goes(device, server, program)
 
 
 @pytest.mark.case(38)
@@ -229,12 +231,12 @@ def test_a_refusal_by_a_server_of_the_same_time_is_not(device: Device, server: S
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=4), usegmt=True)
     server.answer = lambda _: (401, [f"Date: {date}"], b"")
     device.drop(1)
-    program = device.start()
+    program = device.run()
     assert "register the uuid and the public key there" in program.log.wait_for(KEPT)
 
 
-def _after_that_it_goes(device: Device, server: Server, program: Program, until: Until) -> None:
+def _after_that_it_goes(device: Device, server: Server, program: Program) -> None:
     server.answer = lambda _: 200
     device.reload(program)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from .device import Device
-from .misbehaving_server import Authority, Serve, Server
-from .program import KEPT, Until
+from ..stage.authority import Authority
+from ..stage.device import Device
+from ..stage.waits import wait_until
+from .known import KEPT
+from .misbehaving_server import Serve, Server
 from .versions import V2_LATER
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -70,7 +72,6 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
     other_authority: Authority,
     chain: Path,
     tmp_path: Path,
-    until: Until,
     fault: str,
     message: str,
 ) -> None:
@@ -95,7 +96,7 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
                 server.context.minimum_version = server.context.maximum_version = tls
     device.configure(base=server.url)
     device.drop(1)
-    program = device.start()
+    program = device.run()
     told = program.log.wait_for(KEPT)
     assert message in told
     assert f"{server.url.split('/')[2]}: " in told
@@ -104,7 +105,7 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
     assert len(program.log.lines(KEPT)) == 1
     assert device.waiting() == ["000001.pour"]
     # Every handshake failed, so that there was never a key to read a request with.
-    until(lambda: len(server.handshake_faults) == server.connections >= 2, "a handshake succeeded")
+    wait_until(lambda: len(server.handshake_faults) == server.connections >= 2, "a handshake succeeded")
     assert server.asked() == []
 
 
@@ -114,18 +115,18 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
 @pytest.mark.case(34)
 @V2_LATER
 def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
-    device: Device, server: Server, serve: Serve, other_authority: Authority, until: Until
+    device: Device, server: Server, serve: Serve, other_authority: Authority
 ) -> None:
     new = serve(other_authority.issue())
     device.configure(base=new.url)
     device.drop(1)
-    program = device.start()
+    program = device.run()
     program.log.wait_for("put that CA there")
     device.ca.write_bytes(other_authority.ca)
     assert new.asked() == []
     device.reload(program)
     new.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 @pytest.mark.case(34)
@@ -136,7 +137,7 @@ def test_a_ca_bundle_that_is_replaced_counts_from_the_reload_on(
 def test_a_bad_ca_bundle_is_78_at_the_start_and_on_a_reload_the_old_one_stays(
     device: Device, server: Server, fault: str
 ) -> None:
-    program = device.start()
+    program = device.run()
     good = device.ca.read_bytes()
     device.ca.unlink()
     match fault:
@@ -169,7 +170,6 @@ def test_the_systems_authorities_are_believed_where_the_configuration_says_so_an
     authority: Authority,
     other_authority: Authority,
     as_root: None,
-    until: Until,
 ) -> None:
     bundle = device.root / "system.crt"
     bundle.write_bytes(authority.ca)
@@ -177,16 +177,16 @@ def test_the_systems_authorities_are_believed_where_the_configuration_says_so_an
     system = ("unshare", "-m", "sh", "-c", inside, str(bundle))  # a machine whose system believes the server
     device.drop(1)
     device.ca.write_bytes(other_authority.ca)
-    program = device.start(before=system)
+    program = device.run(before=system)
     program.log.wait_for("from a CA that is not in caBundle")
     assert server.asked() == []
     assert program.stop()[0] == 0
     device.ca.unlink()
     assert device.command("run", before=system).returncode == 78
     device.configure(ca_bundle="system")
-    device.start(before=system)
+    device.run(before=system)
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 # 35
@@ -216,7 +216,7 @@ RSA = ("genpkey", "-algorithm", "RSA", "-pkeyopt")
     ],
 )
 def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
-    device: Device, server: Server, key_pem: bytes, until: Until, fault: str, message: str
+    device: Device, server: Server, key_pem: bytes, fault: str, message: str
 ) -> None:
     key = device.key
     match fault:
@@ -261,9 +261,9 @@ def test_a_bad_key_ends_it_with_78_and_what_to_do_and_nothing_is_lost(
     key.unlink(missing_ok=True)
     key.touch(0o600)
     key.write_bytes(key_pem)
-    device.start()
+    device.run()
     server.wait_for_rows([1])
-    until(lambda: not device.waiting(), "files stay")
+    wait_until(lambda: not device.waiting(), "files stay")
 
 
 @pytest.mark.case(35)

@@ -4,14 +4,14 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from kegnet_client.core.errors import TransportError
 
-if TYPE_CHECKING:
-    from tests.network.conftest import Connect, Serve
+from .exchange import Connect
+from .server import Serve
 
 FORM = "application/x-www-form-urlencoded"
 DEADLINE_S = 2.0
@@ -48,7 +48,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 @pytest.mark.parametrize("dead", [1, 2])
 def test_an_address_that_swallows_everything_leaves_time_for_the_one_that_answers(
-    serve: "Serve", connect: "Connect", resolve: Resolve, silent: tuple[str, int], dead: int
+    serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int], dead: int
 ) -> None:
     server = serve()
     resolve(*[silent] * dead, ("127.0.0.1", server.port))
@@ -61,7 +61,7 @@ def test_an_address_that_swallows_everything_leaves_time_for_the_one_that_answer
 
 
 def test_dead_addresses_together_take_no_longer_than_one_deadline(
-    serve: "Serve", connect: "Connect", resolve: Resolve, silent: tuple[str, int]
+    serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int]
 ) -> None:
     server = serve()
     resolve(*[silent] * 4)

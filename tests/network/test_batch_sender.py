@@ -4,7 +4,6 @@ import base64
 import gzip
 import hashlib
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -15,8 +14,9 @@ from kegnet_client.core.records import Pour, Record
 from kegnet_client.core.rest import parse_base_url
 from kegnet_client.identity import Identity
 
-if TYPE_CHECKING:
-    from tests.network.conftest import Authority, Connect, Connection, Serve, Server
+from ..stage.authority import Authority
+from .exchange import Connect
+from .server import Connection, Serve, Server
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000
@@ -27,7 +27,7 @@ def pours(number: int) -> list[Record]:
     return [Pour(0, pulses, 1000, WALL_MS + pulses) for pulses in range(1, number + 1)]
 
 
-def sender(server: "Server", connect: "Connect", prefix: str = "") -> BatchSender:
+def sender(server: Server, connect: Connect, prefix: str = "") -> BatchSender:
     base = parse_base_url(f"https://localhost:{server.port}{prefix}/rest/v3")
     return BatchSender(Identity(DEVICE, KEY), base, connect(), lambda: WALL_MS)
 
@@ -39,7 +39,7 @@ def take_apart(request: bytes) -> tuple[str, dict[str, str], bytes]:
     return first, {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, content
 
 
-def acknowledge(connection: "Connection") -> None:
+def acknowledge(connection: Connection) -> None:
     """A server that takes what it can read."""
     while request := connection.request():
         _, headers, content = take_apart(request)
@@ -50,7 +50,7 @@ def acknowledge(connection: "Connection") -> None:
 
 
 @pytest.mark.parametrize("number", [1, 500])
-def test_the_server_gets_what_was_signed(serve: "Serve", connect: "Connect", number: int) -> None:
+def test_the_server_gets_what_was_signed(serve: Serve, connect: Connect, number: int) -> None:
     server = serve(acknowledge)
     verdicts = sender(server, connect, "/schänke").send(pours(number))
 
@@ -67,7 +67,7 @@ def test_the_server_gets_what_was_signed(serve: "Serve", connect: "Connect", num
     KEY.public_key().verify(signature, base.encode())
 
 
-def test_one_connection_carries_one_request_after_the_other(serve: "Serve", connect: "Connect") -> None:
+def test_one_connection_carries_one_request_after_the_other(serve: Serve, connect: Connect) -> None:
     server = serve(acknowledge)
     one = sender(server, connect)
     for number in (1, 500, 2):
@@ -77,8 +77,8 @@ def test_one_connection_carries_one_request_after_the_other(serve: "Serve", conn
     assert [("content-encoding" in take_apart(request)[1]) for request in server.received] == [False, True, False]
 
 
-def test_a_connection_that_breaks_before_the_verdicts_leaves_every_record(serve: "Serve", connect: "Connect") -> None:
-    def break_off(connection: "Connection") -> None:
+def test_a_connection_that_breaks_before_the_verdicts_leaves_every_record(serve: Serve, connect: Connect) -> None:
+    def break_off(connection: Connection) -> None:
         connection.request()
         connection.stream.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n"
@@ -92,9 +92,9 @@ def test_a_connection_that_breaks_before_the_verdicts_leaves_every_record(serve:
 
 
 def test_a_server_that_does_not_prove_itself_sees_no_request(
-    serve: "Serve", connect: "Connect", other: "Authority"
+    serve: Serve, connect: Connect, other_authority: Authority
 ) -> None:
-    server = serve(acknowledge, chain=other.issue())
+    server = serve(acknowledge, chain=other_authority.issue())
     verdicts = sender(server, connect).send(pours(3))
 
     assert [verdict.disposition for verdict in verdicts] == [Disposition.MISCONFIGURED] * 3

@@ -1,14 +1,13 @@
 """What a server says before its answer: it is not the answer, and the answer is not that to the next request."""
 
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from kegnet_client.core.errors import TransportError
 
-if TYPE_CHECKING:
-    from tests.network.conftest import Connect, Connection, Serve
+from .exchange import Connect
+from .server import Connection, Serve
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -16,9 +15,9 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
 @pytest.mark.parametrize("pause_s", [0.0, 0.1], ids=["at once", "later"])
 def test_each_request_gets_its_own_answer_after_what_is_said_before_it(
-    serve: "Serve", connect: "Connect", interim: str, pause_s: float
+    serve: Serve, connect: Connect, interim: str, pause_s: float
 ) -> None:
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         while request := connection.request():
             head = f"HTTP/1.1 {interim}\r\nLink: </style.css>\r\n\r\n".encode()
             connection.stream.sendall(head * 2)
@@ -32,8 +31,8 @@ def test_each_request_gets_its_own_answer_after_what_is_said_before_it(
     assert server.connections == 1
 
 
-def test_a_server_that_never_comes_to_its_answer_is_left_at_the_deadline(serve: "Serve", connect: "Connect") -> None:
-    def behave(connection: "Connection") -> None:
+def test_a_server_that_never_comes_to_its_answer_is_left_at_the_deadline(serve: Serve, connect: Connect) -> None:
+    def behave(connection: Connection) -> None:
         connection.request()
         while not connection.server.closing.is_set():
             connection.stream.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")

@@ -4,54 +4,53 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.transport import Transport
 
-from .exchange import AT_ONCE_S, DEADLINE_S, WAIT_S, post
+from ..stage.waits import WAIT_S
+from .exchange import AT_ONCE_S, DEADLINE_S, Connect, post
+from .server import Behaviour, Connection, Serve, Server
 
-if TYPE_CHECKING:
-    from tests.network.conftest import Behaviour, Connect, Connection, Serve, Server
 
-
-def drip_the_status_line(connection: "Connection") -> None:
+def drip_the_status_line(connection: Connection) -> None:
     connection.request()
     connection.drip(b"HTTP/1.1 200 " + b"O" * 1000)
 
 
-def drip_the_headers(connection: "Connection") -> None:
+def drip_the_headers(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
     connection.drip(b"X-Patience: " + b"x" * 1000)
 
 
-def drip_the_body(connection: "Connection") -> None:
+def drip_the_body(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     connection.drip(b"x" * 1000)
 
 
-def drip_a_body_without_end(connection: "Connection") -> None:
+def drip_a_body_without_end(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
     connection.drip(b"x" * 1000)
 
 
-def drip_headers_of_the_last_answer(connection: "Connection") -> None:
+def drip_headers_of_the_last_answer(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
     connection.drip(b"X-Patience: " + b"x" * 1000)
 
 
-def say_continue_for_ever(connection: "Connection") -> None:
+def say_continue_for_ever(connection: Connection) -> None:
     connection.request()
     connection.drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
 
 
-def say_nothing(connection: "Connection") -> None:
+def say_nothing(connection: Connection) -> None:
     connection.request()
     connection.server.closing.wait()
 
@@ -69,13 +68,13 @@ def say_nothing(connection: "Connection") -> None:
     ],
 )
 def test_an_answer_that_takes_too_long_is_ended_by_the_deadline(
-    serve: "Serve", connect: "Connect", behave: "Behaviour"
+    serve: Serve, connect: Connect, behave: Behaviour
 ) -> None:
     assert_ended_by_the_deadline(connect(DEADLINE_S), serve(behave))
 
 
-def test_a_dripped_handshake_is_ended_by_the_deadline(serve: "Serve", connect: "Connect") -> None:
-    def behave(connection: "Connection") -> None:
+def test_a_dripped_handshake_is_ended_by_the_deadline(serve: Serve, connect: Connect) -> None:
+    def behave(connection: Connection) -> None:
         assert connection.server.context is not None
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         server_side = connection.server.context.wrap_bio(incoming, outgoing, server_side=True)
@@ -88,7 +87,7 @@ def test_a_dripped_handshake_is_ended_by_the_deadline(serve: "Serve", connect: "
 
 
 def test_a_slow_name_lookup_leaves_no_exchange_without_a_deadline(
-    serve: "Serve", connect: "Connect", monkeypatch: pytest.MonkeyPatch
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
 
@@ -100,8 +99,8 @@ def test_a_slow_name_lookup_leaves_no_exchange_without_a_deadline(
     assert_ended_by_the_deadline(connect(DEADLINE_S), serve(drip_the_body))
 
 
-def test_an_exchange_after_one_that_took_too_long_is_its_own(serve: "Serve", connect: "Connect") -> None:
-    def behave(connection: "Connection") -> None:
+def test_an_exchange_after_one_that_took_too_long_is_its_own(serve: Serve, connect: Connect) -> None:
+    def behave(connection: Connection) -> None:
         if connection.server.connections == 1:
             say_nothing(connection)
         while connection.request():
@@ -113,10 +112,8 @@ def test_an_exchange_after_one_that_took_too_long_is_its_own(serve: "Serve", con
 
 
 @pytest.mark.parametrize("shake_hands", [True, False], ids=["answer", "handshake"])
-def test_abort_from_another_thread_ends_an_exchange_at_once(
-    serve: "Serve", connect: "Connect", shake_hands: bool
-) -> None:
-    def behave(connection: "Connection") -> None:
+def test_abort_from_another_thread_ends_an_exchange_at_once(serve: Serve, connect: Connect, shake_hands: bool) -> None:
+    def behave(connection: Connection) -> None:
         if shake_hands:
             connection.request()
         else:
@@ -142,7 +139,7 @@ def test_abort_from_another_thread_ends_an_exchange_at_once(
     assert errors
 
 
-def assert_ended_by_the_deadline(transport: Transport, server: "Server") -> None:
+def assert_ended_by_the_deadline(transport: Transport, server: Server) -> None:
     started_s = time.monotonic()
     with pytest.raises(TransportError, match=r"no whole answer within 0\.5 s|no answer within 0\.5 s") as caught:
         post(transport, server)

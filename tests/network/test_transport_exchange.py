@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,13 +11,13 @@ from kegnet_client import __version__
 from kegnet_client.core.errors import TransportError
 from kegnet_client.transport import Transport
 
-from .exchange import FORM, NOW_MS, WAIT_S, header, post
+from ..stage.authority import Authority
+from ..stage.waits import WAIT_S
+from .exchange import FORM, NOW_MS, Connect, header, post
+from .server import Connection, Serve
 
-if TYPE_CHECKING:
-    from tests.network.conftest import Authority, Connect, Connection, Serve
 
-
-def test_the_body_and_the_headers_arrive_exactly(serve: "Serve", connect: "Connect") -> None:
+def test_the_body_and_the_headers_arrive_exactly(serve: Serve, connect: Connect) -> None:
     server = serve()
     body = bytes(range(256)) * 40
     post(connect(), server, body)
@@ -37,9 +36,9 @@ def test_the_body_and_the_headers_arrive_exactly(serve: "Serve", connect: "Conne
 
 @pytest.mark.parametrize("extra", [(), ("Connection: close",)], ids=["kept", "closed"])
 def test_the_answer_comes_back_with_its_status_headers_and_body(
-    serve: "Serve", connect: "Connect", extra: tuple[str, ...]
+    serve: Serve, connect: Connect, extra: tuple[str, ...]
 ) -> None:
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         connection.request()
         connection.answer("Retry-After: 120", *extra, status="503 Busy", body=b"later\0\xff")
 
@@ -47,7 +46,7 @@ def test_the_answer_comes_back_with_its_status_headers_and_body(
     assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "120", b"later\0\xff")
 
 
-def test_plain_http_works_for_a_server_on_this_machine(serve: "Serve") -> None:
+def test_plain_http_works_for_a_server_on_this_machine(serve: Serve) -> None:
     transport = Transport(None, WAIT_S, lambda: NOW_MS)
     try:
         assert post(transport, serve(plain=True)).status == 200
@@ -55,8 +54,8 @@ def test_plain_http_works_for_a_server_on_this_machine(serve: "Serve") -> None:
         transport.close()
 
 
-def test_a_cookie_is_not_sent_back(serve: "Serve", connect: "Connect") -> None:
-    def behave(connection: "Connection") -> None:
+def test_a_cookie_is_not_sent_back(serve: Serve, connect: Connect) -> None:
+    def behave(connection: Connection) -> None:
         while connection.request():
             connection.answer("Set-Cookie: who=you; Path=/")
 
@@ -67,10 +66,10 @@ def test_a_cookie_is_not_sent_back(serve: "Serve", connect: "Connect") -> None:
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Elsewhere", "308 For Ever"])
-def test_a_redirect_is_an_answer_and_is_not_followed(serve: "Serve", connect: "Connect", status: str) -> None:
+def test_a_redirect_is_an_answer_and_is_not_followed(serve: Serve, connect: Connect, status: str) -> None:
     target = serve()
 
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         while connection.request():
             connection.answer(f"Location: {target.url}", status=status)
 
@@ -80,17 +79,17 @@ def test_a_redirect_is_an_answer_and_is_not_followed(serve: "Serve", connect: "C
     assert (len(server.received), target.connections) == (1, 0)
 
 
-def test_a_connection_is_kept_between_exchanges(serve: "Serve", connect: "Connect") -> None:
+def test_a_connection_is_kept_between_exchanges(serve: Serve, connect: Connect) -> None:
     server, transport = serve(), connect()
     for _ in range(5):
         assert post(transport, server).status == 200
     assert (len(server.received), server.connections) == (5, 1)
 
 
-def test_a_connection_whose_answer_broke_off_is_not_used_again(serve: "Serve", connect: "Connect") -> None:
+def test_a_connection_whose_answer_broke_off_is_not_used_again(serve: Serve, connect: Connect) -> None:
     number = itertools.count()
 
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         connection.request()
         if next(number):
             connection.answer()
@@ -109,9 +108,9 @@ def test_a_connection_whose_answer_broke_off_is_not_used_again(serve: "Serve", c
 
 
 def test_a_connection_that_the_server_closed_while_idle_is_renewed_without_an_error(
-    serve: "Serve", connect: "Connect"
+    serve: Serve, connect: Connect
 ) -> None:
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         connection.request()
         connection.answer()
 
@@ -127,9 +126,9 @@ def test_a_connection_that_the_server_closed_while_idle_is_renewed_without_an_er
 
 
 def test_nothing_in_the_environment_has_an_effect(
-    serve: "Serve",
-    connect: "Connect",
-    other: "Authority",
+    serve: Serve,
+    connect: Connect,
+    other_authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -138,7 +137,7 @@ def test_nothing_in_the_environment_has_an_effect(
         monkeypatch.setenv(name, f"http://localhost:{proxy.port}")
         monkeypatch.setenv(name.upper(), f"http://localhost:{proxy.port}")
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(other.bundle))
+        monkeypatch.setenv(name, str(other_authority.bundle))
     netrc, keys = tmp_path / "netrc", tmp_path / "keys"
     netrc.write_text("machine localhost login tap password secret\n")
     netrc.chmod(0o600)

@@ -7,47 +7,46 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.transport import MAX_BODY_BYTES, Transport
 
-from .exchange import DEADLINE_S, FORM, NOW_MS, WAIT_S, expired, post
-
-if TYPE_CHECKING:
-    from tests.network.conftest import Authority, Behaviour, Connect, Connection, Serve
+from ..stage.authority import Authority
+from ..stage.waits import WAIT_S
+from .exchange import DEADLINE_S, FORM, NOW_MS, Connect, expired, post
+from .server import Behaviour, Connection, Serve
 
 # What breaks
 
 
-def reset(connection: "Connection") -> None:
+def reset(connection: Connection) -> None:
     connection.request()
     connection.reset()
 
 
-def hang_up(connection: "Connection") -> None:
+def hang_up(connection: Connection) -> None:
     connection.request()
 
 
-def hang_up_in_the_body(connection: "Connection") -> None:
+def hang_up_in_the_body(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
 
-def talk_nonsense(connection: "Connection") -> None:
+def talk_nonsense(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
-def send_endless_headers(connection: "Connection") -> None:
+def send_endless_headers(connection: Connection) -> None:
     connection.request()
     connection.stream.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-More: of the same\r\n" * 100_000)
 
 
-def send_chunks_of_less_than_nothing(size: bytes) -> "Behaviour":
-    def behave(connection: "Connection") -> None:
+def send_chunks_of_less_than_nothing(size: bytes) -> Behaviour:
+    def behave(connection: Connection) -> None:
         connection.request()
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.stream.sendall(head + size + b"\r\n" + bytes(100_000))
@@ -68,7 +67,7 @@ def send_chunks_of_less_than_nothing(size: bytes) -> "Behaviour":
     ],
 )
 def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
-    serve: "Serve", connect: "Connect", behave: "Behaviour", what: str
+    serve: Serve, connect: Connect, behave: Behaviour, what: str
 ) -> None:
     server = serve(behave)
     with pytest.raises(TransportError, match=what) as caught:
@@ -77,7 +76,7 @@ def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
     assert len(server.received) == 1, "no retry here, that is for the one who knows"
 
 
-def test_without_a_bundle_there_is_no_tls_at_all(serve: "Serve") -> None:
+def test_without_a_bundle_there_is_no_tls_at_all(serve: Serve) -> None:
     server = serve()
     transport = Transport(None, DEADLINE_S, lambda: NOW_MS)
     with pytest.raises(TransportError):
@@ -86,20 +85,20 @@ def test_without_a_bundle_there_is_no_tls_at_all(serve: "Serve") -> None:
     assert server.received == []
 
 
-def test_a_port_where_nobody_listens_is_told(connect: "Connect") -> None:
+def test_a_port_where_nobody_listens_is_told(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransportError, match=r"no connection \(Connection refused\)"):
         connect().post(f"https://127.0.0.1:{port}/", FORM, b"")
 
 
-def test_a_name_that_does_not_exist_is_told(connect: "Connect") -> None:
+def test_a_name_that_does_not_exist_is_told(connect: Connect) -> None:
     with pytest.raises(TransportError, match="the server's name is not found"):
         connect().post("https://kegnet.invalid/rest/v2/pour", FORM, b"")
 
 
 @pytest.mark.parametrize("host", [".kegnet", "*.kegnet", "a..b", "a" * 64 + ".example"])
-def test_a_name_that_cannot_exist_is_told_too(connect: "Connect", host: str) -> None:
+def test_a_name_that_cannot_exist_is_told_too(connect: Connect, host: str) -> None:
     with pytest.raises(TransportError):
         connect().post(f"https://{host}/rest/v2/pour", FORM, b"")
 
@@ -109,11 +108,11 @@ def test_a_name_that_cannot_exist_is_told_too(connect: "Connect", host: str) -> 
 
 @pytest.mark.parametrize("head", [b"Connection: close", b"Content-Length: 1000000000000"], ids=["open", "long"])
 def test_an_endless_body_is_read_up_to_a_bound_and_the_connection_closed(
-    serve: "Serve", connect: "Connect", head: bytes
+    serve: Serve, connect: Connect, head: bytes
 ) -> None:
     sent = 0
 
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         nonlocal sent
         connection.request()
         connection.stream.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
@@ -134,11 +133,11 @@ def test_an_endless_body_is_read_up_to_a_bound_and_the_connection_closed(
     assert sent < 50_000_000
 
 
-def test_a_gzip_bomb_is_not_inflated(serve: "Serve", connect: "Connect") -> None:
+def test_a_gzip_bomb_is_not_inflated(serve: Serve, connect: Connect) -> None:
     bomb = gzip.compress(bytes(30_000_000))
     assert len(bomb) < MAX_BODY_BYTES
 
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         connection.request()
         connection.answer("Content-Encoding: gzip", body=bomb)
 
@@ -154,12 +153,12 @@ def test_a_gzip_bomb_is_not_inflated(serve: "Serve", connect: "Connect") -> None
 
 
 def test_hundreds_of_failures_leave_nothing_behind(
-    serve: "Serve", connect: "Connect", ours: "Authority", other: "Authority"
+    serve: Serve, connect: Connect, authority: Authority, other_authority: Authority
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refused = listener.getsockname()[1]
     behaviours: list[Behaviour] = [reset, hang_up, hang_up_in_the_body, talk_nonsense, say_nothing_until_it_leaves]
-    servers = [serve(behave) for behave in behaviours] + [serve(chain=other.issue()), serve(chain=expired(ours))]
+    servers = [*map(serve, behaviours), serve(chain=other_authority.issue()), serve(chain=expired(authority))]
     urls = [server.url for server in servers] + [f"https://localhost:{refused}/", "https://kegnet.invalid/"]
     patient, hasty = connect(), connect(0.05)
 
@@ -178,12 +177,12 @@ def test_hundreds_of_failures_leave_nothing_behind(
     assert fail(300) == before
 
 
-def say_nothing_until_it_leaves(connection: "Connection") -> None:
+def say_nothing_until_it_leaves(connection: Connection) -> None:
     connection.request()
     connection.request()
 
 
-def test_closing_ends_the_connection_and_the_thread(serve: "Serve", connect: "Connect") -> None:
+def test_closing_ends_the_connection_and_the_thread(serve: Serve, connect: Connect) -> None:
     server = serve()
     before = threading.active_count()
     transport = connect()

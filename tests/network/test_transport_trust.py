@@ -5,31 +5,29 @@ import ssl
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 
-from .exchange import DAY, FORM, NOW_MS, expired, post
-
-if TYPE_CHECKING:
-    from tests.network.conftest import Authority, Connect, Connection, Serve, Server
-
-
-def not_yet_valid(authority: "Authority") -> Path:
-    return authority.issue(begin=DAY, end=2 * DAY)
+from ..stage.authority import Authority
+from .exchange import FORM, NOW_MS, Connect, expired, post
+from .server import Connection, Serve, Server
 
 
-def wrong_name(authority: "Authority") -> Path:
+def not_yet_valid(authority: Authority) -> Path:
+    return authority.issue(days=2)
+
+
+def wrong_name(authority: Authority) -> Path:
     return authority.issue("portal.example")
 
 
-def wrong_address(authority: "Authority") -> Path:
+def wrong_address(authority: Authority) -> Path:
     return authority.issue("192.0.2.1")
 
 
-def self_signed(authority: "Authority") -> Path:
+def self_signed(authority: Authority) -> Path:
     return authority.self_signed()
 
 
@@ -44,9 +42,9 @@ def self_signed(authority: "Authority") -> Path:
     ],
 )
 def test_a_server_with_a_bad_certificate_sees_nothing_and_the_message_says_why(
-    serve: "Serve", connect: "Connect", ours: "Authority", make: "Callable[[Authority], Path]", what: str
+    serve: Serve, connect: Connect, authority: Authority, make: Callable[[Authority], Path], what: str
 ) -> None:
-    server = serve(chain=make(ours))
+    server = serve(chain=make(authority))
     with pytest.raises(UntrustedServerError) as caught:
         post(connect(wall_ms=lambda: NOW_MS), server)
     assert str(caught.value).startswith("the server's certificate " + what)
@@ -54,18 +52,18 @@ def test_a_server_with_a_bad_certificate_sees_nothing_and_the_message_says_why(
 
 
 def test_a_server_of_an_unknown_ca_sees_nothing_and_the_message_says_why(
-    serve: "Serve", connect: "Connect", other: "Authority"
+    serve: Serve, connect: Connect, other_authority: Authority
 ) -> None:
-    server = serve(chain=other.issue())
+    server = serve(chain=other_authority.issue())
     with pytest.raises(UntrustedServerError, match="is from a CA that is not in caBundle: put that CA there"):
         post(connect(), server)
     assert_saw_nothing(server)
 
 
 def test_an_address_is_checked_against_the_certificate_too(
-    serve: "Serve", connect: "Connect", ours: "Authority"
+    serve: Serve, connect: Connect, authority: Authority
 ) -> None:
-    by_name, by_address = serve(), serve(chain=ours.issue("127.0.0.1"))
+    by_name, by_address = serve(), serve(chain=authority.issue("127.0.0.1"))
     good = by_address.url.replace("localhost", "127.0.0.1")
     assert connect().post(good, FORM, b"").status == 200
     with pytest.raises(UntrustedServerError, match="is for another host"):
@@ -74,12 +72,12 @@ def test_an_address_is_checked_against_the_certificate_too(
 
 
 def test_a_server_that_speaks_tls_1_1_only_sees_nothing_and_the_message_says_why(
-    serve: "Serve", connect: "Connect", ours: "Authority"
+    serve: Serve, connect: Connect, authority: Authority
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         old = ssl.TLSVersion.TLSv1_1
-        context = ssl.create_default_context(cafile=ours.bundle)
+        context = ssl.create_default_context(cafile=authority.bundle)
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.minimum_version = old
     server = serve(lambda connection: connection.stream.close(), tls=old)
@@ -91,10 +89,10 @@ def test_a_server_that_speaks_tls_1_1_only_sees_nothing_and_the_message_says_why
     assert server.handshakes == 1
 
 
-def test_a_server_without_tls_sees_nothing(serve: "Serve", connect: "Connect") -> None:
+def test_a_server_without_tls_sees_nothing(serve: Serve, connect: Connect) -> None:
     seen: list[bytes] = []
 
-    def behave(connection: "Connection") -> None:
+    def behave(connection: Connection) -> None:
         seen.append(connection.plain.recv(65536))
         connection.plain.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
@@ -106,14 +104,14 @@ def test_a_server_without_tls_sees_nothing(serve: "Serve", connect: "Connect") -
 
 
 def test_no_other_authorities_than_the_bundles_are_believed(
-    serve: "Serve", connect: "Connect", other: "Authority", monkeypatch: pytest.MonkeyPatch
+    serve: Serve, connect: Connect, other_authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In real life `other` would be one of the hundred and more in the system's store or in certifi's.
+    # In real life `other_authority` would be one of the hundred and more in the system's store or in certifi's.
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(other.bundle))
-    monkeypatch.setattr("certifi.where", lambda: str(other.bundle))
-    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(other.bundle))
-    server = serve(chain=other.issue())
+        monkeypatch.setenv(name, str(other_authority.bundle))
+    monkeypatch.setattr("certifi.where", lambda: str(other_authority.bundle))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(other_authority.bundle))
+    server = serve(chain=other_authority.issue())
     transport = connect()
     for _ in range(2):
         with pytest.raises(UntrustedServerError):
@@ -121,7 +119,7 @@ def test_no_other_authorities_than_the_bundles_are_believed(
     assert_saw_nothing(server)
 
 
-def assert_saw_nothing(server: "Server") -> None:
+def assert_saw_nothing(server: Server) -> None:
     server.settle()
     assert server.connections > 0
     assert server.received in ([], [b""] * server.connections)

@@ -2,12 +2,12 @@
 
 import subprocess
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.process.conftest import Authority, Device, Server
+from ..stage.authority import Authority
+from ..stage.device import Device
+from .server import Serve, Server
 
 PARTS = ["configuration", "key", "spool", "clock", "TLS", "server", "thermometer"]
 
@@ -20,7 +20,7 @@ def report(ended: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]
 
 
 def test_where_all_is_well_every_line_says_so_and_what_it_found(
-    device: "Device", server: "Server", right_clock: None
+    device: Device, server: Server, right_clock: None
 ) -> None:
     device.plug()
     device.drop()
@@ -38,21 +38,20 @@ def test_where_all_is_well_every_line_says_so_and_what_it_found(
     assert server.calls("pour") == []
 
 
-def test_it_sees_the_daemon_at_work_and_leaves_it_alone(device: "Device", server: "Server") -> None:
-    program = device.start()
-    program.log.wait_for("delivers from")
+def test_it_sees_the_daemon_at_work_and_leaves_it_alone(device: Device, server: Server) -> None:
+    program = device.run()
     assert report(device.command("check"))["spool"][1].endswith("0 waiting; a kegnet-client delivers from it")
     device.drop()
     program.log.wait_for("delivered")
 
 
-def test_no_bus_is_no_failure(device: "Device") -> None:
+def test_no_bus_is_no_failure(device: Device) -> None:
     mark, text = report(device.command("check"))["thermometer"]
     assert mark == "ok"
     assert text.startswith(f"none: no 1-Wire bus at {device.bus}")
 
 
-def test_a_sensor_that_gives_no_reading_fails(device: "Device") -> None:
+def test_a_sensor_that_gives_no_reading_fails(device: Device) -> None:
     sensor = device.bus / "28-0316a2795c5b"
     sensor.mkdir(parents=True)
     (sensor / "w1_slave").write_text("")
@@ -62,23 +61,23 @@ def test_a_sensor_that_gives_no_reading_fails(device: "Device") -> None:
     assert text.startswith("28-0316a2795c5b gives no reading: ")
 
 
-def break_configuration(device: "Device") -> None:
+def break_configuration(device: Device) -> None:
     device.configure(deadline_s="soon")
 
 
-def break_key(device: "Device") -> None:
+def break_key(device: Device) -> None:
     device.key.chmod(0o644)
 
 
-def break_spool(device: "Device") -> None:
+def break_spool(device: Device) -> None:
     device.configure(spool="conf/client.conf/spool")
 
 
-def break_bundle(device: "Device") -> None:
+def break_bundle(device: Device) -> None:
     device.ca.write_text("garbage")
 
 
-def break_name(device: "Device") -> None:
+def break_name(device: Device) -> None:
     device.configure(base="https://kegnet.invalid/rest/v2")
 
 
@@ -93,7 +92,7 @@ def break_name(device: "Device") -> None:
     ],
 )
 def test_what_fails_says_what_to_do_and_decides_the_exit_code(
-    device: "Device", make: "Callable[[Device], None]", part: str, code: int, message: str
+    device: Device, make: Callable[[Device], None], part: str, code: int, message: str
 ) -> None:
     make(device)
     ended = device.command("check")
@@ -102,7 +101,7 @@ def test_what_fails_says_what_to_do_and_decides_the_exit_code(
     assert message in text
 
 
-def test_a_fault_does_not_hide_the_next_one(device: "Device") -> None:
+def test_a_fault_does_not_hide_the_next_one(device: Device) -> None:
     break_key(device)
     break_bundle(device)
     said = report(device.command("check"))
@@ -110,17 +109,15 @@ def test_a_fault_does_not_hide_the_next_one(device: "Device") -> None:
     assert "thermometer" in said
 
 
-def test_a_server_that_is_away_ends_it_with_75(device: "Device", server: "Server") -> None:
+def test_a_server_that_is_away_ends_it_with_75(device: Device, server: Server) -> None:
     server.stop()
     ended = device.command("check")
     assert ended.returncode == 75
     assert report(ended)["TLS"] == ("FAIL", f"localhost:{server.port}: no connection (Connection refused)")
 
 
-def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(
-    device: "Device", serve: "Callable[..., Server]", authority: "Authority"
-) -> None:
-    portal = serve(authority.serve("portal.example"))
+def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(device: Device, serve: Serve, authority: Authority) -> None:
+    portal = serve(authority.issue("portal.example"))
     device.configure(base=portal.url)
     ended = device.command("check")
     assert ended.returncode == 77
@@ -137,7 +134,7 @@ def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(
     ],
 )
 def test_a_server_that_takes_no_sign_of_life_says_why(
-    device: "Device", server: "Server", status: int, code: int, message: str
+    device: Device, server: Server, status: int, code: int, message: str
 ) -> None:
     server.answer = lambda _: status
     ended = device.command("check")

@@ -5,14 +5,12 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from kegnet_client import __version__
 
-if TYPE_CHECKING:
-    from tests.process.conftest import Device
+from ..stage.device import Device
 
 COMMANDS = ["run", "init", "pour", "send", "status", "check", "rejected", "demo", "hub"]
 HUB_COMMANDS = ["hub init", "hub run", "hub devices", "hub devices add", "hub devices list", "hub devices revoke"]
@@ -20,19 +18,19 @@ POUR = ("pour", "--pin", "3", "--pulses", "586", "--elapsed-ms", "8123")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, *HUB_COMMANDS])
-def test_every_command_has_help(device: "Device", command: str) -> None:
+def test_every_command_has_help(device: Device, command: str) -> None:
     ended = device.command(*command.split(), "--help")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"usage: {' '.join(['kegnet-client', *command.split()])} [-h]")
 
 
-def test_the_help_names_every_command(device: "Device") -> None:
+def test_the_help_names_every_command(device: Device) -> None:
     text = device.command("--help").stdout
     assert [command for command in COMMANDS if f"\n    {command} " not in text] == []
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_every_command_tells_the_version(device: "Device", command: str) -> None:
+def test_every_command_tells_the_version(device: Device, command: str) -> None:
     ended = device.command(*command.split(), "--version")
     assert (ended.returncode, ended.stdout) == (0, f"kegnet-client {__version__}\n")
 
@@ -63,7 +61,7 @@ def test_every_command_tells_the_version(device: "Device", command: str) -> None
     ],
     ids=" ".join,
 )
-def test_a_wrong_call_ends_with_64_and_says_what_is_wrong(device: "Device", arguments: Sequence[str]) -> None:
+def test_a_wrong_call_ends_with_64_and_says_what_is_wrong(device: Device, arguments: Sequence[str]) -> None:
     ended = device.command(*arguments)
     assert (ended.returncode, ended.stdout) == (64, "")
     assert ended.stderr.splitlines()[-1].startswith("kegnet-client")
@@ -72,7 +70,7 @@ def test_a_wrong_call_ends_with_64_and_says_what_is_wrong(device: "Device", argu
 
 
 def test_the_root_may_be_named_before_and_after_the_command_and_by_the_environment(
-    device: "Device", tmp_path: Path
+    device: Device, tmp_path: Path
 ) -> None:
     for arguments in (("status",), ("--root", device.root, "status"), ("status", "--root", device.root)):
         assert str(device.spool) in device.command(*arguments).stdout
@@ -81,13 +79,13 @@ def test_the_root_may_be_named_before_and_after_the_command_and_by_the_environme
     assert f"{tmp_path}/none/conf/client.conf: does not exist" in elsewhere.stderr
 
 
-def test_another_configuration_can_be_named(device: "Device", tmp_path: Path) -> None:
+def test_another_configuration_can_be_named(device: Device, tmp_path: Path) -> None:
     other = (device.root / "conf" / "client.conf").rename(tmp_path / "other.conf")
     assert device.command("status").returncode == 78
     assert device.command("status", "--config", other).returncode == 0
 
 
-def test_a_reader_who_has_seen_enough_is_no_fault(device: "Device") -> None:
+def test_a_reader_who_has_seen_enough_is_no_fault(device: Device) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     program = device.start("status", stdout=writer)
@@ -99,7 +97,7 @@ def test_a_reader_who_has_seen_enough_is_no_fault(device: "Device") -> None:
 # pour
 
 
-def test_a_pour_by_hand_stands_in_the_spool_and_its_path_is_told(device: "Device") -> None:
+def test_a_pour_by_hand_stands_in_the_spool_and_its_path_is_told(device: Device) -> None:
     before_ms = time.time_ns() // 1_000_000
     ended = device.command(*POUR)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -110,20 +108,20 @@ def test_a_pour_by_hand_stands_in_the_spool_and_its_path_is_told(device: "Device
     assert before_ms <= int(started) + 8123 <= time.time_ns() // 1_000_000
 
 
-def test_a_pour_by_hand_may_say_when_it_was(device: "Device") -> None:
+def test_a_pour_by_hand_may_say_when_it_was(device: Device) -> None:
     path = Path(device.command(*POUR, "--started-ms", "1700000000000").stdout.strip())
     assert path.read_text() == "3,586,8123,1700000000000\n"
 
 
 @pytest.mark.parametrize("output", [">/dev/full", ">&-", ">&- 2>&-"])
-def test_a_pour_that_stands_in_the_spool_is_done_though_its_path_cannot_be_told(device: "Device", output: str) -> None:
+def test_a_pour_that_stands_in_the_spool_is_done_though_its_path_cannot_be_told(device: Device, output: str) -> None:
     program = device.start(*POUR, before=("sh", "-c", f'exec "$0" "$@" {output}'))
     assert program.process.wait(20) == 0
     assert len(list(device.spool.iterdir())) == 1
     assert program.log.lines() == []
 
 
-def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: "Device") -> None:
+def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: Device) -> None:
     device.spool.rmdir()
     ended = device.command(*POUR)
     assert (ended.returncode, ended.stdout) == (75, "")
@@ -140,7 +138,7 @@ def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: "D
     ],
 )
 def test_a_disk_that_takes_nothing_ends_a_pour_with_75_and_what_to_do(
-    device: "Device", options: str, message: str
+    device: Device, options: str, message: str
 ) -> None:
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("a disk of one's own takes root")
@@ -150,7 +148,7 @@ def test_a_disk_that_takes_nothing_ends_a_pour_with_75_and_what_to_do(
     assert message in program.log.wait_for("kegnet-client: ")
 
 
-def test_without_a_configuration_a_pour_ends_with_78(device: "Device") -> None:
+def test_without_a_configuration_a_pour_ends_with_78(device: Device) -> None:
     (device.root / "conf" / "client.conf").unlink()
     assert device.command(*POUR).returncode == 78
 
@@ -159,7 +157,7 @@ def test_without_a_configuration_a_pour_ends_with_78(device: "Device") -> None:
 
 
 @pytest.fixture
-def rejected(device: "Device") -> "Device":
+def rejected(device: Device) -> Device:
     """A device with two rejected records."""
     (device.spool / "bad.pour").write_text("0,586\n")
     (device.spool / "worse.pour").write_text("0,586,1,1\n")
@@ -167,7 +165,7 @@ def rejected(device: "Device") -> "Device":
     return device
 
 
-def test_rejected_records_are_listed_with_their_reasons(rejected: "Device") -> None:
+def test_rejected_records_are_listed_with_their_reasons(rejected: Device) -> None:
     ended = rejected.command("rejected", "list")
     assert ended.returncode == 0
     bad, worse = ended.stdout.splitlines()
@@ -177,12 +175,12 @@ def test_rejected_records_are_listed_with_their_reasons(rejected: "Device") -> N
     assert "a time before 2001: it was written before the clock was set" in worse
 
 
-def test_nothing_rejected_is_an_empty_list(device: "Device") -> None:
+def test_nothing_rejected_is_an_empty_list(device: Device) -> None:
     ended = device.command("rejected", "list")
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
-def test_retry_puts_back_the_named_or_all_of_them(rejected: "Device") -> None:
+def test_retry_puts_back_the_named_or_all_of_them(rejected: Device) -> None:
     ended = rejected.command("rejected", "retry", "bad.pour")
     assert ended.returncode == 0
     (back,) = rejected.spool.glob("*.pour")
@@ -193,7 +191,7 @@ def test_retry_puts_back_the_named_or_all_of_them(rejected: "Device") -> None:
     assert list((rejected.spool / "rejected").iterdir()) == []
 
 
-def test_retry_of_what_is_not_there_ends_with_75(rejected: "Device") -> None:
+def test_retry_of_what_is_not_there_ends_with_75(rejected: Device) -> None:
     ended = rejected.command("rejected", "retry", "none.pour")
     assert ended.returncode == 75
     assert "none.pour: no rejected record has this name; see 'kegnet-client rejected list'" in ended.stderr

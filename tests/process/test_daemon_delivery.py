@@ -10,33 +10,32 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .daemon import WAIT_S, Serve, hang, start, wait_until
-
-if TYPE_CHECKING:
-    from tests.process.conftest import Authority, Call, Device, Server
+from ..stage.authority import Authority
+from ..stage.device import Device
+from ..stage.waits import WAIT_S, wait_until
+from .server import Call, Serve, Server, hang
 
 # The main job
 
 
 def test_a_pour_is_delivered_signed_and_its_file_goes_after_the_200_and_not_before(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     go = threading.Event()
 
-    def answer(call: "Call") -> int:
+    def answer(call: Call) -> int:
         if call.path.endswith("pour"):
             go.wait(WAIT_S)
         return 200
 
     server.answer = answer
-    program = start(device)
+    program = device.run()
     moved = device.drop(586)
     (call,) = server.wait_for("pour")
     assert moved.exists()
@@ -50,7 +49,7 @@ def test_a_pour_is_delivered_signed_and_its_file_goes_after_the_200_and_not_befo
 
     calls = server.calls("pour")
     assert [call.standing for call in calls] == [[moved.name], [written.name]]
-    for call, signed in zip(calls, ("0,586,8123,1700000000000", "3,17,1000,1700000001000"), strict=True):
+    for call, signed in zip(calls, ("0,586,8123,1700000000586", "3,17,1000,1700000001000"), strict=True):
         assert call.path == "/rest/v2/pour"
         assert ",".join(call.fields[name] for name in ("pin", "pulses", "et", "ts")) == signed
         message = f"{device.uuid},{signed}".encode()
@@ -58,20 +57,18 @@ def test_a_pour_is_delivered_signed_and_its_file_goes_after_the_200_and_not_befo
     assert program.stop()[0] == 0
 
 
-def test_what_stood_in_the_spool_before_the_start_is_sent(device: "Device", server: "Server") -> None:
+def test_what_stood_in_the_spool_before_the_start_is_sent(device: Device, server: Server) -> None:
     names = [device.drop(number).name for number in (1, 2, 3)]
-    program = start(device)
+    program = device.run()
     assert [call.fields["pulses"] for call in server.wait_for("pour", 3)] == ["1", "2", "3"]
     for name in names:
         program.log.wait_for(f"delivered {name}")
     assert list(device.spool.iterdir()) == []
 
 
-def test_with_the_server_away_files_stay_and_all_arrive_once_when_it_is_back(
-    device: "Device", server: "Server"
-) -> None:
+def test_with_the_server_away_files_stay_and_all_arrive_once_when_it_is_back(device: Device, server: Server) -> None:
     server.stop()
-    program = start(device)
+    program = device.run()
     pours = [device.drop(number) for number in range(1, 6)]
     program.log.wait_for("no connection (Connection refused). Records stay in the spool")
     assert all(pour.exists() for pour in pours)
@@ -84,12 +81,12 @@ def test_with_the_server_away_files_stay_and_all_arrive_once_when_it_is_back(
     assert len(program.log.lines("the server takes records again")) == 1
 
 
-def test_a_refusal_keeps_everything_and_costs_one_line(device: "Device", server: "Server") -> None:
+def test_a_refusal_keeps_everything_and_costs_one_line(device: Device, server: Server) -> None:
     server.answer = lambda _: 401
-    program = start(device)
-    pours = [device.drop() for _ in range(3)]
+    program = device.run()
+    pours = [device.drop(number) for number in (1, 2, 3)]
     program.log.wait_for("register the uuid and the public key there. Records stay in the spool")
-    more = device.drop()
+    more = device.drop(4)
     assert program.stop()[0] == 0
     assert all(pour.exists() for pour in (*pours, more))
     assert len(program.log.lines("answered 401")) == 1
@@ -97,12 +94,12 @@ def test_a_refusal_keeps_everything_and_costs_one_line(device: "Device", server:
 
 
 def test_a_portal_that_answers_in_the_servers_place_never_sees_a_request(
-    device: "Device", serve: Serve, authority: "Authority"
+    device: Device, serve: Serve, authority: Authority
 ) -> None:
-    portal = serve(authority.serve("portal.example"))
+    portal = serve(authority.issue("portal.example"))
     device.configure(base=portal.url)
     pour = device.drop()
-    program = start(device)
+    program = device.run()
     program.log.wait_for("the server's certificate is for another host: mend the host in serviceBaseURL")
     program.stop()
     assert pour.exists()
@@ -111,17 +108,17 @@ def test_a_portal_that_answers_in_the_servers_place_never_sees_a_request(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_was_cut_off_in_the_middle_of_its_request_is_sent_again_with_the_same_identity(
-    device: "Device", server: "Server", number: signal.Signals
+    device: Device, server: Server, number: signal.Signals
 ) -> None:
     hang(server)
-    program = start(device)
+    program = device.run()
     pour = device.drop()
     server.wait_for("pour")
     program.signal(number)
     program.process.wait(WAIT_S)
     assert pour.exists()
     server.released.set()
-    start(device).log.wait_for("delivered")
+    device.run().log.wait_for("delivered")
     assert not pour.exists()
     first, second = server.calls("pour")
     assert second.fields == first.fields
@@ -131,7 +128,7 @@ def test_what_was_cut_off_in_the_middle_of_its_request_is_sent_again_with_the_sa
     ("version", "sensors"), [("v1", {None}), ("v2", {None}), ("v3", {"28-0316a2795c5b", "28-0416a2795c5c"})]
 )
 def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
-    device: "Device", right_clock: None, tmp_path: Path, version: str, sensors: set[str | None]
+    device: Device, right_clock: None, tmp_path: Path, version: str, sensors: set[str | None]
 ) -> None:
     hub, public = tmp_path / "hub", tmp_path / "device.pub"
     public.write_bytes(device.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
@@ -141,9 +138,9 @@ def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
     running = device.start("hub", "run", "--dir", hub, "--bind", "127.0.0.1", "--port", "0")
     port = re.findall(r"https://127\.0\.0\.1:(\d+)", running.log.wait_for("The hub answers at "))[0]
     device.configure(base=f"https://localhost:{port}/rest/{version}", ca_bundle=str(hub / "ca.crt"))
-    device.plug("28-0316a2795c5b")
-    device.plug("28-0416a2795c5c")
-    program = start(device)
+    device.plug()
+    device.plug(sensor="28-0416a2795c5c")
+    program = device.run()
     device.drop(586)
     program.log.wait_for("delivered", 1 + len(sensors))
 
@@ -171,11 +168,11 @@ def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
 
 
 def test_a_temperature_arrives_and_without_the_bus_signs_of_life_and_pours_go_on(
-    device: "Device", server: "Server", right_clock: None
+    device: Device, server: Server, right_clock: None
 ) -> None:
     device.plug()
     device.configure(ping_interval_s="1")
-    program = start(device)
+    program = device.run()
     ping = server.wait_for("ping")[0]
     assert ping.fields["temp"] == "23125"
     assert abs(int(ping.fields["ts"]) - time.time() * 1000) < 60_000

@@ -4,18 +4,19 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from .daemon import STOPS_WITHIN_S, UP, WAIT_S, Serve, hang, start, wait_until
+from ..stage.authority import Authority
+from ..stage.device import UP, Device
+from ..stage.program import Program
+from ..stage.waits import WAIT_S, wait_until
+from .server import Serve, Server, hang
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.process.conftest import Authority, Device, Program, Server
+STOPS_WITHIN_S = 2.0
 
 # Ends
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["idle", "request", "sensor"])
 def test_it_stops_within_two_seconds(
-    device: "Device", server: "Server", right_clock: None, number: signal.Signals, moment: str
+    device: Device, server: Server, right_clock: None, number: signal.Signals, moment: str
 ) -> None:
     if moment == "request":
         hang(server)
@@ -31,7 +32,7 @@ def test_it_stops_within_two_seconds(
         path = device.plug()
         path.unlink()
         os.mkfifo(path)
-    program = start(device)
+    program = device.run()
     device.drop()
     if moment == "request":
         server.wait_for("pour")
@@ -60,7 +61,7 @@ def hold_reader(fifo: Path) -> int:
 
 
 @contextmanager
-def looking_up(device: "Device", timeout_s: int) -> "Iterator[Program]":
+def looking_up(device: Device, timeout_s: int) -> Iterator[Program]:
     """The program while it looks up its server's name, at a resolver that says nothing for ``timeout_s``."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
         resolver.settimeout(WAIT_S)
@@ -79,7 +80,7 @@ def looking_up(device: "Device", timeout_s: int) -> "Iterator[Program]":
         yield program
 
 
-def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: "Device") -> None:
+def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: Device) -> None:
     with looking_up(device, timeout_s=30) as program:
         code, took_s = program.stop()
     assert code == 0
@@ -87,16 +88,15 @@ def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: "Device")
     assert len(list(device.spool.glob("*.pour"))) == 1
 
 
-def test_a_spool_that_was_left_during_a_lookup_can_be_gone_back_to_after_it(device: "Device") -> None:
+def test_a_spool_that_was_left_during_a_lookup_can_be_gone_back_to_after_it(device: Device) -> None:
     with looking_up(device, timeout_s=3) as program:
         device.configure(spool="other")
         program.log.wait_for(UP)
-        program.process.send_signal(signal.SIGHUP)
-        program.log.wait_for("reloaded: ")
+        device.reload(program)
         device.configure(spool="spool")
 
         def is_back() -> bool:
-            program.process.send_signal(signal.SIGHUP)
+            program.signal(signal.SIGHUP)
             return len(program.log.lines("reloaded: ")) > 1
 
         wait_until(is_back, "the spool is still in use")
@@ -106,12 +106,12 @@ def test_a_spool_that_was_left_during_a_lookup_can_be_gone_back_to_after_it(devi
 
 
 def test_a_reload_takes_over_a_new_address_and_ca_and_loses_nothing(
-    device: "Device", server: "Server", serve: Serve, other_authority: "Authority"
+    device: Device, server: Server, serve: Serve, other_authority: Authority
 ) -> None:
-    program = start(device)
+    program = device.run()
     device.drop(1)
     server.wait_for("pour")
-    new = serve(other_authority.serve())
+    new = serve(other_authority.issue())
     hang(server)
     device.drop(2)  # under way when the reload comes
     server.wait_for("pour", 2)
@@ -137,9 +137,9 @@ def test_a_reload_takes_over_a_new_address_and_ca_and_loses_nothing(
     ],
 )
 def test_a_reload_that_finds_a_fault_says_it_and_goes_on_as_before(
-    device: "Device", server: "Server", fault: str, message: str
+    device: Device, server: Server, fault: str, message: str
 ) -> None:
-    program = start(device)
+    program = device.run()
     match fault:
         case "url":
             device.configure(base="http://kegnet.example/rest/v2")
@@ -159,12 +159,11 @@ def test_a_reload_that_finds_a_fault_says_it_and_goes_on_as_before(
     assert program.stop()[0] == 0
 
 
-def test_a_reload_to_another_spool_gives_up_the_one_before(device: "Device", server: "Server") -> None:
-    program = start(device)
+def test_a_reload_to_another_spool_gives_up_the_one_before(device: Device, server: Server) -> None:
+    program = device.run()
     second = device.root / "second"
     device.configure(spool="second")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ")
+    device.reload(program)
     second.joinpath("a.pour").write_text("0,5,1,1700000000000\n")
     assert server.wait_for("pour")[0].fields["pulses"] == "5"
     assert "another kegnet-client delivers" in device.command("send").stderr
@@ -172,8 +171,8 @@ def test_a_reload_to_another_spool_gives_up_the_one_before(device: "Device", ser
     assert device.command("send").returncode == 0
 
 
-def test_a_reload_that_fails_holds_no_other_spool(device: "Device") -> None:
-    program = start(device)
+def test_a_reload_that_fails_holds_no_other_spool(device: Device) -> None:
+    program = device.run()
     device.configure(spool="second", private_key="conf/none.pem")
     program.signal(signal.SIGHUP)
     program.log.wait_for("the one before it stays in force")
@@ -181,22 +180,20 @@ def test_a_reload_that_fails_holds_no_other_spool(device: "Device") -> None:
     assert device.command("send").returncode == 0
 
 
-def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device: "Device") -> None:
-    program = start(device)
+def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device: Device) -> None:
+    program = device.run()
     program.log.wait_for("no temperatures, pours go on")
     device.configure(deadline_s="9")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ")
+    device.reload(program)
     device.configure(ping_interval_s="700")
-    program.signal(signal.SIGHUP)
-    program.log.wait_for("reloaded: ", 2)
+    device.reload(program)
     program.log.wait_for("no temperatures, pours go on", 2)
     assert len(program.log.lines("no temperatures, pours go on")) == 2
 
 
-def test_a_stop_during_a_reload_is_a_stop(device: "Device", server: "Server") -> None:
+def test_a_stop_during_a_reload_is_a_stop(device: Device, server: Server) -> None:
     hang(server)
-    program = start(device)
+    program = device.run()
     device.drop()
     server.wait_for("pour")
     program.signal(signal.SIGHUP)

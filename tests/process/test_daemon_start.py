@@ -1,45 +1,33 @@
 """What a daemon needs to start and says when it is missing; and what it does without."""
 
-import json
 import os
 import signal
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from .daemon import UP, WAIT_S, hang, start, wait_until
-
-if TYPE_CHECKING:
-    from tests.process.conftest import Device, Server
+from ..stage.device import UP, Device
+from ..stage.waits import WAIT_S, wait_until
+from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
+from .server import Server, hang
 
 
 def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uploader_hangs(
-    device: "Device", server: "Server", tmp_path: Path
+    device: Device, server: Server
 ) -> None:
-    watchdog_s = 0.5
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(WAIT_S)
-        variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
-        program = device.start(before=("sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"'), variables=variables)
-        program.log.wait_for(UP)
-        until_s = time.monotonic() + WAIT_S
-        fed = 0
-        while fed < 4:
-            fed += supervisor.recv(4096) == b"WATCHDOG=1"
-            assert time.monotonic() < until_s, "not fed"
+    with watched(device) as (_, supervisor):
+        wait_until_fed(supervisor, 4)
         hang(server)
         device.drop()
         server.wait_for("pour")
         hung_s = time.monotonic()
-        supervisor.settimeout(4 * watchdog_s)
+        supervisor.settimeout(4 * WATCHDOG_S)
         with suppress(TimeoutError):
             while supervisor.recv(4096):
-                assert time.monotonic() - hung_s < 3 * watchdog_s, "still fed"
+                assert time.monotonic() - hung_s < 3 * WATCHDOG_S, "still fed"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +47,7 @@ def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uplo
     ],
 )
 def test_a_fault_in_configuration_key_or_ca_ends_it_with_78_and_what_to_do(
-    device: "Device", fault: str, message: str
+    device: Device, fault: str, message: str
 ) -> None:
     match fault:
         case "no configuration":
@@ -85,27 +73,27 @@ def test_a_fault_in_configuration_key_or_ca_ends_it_with_78_and_what_to_do(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_second_instance_ends_with_75_and_the_first_is_undisturbed(device: "Device", server: "Server") -> None:
-    program = start(device)
+def test_a_second_instance_ends_with_75_and_the_first_is_undisturbed(device: Device, server: Server) -> None:
+    program = device.run()
     second = device.command("run")
     assert second.returncode == 75
     assert f"{device.spool}: another kegnet-client delivers from this spool; stop it first" in second.stderr
     device.drop()
     server.wait_for("pour")
     program.log.wait_for("delivered")
-    assert json.loads(device.command("status", "--json").stdout)["pid"] == program.process.pid
+    assert device.status()["pid"] == program.process.pid
 
 
-def test_wrong_usage_ends_it_with_64(device: "Device") -> None:
+def test_wrong_usage_ends_it_with_64(device: Device) -> None:
     assert device.command("run", "fast").returncode == 64
 
 
-def test_no_name_service_at_the_start_is_no_reason_not_to_be_ready(device: "Device", tmp_path: Path) -> None:
+def test_no_name_service_at_the_start_is_no_reason_not_to_be_ready(device: Device, tmp_path: Path) -> None:
     device.configure(base="https://kegnet.invalid/rest/v2")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(tmp_path / "notify"))
         supervisor.settimeout(WAIT_S)
-        program = start(device, tmp_path / "notify")
+        program = device.run(variables={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert supervisor.recv(4096) == b"READY=1"
         program.log.wait_for("the server's name is not found")
         program.signal(signal.SIGHUP)
@@ -119,14 +107,14 @@ def test_no_name_service_at_the_start_is_no_reason_not_to_be_ready(device: "Devi
             messages.append(supervisor.recv(4096))
 
 
-def test_a_supervisor_that_is_gone_is_no_reason_to_end(device: "Device", server: "Server", tmp_path: Path) -> None:
-    program = start(device, tmp_path / "nobody")
+def test_a_supervisor_that_is_gone_is_no_reason_to_end(device: Device, server: Server, tmp_path: Path) -> None:
+    program = device.run(variables={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     device.drop()
     program.log.wait_for("delivered")
     assert program.stop()[0] == 0
 
 
-def test_it_runs_without_root_journal_and_syslog(plain_users_device: "Device") -> None:
+def test_it_runs_without_root_journal_and_syslog(plain_users_device: Device) -> None:
     program = plain_users_device.start(terminal=False)
     program.log.wait_for(UP)
     pour = plain_users_device.drop()
@@ -137,7 +125,7 @@ def test_it_runs_without_root_journal_and_syslog(plain_users_device: "Device") -
     assert program.stop()[0] == 0
 
 
-def test_it_runs_with_nothing_to_write_to(device: "Device", server: "Server") -> None:
+def test_it_runs_with_nothing_to_write_to(device: Device, server: Server) -> None:
     program = device.start(before=("sh", "-c", 'exec "$0" "$@" >&- 2>&-'))
     pour = device.drop()
     server.wait_for("pour")

@@ -1,14 +1,12 @@
 """What the program has imported when its work is done: on the smallest Pi each module counts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.process.conftest import Device, Server
-
-WAIT_S = 20.0
+from ..stage.device import Device
+from ..stage.waits import WAIT_S
+from .server import Server
 
 UNUSED = {
     "charset_normalizer": "guesses encodings",
@@ -35,7 +33,7 @@ atexit.register(tell)
 @pytest.mark.parametrize(("version", "call"), [("v2", "pour"), ("v3", "records")])
 @pytest.mark.parametrize("command", ["run", "send"])
 def test_what_delivers_has_imported_nothing_that_it_does_not_use(
-    device: "Device", server: "Server", tmp_path: Path, version: str, call: str, command: str
+    device: Device, server: Server, tmp_path: Path, version: str, call: str, command: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(TELL)
     device.configure(base=server.url.replace("/v2", f"/{version}"))

@@ -1,16 +1,13 @@
 """``kegnet-client send``: one try for each record, a summary, and an exit code that a script can act on."""
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ..stage.authority import Authority
+from ..stage.device import Device
+from .server import Serve, Server
 
-    from tests.process.conftest import Authority, Device, Server
 
-
-def test_it_delivers_what_waits_and_ends_with_0(device: "Device", server: "Server") -> None:
+def test_it_delivers_what_waits_and_ends_with_0(device: Device, server: Server) -> None:
     device.drop(1)
     device.drop(2)
     ended = device.command("send")
@@ -20,7 +17,7 @@ def test_it_delivers_what_waits_and_ends_with_0(device: "Device", server: "Serve
     assert device.command("send").stdout == "0 delivered, 0 rejected, 0 left in the spool\n"
 
 
-def test_65_says_that_something_was_rejected_here_or_there(device: "Device", server: "Server") -> None:
+def test_65_says_that_something_was_rejected_here_or_there(device: Device, server: Server) -> None:
     (device.spool / "bad.pour").write_text("0,586\n")
     refused = device.drop(13)
     device.drop(14)
@@ -33,7 +30,7 @@ def test_65_says_that_something_was_rejected_here_or_there(device: "Device", ser
     assert "the server answered 422" in (kept / f"{refused.name}.reason").read_text()
 
 
-def test_75_says_that_something_remains(device: "Device", server: "Server") -> None:
+def test_75_says_that_something_remains(device: Device, server: Server) -> None:
     pour = device.drop()
     server.answer = lambda _: 503
     failed = device.command("send")
@@ -46,7 +43,7 @@ def test_75_says_that_something_remains(device: "Device", server: "Server") -> N
     assert pour.exists()
 
 
-def test_what_remains_counts_for_more_than_what_was_rejected(device: "Device", server: "Server") -> None:
+def test_what_remains_counts_for_more_than_what_was_rejected(device: Device, server: Server) -> None:
     (device.spool / "bad.pour").write_text("0,586\n")
     device.drop()
     server.answer = lambda _: 500
@@ -55,7 +52,7 @@ def test_what_remains_counts_for_more_than_what_was_rejected(device: "Device", s
 
 
 def test_neighbours_that_always_earn_a_5xx_do_not_hold_up_what_stands_behind_them(
-    device: "Device", server: "Server"
+    device: Device, server: Server
 ) -> None:
     for pulses in range(1, 13):
         device.drop(pulses)
@@ -64,7 +61,7 @@ def test_neighbours_that_always_earn_a_5xx_do_not_hold_up_what_stands_behind_the
     assert (ended.returncode, ended.stdout) == (75, "3 delivered, 0 rejected, 9 left in the spool\n")
 
 
-def test_a_server_with_a_5xx_for_everything_is_asked_ten_times(device: "Device", server: "Server") -> None:
+def test_a_server_with_a_5xx_for_everything_is_asked_ten_times(device: Device, server: Server) -> None:
     for pulses in range(1, 31):
         device.drop(pulses)
     server.answer = lambda _: 500
@@ -74,9 +71,9 @@ def test_a_server_with_a_5xx_for_everything_is_asked_ten_times(device: "Device",
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_77_says_that_the_server_refuses_this_device(device: "Device", server: "Server", status: int) -> None:
-    pour = device.drop()
-    device.drop()
+def test_77_says_that_the_server_refuses_this_device(device: Device, server: Server, status: int) -> None:
+    pour = device.drop(1)
+    device.drop(2)
     server.answer = lambda _: status
     ended = device.command("send")
     assert (ended.returncode, ended.stdout) == (77, "0 delivered, 0 rejected, 2 left in the spool\n")
@@ -85,7 +82,7 @@ def test_77_says_that_the_server_refuses_this_device(device: "Device", server: "
     assert pour.exists()
 
 
-def test_78_says_that_configuration_key_or_ca_is_unusable(device: "Device") -> None:
+def test_78_says_that_configuration_key_or_ca_is_unusable(device: Device) -> None:
     device.ca.write_text("garbage")
     ended = device.command("send")
     assert (ended.returncode, ended.stdout) == (78, "")
@@ -93,10 +90,10 @@ def test_78_says_that_configuration_key_or_ca_is_unusable(device: "Device") -> N
 
 
 def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
-    device: "Device", serve: "Callable[..., Server]", other_authority: "Authority"
+    device: Device, serve: Serve, other_authority: Authority
 ) -> None:
     pour = device.drop()
-    stranger = serve(other_authority.serve())
+    stranger = serve(other_authority.issue())
     device.configure(base=stranger.url)
     ended = device.command("send")
     assert ended.returncode == 77
@@ -106,8 +103,8 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
     assert pour.exists()
 
 
-def test_beside_a_running_daemon_it_ends_with_75_and_says_so(device: "Device") -> None:
-    device.start().log.wait_for("delivers from")
+def test_beside_a_running_daemon_it_ends_with_75_and_says_so(device: Device) -> None:
+    device.run()
     ended = device.command("send")
     assert ended.returncode == 75
     assert "another kegnet-client delivers from this spool; stop it first" in ended.stderr

@@ -3,28 +3,28 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kegnet_client import __version__
 
-if TYPE_CHECKING:
-    from tests.process.conftest import Device, Server
+from ..stage.device import Device
+from .server import Server
 
 
-def status(device: "Device") -> dict[str, Any]:
+def status(device: Device) -> dict[str, Any]:
     ended = device.command("status", "--json")
     assert (ended.returncode, ended.stderr) == (0, "")
     said: dict[str, Any] = json.loads(ended.stdout)
     return said
 
 
-def text(device: "Device") -> str:
+def text(device: Device) -> str:
     ended = device.command("status")
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 
 
-def test_when_nothing_runs_it_says_so_and_what_waits(device: "Device", server: "Server") -> None:
+def test_when_nothing_runs_it_says_so_and_what_waits(device: Device, server: Server) -> None:
     (device.spool / "bad.pour").write_text("0,586\n")
     device.command("send")
     device.drop()
@@ -47,12 +47,12 @@ def test_when_nothing_runs_it_says_so_and_what_waits(device: "Device", server: "
     assert "rejected     1 (see kegnet-client rejected list)" in lines
 
 
-def test_before_the_first_run_nothing_waits(device: "Device") -> None:
+def test_before_the_first_run_nothing_waits(device: Device) -> None:
     device.spool.rmdir()
     assert status(device)["waiting"] == 0
 
 
-def test_a_running_process_tells_what_it_did(device: "Device", server: "Server", right_clock: None) -> None:
+def test_a_running_process_tells_what_it_did(device: Device, server: Server, right_clock: None) -> None:
     device.plug()
     program = device.start()
     device.drop()
@@ -75,7 +75,7 @@ def test_a_running_process_tells_what_it_did(device: "Device", server: "Server",
     assert not status(device)["running"]
 
 
-def test_why_nothing_goes_stands_there(device: "Device", server: "Server") -> None:
+def test_why_nothing_goes_stands_there(device: Device, server: Server) -> None:
     server.answer = lambda _: 401
     device.drop()
     program = device.start()
@@ -86,7 +86,7 @@ def test_why_nothing_goes_stands_there(device: "Device", server: "Server") -> No
     assert "misconfigured: the server answered 401" in text(device)
 
 
-def test_what_cannot_be_taken_stands_there_whatever_its_name_is(device: "Device") -> None:
+def test_what_cannot_be_taken_stands_there_whatever_its_name_is(device: Device) -> None:
     os.mkfifo(device.spool / "pipe.pour")
     Path(os.fsdecode(os.fsencode(device.spool) + b"/\xff\n\x1b[31m.pour")).mkdir()
     program = device.start()
@@ -98,7 +98,7 @@ def test_what_cannot_be_taken_stands_there_whatever_its_name_is(device: "Device"
     assert "look at      \\xff\\n\\x1b[31m.pour stays where it is" in shown
 
 
-def test_of_many_files_that_cannot_be_taken_it_names_some_and_their_number(device: "Device") -> None:
+def test_of_many_files_that_cannot_be_taken_it_names_some_and_their_number(device: Device) -> None:
     for number in range(30):
         os.mkfifo(device.spool / f"{number}.pour")
     device.start().log.wait_for("stays where it is", 30)
@@ -107,7 +107,7 @@ def test_of_many_files_that_cannot_be_taken_it_names_some_and_their_number(devic
     assert "10 more stay where they are" in problems
 
 
-def test_a_killed_process_does_not_run(device: "Device") -> None:
+def test_a_killed_process_does_not_run(device: Device) -> None:
     program = device.start()
     wait_for(device, lambda said: said["running"])
     program.process.kill()
@@ -115,7 +115,7 @@ def test_a_killed_process_does_not_run(device: "Device") -> None:
     assert not status(device)["running"]
 
 
-def test_a_spool_that_is_closed_to_this_user_is_told(plain_users_device: "Device", tmp_path: Path) -> None:
+def test_a_spool_that_is_closed_to_this_user_is_told(plain_users_device: Device, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     (closed / "spool").mkdir(parents=True)
     closed.chmod(0o700)
@@ -126,7 +126,7 @@ def test_a_spool_that_is_closed_to_this_user_is_told(plain_users_device: "Device
     assert "Traceback" not in ended.stderr
 
 
-def wait_for(device: "Device", condition: Any) -> dict[str, Any]:
+def wait_for(device: Device, condition: Any) -> dict[str, Any]:
     """The status once it is as awaited: a busy process publishes it once a second."""
     for _ in range(100):
         said = status(device)

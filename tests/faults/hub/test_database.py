@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ..program import Program, Until
+from ...stage.program import Program
+from ...stage.waits import wait_until
 from ..versions import V2_LATER
 from .hub_process import Hub
 from .signed_request import Request
@@ -78,10 +80,15 @@ def test_a_disk_that_is_full_is_a_503_and_what_was_acknowledged_is_there(
     assert hub.program.stop()[0] == 0
 
 
+def has_answered(trace: Path, before: int) -> bool:
+    """Whether the hub has, since strace had told that many characters."""
+    return "sendto(" in trace.read_text()[before:]
+
+
 @pytest.mark.case(51)
 @V2_LATER
 def test_every_answer_comes_after_the_commit_is_on_disk(
-    hub: Hub, key: rsa.RSAPrivateKey, until: Until, tmp_path: Path, version: str
+    hub: Hub, key: rsa.RSAPrivateKey, tmp_path: Path, version: str
 ) -> None:
     (device,) = hub.register(key)
     assert hub.program.stop()[0] == 0
@@ -96,7 +103,7 @@ def test_every_answer_comes_after_the_commit_is_on_disk(
             request = Request(version, device, key, [pulses])
             before = len(trace.read_text())
             assert client.post(request.path, content=request.body, headers=request.headers).status_code == 200
-            until(lambda before=before: "sendto(" in trace.read_text()[before:], "strace tells of no answer")
+            wait_until(partial(has_answered, trace, before), "strace tells of no answer")
             since = trace.read_text()[before:]
             answered = since.index("sendto(")
             sync = synced.search(since) or resumed.search(since)

@@ -7,18 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM, Signals
+from typing import Any
+
+from .waits import WAIT_S
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
-WAIT_S = 30.0
-"""How long a test waits for what has to happen, before it fails."""
-KEPT = "Records stay in the spool"
-BACK = "the server takes records again"
-"""What it logs as the server goes, and as it is back."""
-Until = Callable[..., None]
-"""The fixture ``until``: ``until(condition, what)`` waits for that condition."""
 
 
 class Log:
@@ -34,18 +30,14 @@ class Log:
     def lines(self, text: str = "") -> list[str]:
         """Those so far that hold ``text``."""
         with self._came:
-            return [line for line in self._lines if text in line]
+            return self._holding(text)
 
     def wait_for(self, text: str, count: int = 1, timeout_s: float = WAIT_S) -> str:
         """The ``count``-th line that holds ``text``."""
-
-        def found() -> list[str]:
-            return [line for line in self._lines if text in line]
-
         with self._came:
-            came = self._came.wait_for(lambda: len(found()) >= count, timeout_s)
+            came = self._came.wait_for(lambda: len(self._holding(text)) >= count, timeout_s)
             assert came, f"no {text!r} in:\n" + "\n".join(self._lines)
-            return found()[count - 1]
+            return self._holding(text)[count - 1]
 
     def close(self) -> None:
         """After the end of whoever writes."""
@@ -53,6 +45,9 @@ class Log:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
+
+    def _holding(self, text: str) -> list[str]:
+        return [line for line in self._lines if text in line]
 
     def _read(self) -> None:
         rest = b""
@@ -66,12 +61,27 @@ class Log:
 
 
 class Program:
-    """A running process and its log, which it writes to a terminal. ``pid`` is the program's, whatever starts it."""
+    """A running process; ``log`` is what it says, to a terminal unless told otherwise, without its ``stdout`` if that
+    goes elsewhere. ``pid`` is the program's, whatever starts it; ``options`` are Popen's."""
 
-    def __init__(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> None:
-        ours, theirs = pty.openpty()
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        environment: Mapping[str, str],
+        *,
+        terminal: bool = True,
+        stdout: int | None = None,
+        **options: Any,
+    ) -> None:
+        ours, theirs = pty.openpty() if terminal else os.pipe()
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, cwd="/", env=environment
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs if stdout is None else stdout,
+            stderr=theirs,
+            cwd="/",
+            env=environment,
+            **options,
         )
         os.close(theirs)
         self.log = Log(ours)

@@ -11,19 +11,35 @@ from signal import Signals
 from types import MappingProxyType
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from kegnet_client import config
 
-from .program import COMMAND, WAIT_S, Program
+from .program import COMMAND, Program
+from .waits import WAIT_S
 
 STARTED_MS = 1_700_000_000_000
-CHECK_S = 60.0
-"""How often the daemon compares the directory with what it knows, when nothing happens."""
+UP = "delivers from"
+"""What the daemon logs once it does."""
 
 
 class Device:
-    """A root directory with key, CA bundle and configuration, and what can be done with it."""
+    """A root directory with key, CA bundle and configuration, and what can be done with it.
 
-    def __init__(self, root: Path, url: str, key_pem: bytes, ca: bytes) -> None:
+    ``program`` starts a command; ``variables`` and ``options`` (of Popen) go with it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        url: str,
+        key_pem: bytes,
+        ca: bytes,
+        program: Sequence[str | Path] = (COMMAND,),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
         self.root = root
         self.uuid = str(uuid.uuid4())
         self.spool = root / "spool"
@@ -38,14 +54,23 @@ class Device:
         self.ca.write_bytes(ca)
         self._settings = {"uuid": self.uuid, "base": url, "thermometer": "w1"}
         self.configure()
+        self._program = program
+        self._variables = variables
+        self._options = options
         self._programs: list[Program] = []
+
+    @property
+    def public_key(self) -> rsa.RSAPublicKey:
+        key = load_pem_private_key(self.key.read_bytes(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        return key.public_key()
 
     def configure(self, **settings: str) -> None:
         """Write client.conf anew, with these settings (by their names in `Config`) changed."""
         self._settings |= settings
         (self.root / "conf" / "client.conf").write_text(config.fill(config.render(), self._settings))
 
-    def drop(self, pulses: int, name: str | None = None, age_s: float = 0) -> Path:
+    def drop(self, pulses: int = 586, name: str | None = None, age_s: float = 0) -> Path:
         """A pour, written elsewhere and moved into the spool; ``pulses`` is by what it is known again."""
         return self.drop_text(f"0,{pulses},8123,{STARTED_MS + pulses}\n", name or f"{pulses:06}.pour", age_s)
 
@@ -65,19 +90,29 @@ class Device:
         """Why ``name`` was rejected."""
         return (self.rejected / f"{name}.reason").read_text()
 
-    def plug(self, data: str = "72 01 4b 46 7f ff 0e 10 57", millidegrees: int = 23125) -> Path:
+    def plug(
+        self,
+        data: str = "72 01 4b 46 7f ff 0e 10 57",
+        millidegrees: int = 23125,
+        sensor: str = "28-0316a2795c5b",
+    ) -> Path:
         """A DS18B20 that says ``data``, in the kernel's words; its ``w1_slave``."""
-        path = self.bus / "28-0316a2795c5b" / "w1_slave"
+        path = self.bus / sensor / "w1_slave"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{data} : crc={data[-2:]} YES\n{data} t={millidegrees}\n")
         return path
 
     def command(self, *arguments: str | Path, before: Sequence[str | Path] = ()) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
-        argv = [*before, COMMAND, *arguments]
-        environment = self._environment({})
         return subprocess.run(
-            argv, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False, cwd="/"
+            [*before, *self._program, *arguments],
+            env=self._environment({}),
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+            cwd="/",
+            **self._options,
         )
 
     def status(self) -> dict[str, Any]:
@@ -86,13 +121,23 @@ class Device:
         return status
 
     def start(
-        self, before: Sequence[str | Path] = (), up: bool = True, variables: Mapping[str, str] = MappingProxyType({})
+        self,
+        *arguments: str | Path,
+        before: Sequence[str | Path] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        terminal: bool = True,
+        stdout: int | None = None,
     ) -> Program:
-        """``kegnet-client run``, which ``before`` starts, and that it is up."""
-        program = Program([*before, COMMAND, "run"], self._environment(variables))
+        """``kegnet-client run``, unless ``arguments`` say otherwise; ``before`` starts it."""
+        argv = [*before, *self._program, *(arguments or ("run",))]
+        program = Program(argv, self._environment(variables), terminal=terminal, stdout=stdout, **self._options)
         self._programs.append(program)
-        if up:
-            program.log.wait_for("delivers from")
+        return program
+
+    def run(self, before: Sequence[str | Path] = (), variables: Mapping[str, str] = MappingProxyType({})) -> Program:
+        """``kegnet-client run``, which has said that it is up."""
+        program = self.start(before=before, variables=variables)
+        program.log.wait_for(UP)
         return program
 
     def reload(self, program: Program) -> None:
@@ -106,4 +151,5 @@ class Device:
             program.close()
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "KEGNET_ROOT": str(self.root), **variables}
+        own = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "KEGNET_ROOT": str(self.root)}
+        return {**own, **self._variables, **variables}

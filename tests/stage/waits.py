@@ -1,0 +1,15 @@
+"""How long a test waits for what has to happen, and the wait."""
+
+import time
+from collections.abc import Callable
+
+WAIT_S = 30.0
+"""After that it fails."""
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
+    """Until ``condition`` holds; ``what`` says what did not happen."""
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.01)
