@@ -16,7 +16,8 @@ import pytest
 
 from kegnet_client import config, log
 from kegnet_client.cli import main
-from kegnet_client.core import errors, records
+from kegnet_client.core import delivery, errors, records, rest_v3
+from kegnet_client.core.delivery import Answer
 
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"
@@ -148,6 +149,27 @@ def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
     status = page[page.index(".SH EXIT STATUS") : page.index(".SH ENVIRONMENT")]
     assert codes <= {int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)}
     assert [value for name, value in vars(log).items() if name.endswith("_ID") and value not in page] == []
+
+
+@pytest.mark.parametrize(("version", "other"), [("REST v3", "REST v1 and v2"), ("REST v1 and v2", "REST v3")])
+def test_the_manual_page_says_what_becomes_of_one_record_at_each_status(version: str, other: str) -> None:
+    page = plain("kegnet-client.8")
+    answers = page[page.index(".SH ANSWERS") : page.index(".SH SIGNALS")]
+    said: dict[str, str] = {}
+    for heading, meaning in re.findall(r"^\.TP\n(.*)\n([A-Z][a-z]+): ", answers, re.MULTILINE):
+        parts = [part for part in heading.split("; ") if other not in part]
+        said |= dict.fromkeys(re.findall(r"\b[0-9][0-9x]{2}\b|redirects", " ".join(parts)), meaning)
+    words = {
+        "accepted": "Acknowledged",
+        "rejected": "Rejected",
+        "deferred": "Deferred",
+        "misconfigured": "Misconfigured",
+    }
+    for status in [200, *range(300, 600)]:
+        answer = Answer(status, {"content-type": "application/json"}, b'{"accepted": 1, "rejected": []}')
+        judged = rest_v3.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else delivery.judge(answer, "", 0)
+        kind = "redirects" if 300 <= status < 400 else f"{status // 100}xx"
+        assert words[judged.disposition.value] == said.get(str(status), said[kind]), status
 
 
 @pytest.mark.parametrize("page", PAGES)
