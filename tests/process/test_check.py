@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,26 @@ def test_what_fails_says_what_to_do_and_decides_the_exit_code(
     mark, text = report(ended)[part]
     assert (ended.returncode, mark) == (code, "FAIL")
     assert message in text
+
+
+def test_a_spool_on_a_read_only_disk_is_to_be_remounted(device: "Device", mount_tmpfs: Callable[[str], Path]) -> None:
+    disk = mount_tmpfs("size=256k")
+    device.configure(spool=str(disk))
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    ended = device.command("check")
+    assert ended.returncode == 75
+    remedy = "make the file system writable again (mount -o remount,rw)"
+    assert report(ended)["spool"] == ("FAIL", f"{disk}: Read-only file system; {remedy}")
+
+
+def test_a_spool_on_a_full_disk_needs_room(device: "Device", mount_tmpfs: Callable[[str], Path]) -> None:
+    disk = mount_tmpfs("size=256k")
+    device.configure(spool=str(disk))
+    (disk / "fill").write_bytes(b"x" * 252 * 1024)
+    ended = device.command("check")
+    assert ended.returncode == 75
+    remedy = "less than 5% of the disk is free, which is kept for pours; make room"
+    assert report(ended)["spool"] == ("FAIL", f"{disk}: {remedy}")
 
 
 def test_a_fault_does_not_hide_the_next_one(device: "Device") -> None:
