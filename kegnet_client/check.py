@@ -27,7 +27,7 @@ from kegnet_client.core.errors import (
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
 from kegnet_client.failure import explain_failure
-from kegnet_client.producers.bus import BusReader
+from kegnet_client.producers.bus import BusReader, name_missing
 from kegnet_client.spool import Spool, count_waiting, explain, find_no_room
 from kegnet_client.trust import client_context
 from kegnet_client.wiring import connect, find_identity
@@ -138,9 +138,9 @@ def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -
 
 
 def _read_bus(settings: Config) -> str:
-    bus = BusReader(settings.thermometer).read(Event())
+    bus = name_missing(BusReader(settings.thermometer).read(Event()), settings.sensor)
     failures = [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
-    if failures or not bus.complete:
+    if failures or not bus.complete or (bus.problem and settings.sensor):
         raise ThermometerError("\n".join(filter(None, [bus.problem, *failures])))
     if bus.problem:  # who has no thermometer misses none
         return f"none: {bus.problem}"

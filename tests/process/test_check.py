@@ -63,6 +63,23 @@ def test_a_sensor_that_gives_no_reading_fails(device: "Device") -> None:
     assert text.startswith("28-0316a2795c5b gives no reading: ")
 
 
+@pytest.mark.parametrize(
+    ("plugged", "message"),
+    [
+        (["28-0316a2795c5b"], "28-00000000beef gives no reading: it is configured as the one to report"),
+        ([], "no 1-Wire bus at "),
+    ],
+)
+def test_a_configured_sensor_that_is_not_there_fails(device: "Device", plugged: list[str], message: str) -> None:
+    for sensor in plugged:
+        device.plug(sensor)
+    device.configure(sensor="28-00000000beef")
+    done = device.command("check")
+    mark, text = report(done)["thermometer"]
+    assert (mark, done.returncode) == ("FAIL", 75)
+    assert text.startswith(message)
+
+
 def break_configuration(device: "Device") -> None:
     device.configure(deadline_s="soon")
 
