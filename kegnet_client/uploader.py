@@ -227,6 +227,7 @@ class Uploader:
             log.warning("%s was replaced; going on with the new one", self._spool.path)
             self._lanes.clear()
             self._custody.clear()
+            self.progress.stuck = {}
             self._drop_scan()
             self._watch()
             self._scan_wanted = True

@@ -119,6 +119,16 @@ class TestDirectory:
         with closing(Spool(rig.spool.path)) as second, pytest.raises(SpoolInUseError):
             second.lock()
 
+    def test_what_could_not_be_taken_from_a_spool_that_is_moved_away_is_not_told_of_the_new_one(self, rig: Rig) -> None:
+        (rig.spool.path / "directory.pour").mkdir()
+        rig.start()
+        rig.idle()
+        assert set(rig.progress.stuck) == {"directory.pour"}
+        rig.spool.path.rename(rig.spool.path.with_name("moved"))
+        rig.idle()
+
+        assert rig.progress.stuck == {}
+
     @pytest.mark.parametrize("recreated", [False, True])
     def test_a_spool_that_is_deleted_is_back_within_a_minute(self, rig: Rig, recreated: bool) -> None:
         rig.start()
