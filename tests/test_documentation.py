@@ -18,6 +18,7 @@ from kegnet_client import config, log
 from kegnet_client.cli import main
 from kegnet_client.core import delivery, errors, records, rest_v3
 from kegnet_client.core.delivery import Answer
+from kegnet_client.daemon import EXIT_CRASHED
 
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"
@@ -139,15 +140,21 @@ def test_the_manual_page_has_every_setting_with_its_default_and_bounds(setting: 
         assert re.search(rf"Default: {re.escape(setting.default)} ?\.", described)
 
 
-def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
-    page = plain("kegnet-client.8")
-    codes = {
+def exit_codes() -> set[int]:
+    """Those of the program's errors."""
+    return {
         error.exit_code
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.KegnetError) and error is not errors.KegnetError
     }
+
+
+def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
+    page = plain("kegnet-client.8")
     status = page[page.index(".SH EXIT STATUS") : page.index(".SH ENVIRONMENT")]
-    assert codes <= {int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)}
+    assert exit_codes() | {EXIT_CRASHED} <= {
+        int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)
+    }
     assert [value for name, value in vars(log).items() if name.endswith("_ID") and value not in page] == []
 
 
@@ -180,6 +187,17 @@ def test_a_manual_page_is_shown_without_a_warning(page: str) -> None:
     environment = {**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""
+
+
+def test_the_help_and_the_readme_have_every_exit_code() -> None:
+    for text in (help_of(), README):
+        told = " ".join(text[text.lower().index("exit codes: ") :].partition("\n\n")[0].split())
+        assert exit_codes() | {EXIT_CRASHED} <= {int(code) for code in re.findall(r"(?:: |; )([0-9]+) ", told)}
+
+
+def test_the_help_of_the_hub_names_its_commands() -> None:
+    (line,) = (line for line in help_of().splitlines() if line.startswith("    hub "))
+    assert set(line.partition(": ")[2].split(", ")) == COMMANDS["hub",][0]
 
 
 def test_the_help_fits_a_terminal_and_gives_an_example() -> None:
