@@ -99,6 +99,10 @@ class Custody:
                 why = explain(error) if reason is None else explain_rejected(error)
                 self.problem = f"{where} cannot be changed: {why}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
-                log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
+                log.error(
+                    "%s; what is decided stays in the spool and is not sent again until a restart",
+                    self.problem,
+                    extra=extra,
+                )
             return False
         return True
