@@ -161,6 +161,13 @@ class Spool:
         """Give up the directory and the lock on it."""
         os.close(self.fd)
 
+    def place(self) -> Path | None:
+        """Where the directory is now, which may have been moved away from ``path``; None where /proc is not there."""
+        try:
+            return Path(f"/proc/self/fd/{self.fd}").readlink()
+        except OSError:
+            return None
+
     def is_writable(self) -> bool:
         """Whether this user can change the directory."""
         return os.access(".", os.W_OK | os.X_OK, dir_fd=self.fd)
