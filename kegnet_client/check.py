@@ -3,6 +3,7 @@
 It does for real what the daemon does: it connects, it signs, it sends one sign of life, it reads the bus.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -26,8 +27,8 @@ from kegnet_client.core.errors import (
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
 from kegnet_client.failure import explain_failure
-from kegnet_client.producers.bus import BusReader
-from kegnet_client.spool import Spool, count_waiting
+from kegnet_client.producers.bus import BusReader, name_missing
+from kegnet_client.spool import Spool, count_waiting, explain, find_no_room
 from kegnet_client.trust import client_context
 from kegnet_client.wiring import connect, find_identity
 
@@ -84,10 +85,20 @@ def _look_at_spool(settings: Config) -> str:
     except SpoolInUseError:
         delivers = "a kegnet-client delivers from it"
     finally:
+        problem = _problem_of(spool)
         spool.close()
-    if not os.access(settings.spool, os.W_OK | os.X_OK):
-        raise SpoolError(f"{settings.spool}: this user cannot write into it; give it access (chmod, or group kegnet)")
+    if problem:
+        raise SpoolError(f"{settings.spool}: {problem}")
     return f"{settings.spool}, {count_waiting(settings.spool)} waiting; {delivers}"
+
+
+def _problem_of(spool: Spool) -> str | None:
+    """Why records cannot be put into ``spool`` or taken out of it, and what to do."""
+    if os.fstatvfs(spool.fd).f_flag & os.ST_RDONLY:
+        return explain(OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    if not spool.is_writable():
+        return "this user cannot write into it; give it access (chmod, or group kegnet)"
+    return find_no_room(spool.fd)
 
 
 def _look_at_clock(clock: Clock) -> str:
@@ -127,9 +138,9 @@ def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -
 
 
 def _read_bus(settings: Config) -> str:
-    bus = BusReader(settings.thermometer).read(Event())
+    bus = name_missing(BusReader(settings.thermometer).read(Event()), settings.sensor)
     failures = [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
-    if failures or not bus.complete:
+    if failures or not bus.complete or (bus.problem and settings.sensor):
         raise ThermometerError("\n".join(filter(None, [bus.problem, *failures])))
     if bus.problem:  # who has no thermometer misses none
         return f"none: {bus.problem}"

@@ -19,9 +19,10 @@ example:
   sudo systemctl start kegnet-client
   kegnet-client pour --pin 0 --pulses 586 --elapsed-ms 8123
 
-exit codes: 0 done; 64 usage; 65 something was rejected; 75 something remains,
-or another instance has the spool; 77 the server refuses this device; 78 the
-configuration, the key or the CA is not good
+exit codes: 0 done; 64 usage; 65 something was rejected; 70 a fault in the
+program itself; 75 something remains, or it cannot be done now; 77 the server
+refuses this device, or did not prove to be the server; 78 the configuration,
+the key or the CA is not good
 """
 
 
@@ -95,13 +96,13 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     add("send", _send, "deliver what is in the spool once and end")
     status = add("status", _status, "show what waits, what was rejected, how the server is reached")
     status.add_argument("--json", action="store_true", help="for programs")
-    add("check", _check, "try configuration, key, spool, TLS, server and thermometer")
+    add("check", _check, "try configuration, key, spool, clock, TLS, server, sensors")
     rejected = add("rejected", _rejected, "list rejected records or put them back")
     rejected.add_argument("action", choices=("list", "retry"), help="what to do")
     rejected.add_argument("names", nargs="*", metavar="NAME", help="which to retry (default: all)")
     demo = add("demo", _demo, "show the whole way on this machine, with a hub of its own")
     demo.add_argument("--once", action="store_true", help="do one round, check it and end")
-    hub = add("hub", _no_hub, "a KegNet server of your own: init, run, invite, devices")
+    hub = add("hub", _no_hub, "your own KegNet server: init, run, invite, devices, verify")
     if "hub" in arguments:
         from kegnet_client.hub.cli import add_commands
 

@@ -44,8 +44,8 @@ class Custody:
         """The record in ``file`` will never be taken, or is none."""
         name = printable(file.name)
         extra = {"KEGNET_FILE": name, "MESSAGE_ID": REJECTED_ID}
-        log.warning("rejected %s: %s; it is kept in rejected/", name, reason, extra=extra)
-        self._decide(file, reason)
+        where = "is kept in rejected/" if self._decide(file, reason) else "stays in the spool until it can be moved"
+        log.warning("rejected %s: %s; it %s", name, reason, where, extra=extra)
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
@@ -78,11 +78,13 @@ class Custody:
         self._pending.clear()
         self.problem = None
 
-    def _decide(self, file: SpoolFile, reason: str | None) -> None:
+    def _decide(self, file: SpoolFile, reason: str | None) -> bool:
+        """Whether it could be done now."""
         if self._carry_out(file, reason):
             self._pending.pop(file.name, None)
-        else:
-            self._pending[file.name] = _Decision(replace(file, data=b""), reason)
+            return True
+        self._pending[file.name] = _Decision(replace(file, data=b""), reason)
+        return False
 
     def _carry_out(self, file: SpoolFile, reason: str | None) -> bool:
         """Whether it could be done now."""
@@ -97,6 +99,10 @@ class Custody:
                 why = explain(error) if reason is None else explain_rejected(error)
                 self.problem = f"{where} cannot be changed: {why}"
                 extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
-                log.error("%s; what is decided stays in the spool and is not sent again", self.problem, extra=extra)
+                log.error(
+                    "%s; what is decided stays in the spool and is not sent again until a restart",
+                    self.problem,
+                    extra=extra,
+                )
             return False
         return True

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 from kegnet_client import __version__, config
 from kegnet_client.clock import Clock
 from kegnet_client.config import Config
-from kegnet_client.core.errors import KegnetError, SpoolError
+from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.rest import Version
@@ -29,10 +28,10 @@ from kegnet_client.log import CRASHED_ID
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, count_waiting, enqueue, printable
+from kegnet_client.spool import Spool, enqueue, printable
 from kegnet_client.state import StateFile, StateWriter
 from kegnet_client.supervisor import Supervisor
-from kegnet_client.uploader import Uploader
+from kegnet_client.uploader import Uploader, tell_left_behind
 from kegnet_client.wiring import connect, find_identity
 
 log = logging.getLogger(__name__)
@@ -190,7 +189,7 @@ class Daemon:
             old.stop()
             if spool is not old.spool:
                 old.leave_spool()
-                _tell_left_behind(old.settings.spool)
+                tell_left_behind(old.settings.spool)
             self._engine = new
             new.start()
             if _measuring(settings) != _measuring(old.settings):
@@ -266,12 +265,6 @@ class Daemon:
                 *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
             ],
         }
-
-
-def _tell_left_behind(spool: Path) -> None:
-    with suppress(SpoolError):  # it is gone, and what was in it too
-        if waiting := count_waiting(spool):
-            log.warning("%d waiting in %s, from where nothing is delivered any more: move them over", waiting, spool)
 
 
 def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What a failed exchange means to a person: which of name, network, TLS or server it was, and what to mend."""
 
+import http.client
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ def explain_failure(error: Exception, deadline_s: float, wall_ms: int) -> Transp
             return TransportError(f"the server's name is not found ({cause.strerror})")
         if isinstance(cause, ssl.SSLError):
             return TransportError(f"TLS failed ({cause.reason or cause.strerror or cause})")
+        if isinstance(cause, http.client.RemoteDisconnected):
+            return TransportError("the connection broke (the server closed it without an answer)")
         if isinstance(cause, TimeoutError):
             return TransportError(f"no answer within {deadline_s:g} s")
         if isinstance(cause, OSError) and cause.strerror:

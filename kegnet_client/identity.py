@@ -208,7 +208,7 @@ def _missing(path: Path) -> ConfigError:
         path,
         "does not exist",
         "put it back from a backup; or, to begin anew, put a # before uuid and serviceBaseURL in client.conf and run "
-        "`kegnet-client init --url URL`",
+        "`kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`",
     )
 
 

@@ -86,7 +86,7 @@ class Intake:
         """See whether the wall clock was set, which may be all that was in the way."""
         if self._clock.steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
             log.info("this machine's clock was set; trying again at once")
-            self._link.retry_now()
+            self._settlement.retry_now()
 
     def _open(self, turn: Turn) -> Parcel | None:
         """What ``turn`` brings to be sent now, if anything."""

@@ -23,7 +23,7 @@ from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.rest import BaseUrl, parse_base_url
 from kegnet_client.durable import sync_directory
 from kegnet_client.identity import generate_private_key, parse_identity
-from kegnet_client.trust import SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
+from kegnet_client.trust import MAX_BUNDLE_BYTES, SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,12 @@ def write(
 
 def _checked_ca(path: Path) -> bytes:
     try:
-        bundle = read_ca_bundle(path)
+        with path.open("rb") as file:
+            bundle = file.read(MAX_BUNDLE_BYTES + 1)
         context_for(bundle)
-    except ConfigError as error:
-        raise UsageError(f"--ca: {error}") from None
-    except ValueError as error:
-        raise UsageError(f"--ca {path}: {error}; name the file with the server's CA certificate") from None
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise UsageError(f"--ca {path}: {why}; name the file with the server's CA certificate") from None
     if b"PRIVATE KEY-----" in bundle:
         raise UsageError(f"--ca {path}: holds a private key, which belongs nowhere but where it is; name the CA alone")
     return bundle

@@ -6,6 +6,7 @@ delivered or rejected (for a backlog one for a whole request) and one for a chan
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAX_NAMED = 10
 """A request of more records than this has one line in the log."""
+
+_DIGITS = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,13 @@ class Settlement:
         self._clock = clock
         self._max_records = max_records
         self._heartbeat_refused = False
+        self._told: int | str | None = None
+        """What was last said to be mended: the status, or what is wrong with the certificate."""
+
+    def retry_now(self) -> None:
+        """Something changed that may have been all that was in the way; what is there after it, is news."""
+        self._link.retry_now()
+        self._told = None
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
@@ -169,7 +179,7 @@ class Settlement:
             self._lanes.put_back(turns)
 
     def _ask_link(self, name: str, verdict: Verdict, *, beside_an_acceptance: bool = False) -> Decision:
-        before = (self._link.state, self._progress.last_status)
+        state_before = self._link.state
         was_aside = self._link.stands_aside(name)
         decision = self._link.settle(
             name, verdict, self._clock.monotonic_s(), beside_an_acceptance=beside_an_acceptance
@@ -186,7 +196,7 @@ class Settlement:
             alone = self._link.state is not LinkState.DEFERRED
             if decision.action is Action.STEP_ASIDE and alone and not was_aside:
                 log.warning("%s steps aside for the others: %s", printable(name), verdict.reason)
-            self._tell_link(*before)
+            self._tell_link(state_before)
         return decision
 
     def _tell_delivered(self, parcels: Sequence[Parcel], elapsed_s: float) -> None:
@@ -202,16 +212,20 @@ class Settlement:
             fields = {"KEGNET_FILE": name, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": status}
             log.info("delivered %s: %s (%s)", name, record, answered, extra=fields)
 
-    def _tell_link(self, state_before: LinkState, status_before: int | None) -> None:
+    def _tell_link(self, state_before: LinkState) -> None:
         """One line for a change of state, none for a retry: the reason alone may differ each time."""
         state, reason, status = self._link.state, self._link.reason, self._progress.last_status
-        if state is LinkState.MISCONFIGURED and (state, status) != (state_before, status_before):
-            log.error(
-                "%s. Records stay in the spool%s",
-                reason,
-                "" if self.each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload",
-                extra={"KEGNET_HTTP_STATUS": status, "MESSAGE_ID": MISCONFIGURED_ID},
-            )
+        told, self._told = self._told, None
+        if state is LinkState.MISCONFIGURED:
+            # Without a status the words are ours, and only the clock in them differs.
+            self._told = status or _DIGITS.sub("", reason)
+            if self._told != told:
+                log.error(
+                    "%s. Records stay in the spool%s",
+                    reason,
+                    "" if self.each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload",
+                    extra={"KEGNET_HTTP_STATUS": status, "MESSAGE_ID": MISCONFIGURED_ID},
+                )
         elif state is LinkState.DEFERRED and state is not state_before:
             log.warning("%s. Records stay in the spool%s", reason, "" if self.each_once else " and are tried again")
         elif state is LinkState.UP and state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):

@@ -91,17 +91,23 @@ def enqueue(directory: Path, record: Record) -> str:
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if isinstance(record, Reading) and _free_share(fd) < MIN_FREE_FOR_READINGS:
-                raise SpoolError(
-                    f"{directory}: less than {MIN_FREE_FOR_READINGS:.0%} of the disk is free, which is kept for pours; "
-                    "make room"
-                )
+            if isinstance(record, Reading) and (problem := find_no_room(fd)):
+                raise SpoolError(f"{directory}: {problem}")
             write_file(fd, name, format_record(record), RECORD_MODE)
         finally:
             os.close(fd)
     except OSError as error:
         raise SpoolError(f"{directory}: {explain(error)}") from error
     return name
+
+
+def find_no_room(fd: int) -> str | None:
+    """Why the disk of the spool at ``fd`` has no room for readings, and what to do; None when it has."""
+    disk = os.fstatvfs(fd)
+    # Some file systems (btrfs, network ones) do not count blocks.
+    if not disk.f_blocks or disk.f_bavail / disk.f_blocks >= MIN_FREE_FOR_READINGS:
+        return None
+    return f"less than {MIN_FREE_FOR_READINGS:.0%} of the disk is free, which is kept for pours; make room"
 
 
 def count_waiting(directory: Path) -> int:
@@ -154,6 +160,13 @@ class Spool:
     def close(self) -> None:
         """Give up the directory and the lock on it."""
         os.close(self.fd)
+
+    def place(self) -> Path | None:
+        """Where the directory is now, which may have been moved away from ``path``; None where /proc is not there."""
+        try:
+            return Path(f"/proc/self/fd/{self.fd}").readlink()
+        except OSError:
+            return None
 
     def is_writable(self) -> bool:
         """Whether this user can change the directory."""
@@ -332,9 +345,3 @@ def _name_parts(record: Record) -> tuple[int, str]:
             return started_ms, f"pin{pin}"
         case Reading(sensor=sensor, taken_ms=taken_ms):
             return taken_ms, sensor
-
-
-def _free_share(fd: int) -> float:
-    disk = os.fstatvfs(fd)
-    # Some file systems (btrfs, network ones) do not count blocks.
-    return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0

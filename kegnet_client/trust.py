@@ -16,7 +16,7 @@ from kegnet_client.core.errors import ConfigError
 SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 """What ``caBundle = system`` means. The package ca-certificates keeps it up to date."""
 
-_MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
@@ -34,7 +34,7 @@ def read_ca_bundle(path: Path) -> bytes:
     """The bytes of the bundle at ``path``."""
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_BUNDLE_BYTES + 1)
+            return file.read(MAX_BUNDLE_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: caBundle: does not exist; {_remedy(path)}") from None
     except PermissionError:
@@ -48,8 +48,8 @@ def read_ca_bundle(path: Path) -> bytes:
 
 def context_for(bundle: bytes) -> ssl.SSLContext:
     """TLS for a client that trusts the PEM certificates in ``bundle``; `ValueError` says what is wrong with them."""
-    if len(bundle) > _MAX_BUNDLE_BYTES:
-        raise ValueError(f"is larger than {_MAX_BUNDLE_BYTES // 1024**2} MiB, which no CA bundle is")
+    if len(bundle) > MAX_BUNDLE_BYTES:
+        raise ValueError(f"is larger than {MAX_BUNDLE_BYTES // 1024**2} MiB, which no CA bundle is")
     # What stands between the certificates is comments, in any encoding, and none of OpenSSL's business.
     certificates = _CERTIFICATE.findall(bundle)
     if not certificates:

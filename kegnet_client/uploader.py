@@ -13,6 +13,8 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
@@ -26,7 +28,7 @@ from kegnet_client.intake import Intake
 from kegnet_client.progress import Progress
 from kegnet_client.sender import Sender
 from kegnet_client.settlement import Parcel, Settlement
-from kegnet_client.spool import Scan, Scanner, Spool, explain
+from kegnet_client.spool import Scan, Scanner, Spool, count_waiting, explain, printable
 from kegnet_client.watcher import Events, Watcher
 
 log = logging.getLogger(__name__)
@@ -215,6 +217,7 @@ class Uploader:
                 log.warning("%s; make it writable (mount -o remount,rw, or chown)", self._unwritable)
 
     def _reopen(self) -> None:
+        before = self._spool.place()
         try:
             replaced = self._spool.reopen_if_replaced()
         except (SpoolError, SpoolInUseError) as error:
@@ -225,8 +228,11 @@ class Uploader:
         self._reopen_problem = None
         if replaced:
             log.warning("%s was replaced; going on with the new one", self._spool.path)
+            if before is not None:
+                tell_left_behind(before)
             self._lanes.clear()
             self._custody.clear()
+            self.progress.stuck = {}
             self._drop_scan()
             self._watch()
             self._scan_wanted = True
@@ -342,3 +348,11 @@ class Uploader:
             self.progress.link_reason = self._link.reason
             self.progress.spool_problem = self._reopen_problem or self._custody.problem or self._unwritable
         self._changed()
+
+
+def tell_left_behind(spool: Path) -> None:
+    """Tell what waits in ``spool``, which is not delivered from any more."""
+    with suppress(SpoolError):  # it is gone, and what was in it too
+        if waiting := count_waiting(spool):
+            where = printable(str(spool))
+            log.warning("%d waiting in %s, from where nothing is delivered any more: move them over", waiting, where)

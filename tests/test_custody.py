@@ -45,11 +45,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(record.levelno, record.getMessage()) for record in caplog.records]
 
 
-def test_what_the_server_has_is_removed_and_what_it_refuses_is_kept_aside(spool: Spool) -> None:
+def test_what_the_server_has_is_removed_and_what_it_refuses_is_kept_aside(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
     custody = Custody(spool, Clock())
     custody.remove(put(spool, "good.pour"))
     custody.reject(put(spool, "bad.pour"), "no pour")
 
+    assert lines(caplog) == [(logging.WARNING, "rejected bad.pour: no pour; it is kept in rejected/")]
     assert spool.scan(10).finish().oldest == []
     [one] = list_rejected(spool.path)
     assert (one.name, one.reason.split(" ", 1)[1]) == ("bad.pour", "no pour")
@@ -77,8 +80,11 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
     assert custody.pending() == {"0.pour", "1.pour", "2.pour", "refused.pour"}
     assert custody.problem is not None
     assert "Read-only file system; make the file system writable again" in custody.problem
+    assert (logging.WARNING, "rejected refused.pour: no pour; it stays in the spool until it can be moved") in lines(
+        caplog
+    )
     errors = [message for level, message in lines(caplog) if level == logging.ERROR]
-    assert errors == [f"{custody.problem}; what is decided stays in the spool and is not sent again"]
+    assert errors == [f"{custody.problem}; what is decided stays in the spool and is not sent again until a restart"]
 
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     custody.retry()

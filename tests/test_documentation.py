@@ -16,7 +16,9 @@ import pytest
 
 from kegnet_client import config, log
 from kegnet_client.cli import main
-from kegnet_client.core import errors, records
+from kegnet_client.core import delivery, errors, records, rest_v3
+from kegnet_client.core.delivery import Answer
+from kegnet_client.daemon import EXIT_CRASHED
 
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"
@@ -138,16 +140,43 @@ def test_the_manual_page_has_every_setting_with_its_default_and_bounds(setting: 
         assert re.search(rf"Default: {re.escape(setting.default)} ?\.", described)
 
 
-def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
-    page = plain("kegnet-client.8")
-    codes = {
+def exit_codes() -> set[int]:
+    """Those of the program's errors."""
+    return {
         error.exit_code
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.KegnetError) and error is not errors.KegnetError
     }
+
+
+def test_the_manual_page_has_every_exit_code_and_message_id() -> None:
+    page = plain("kegnet-client.8")
     status = page[page.index(".SH EXIT STATUS") : page.index(".SH ENVIRONMENT")]
-    assert codes <= {int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)}
+    assert exit_codes() | {EXIT_CRASHED} <= {
+        int(code) for code in re.findall(r"^\.TP\n([0-9]+)$", status, re.MULTILINE)
+    }
     assert [value for name, value in vars(log).items() if name.endswith("_ID") and value not in page] == []
+
+
+@pytest.mark.parametrize(("version", "other"), [("REST v3", "REST v1 and v2"), ("REST v1 and v2", "REST v3")])
+def test_the_manual_page_says_what_becomes_of_one_record_at_each_status(version: str, other: str) -> None:
+    page = plain("kegnet-client.8")
+    answers = page[page.index(".SH ANSWERS") : page.index(".SH SIGNALS")]
+    said: dict[str, str] = {}
+    for heading, meaning in re.findall(r"^\.TP\n(.*)\n([A-Z][a-z]+): ", answers, re.MULTILINE):
+        parts = [part for part in heading.split("; ") if other not in part]
+        said |= dict.fromkeys(re.findall(r"\b[0-9][0-9x]{2}\b|redirects", " ".join(parts)), meaning)
+    words = {
+        "accepted": "Acknowledged",
+        "rejected": "Rejected",
+        "deferred": "Deferred",
+        "misconfigured": "Misconfigured",
+    }
+    for status in [200, *range(300, 600)]:
+        answer = Answer(status, {"content-type": "application/json"}, b'{"accepted": 1, "rejected": []}')
+        judged = rest_v3.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else delivery.judge(answer, "", 0)
+        kind = "redirects" if 300 <= status < 400 else f"{status // 100}xx"
+        assert words[judged.disposition.value] == said.get(str(status), said[kind]), status
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -158,6 +187,17 @@ def test_a_manual_page_is_shown_without_a_warning(page: str) -> None:
     environment = {**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""
+
+
+def test_the_help_and_the_readme_have_every_exit_code() -> None:
+    for text in (help_of(), README):
+        told = " ".join(text[text.lower().index("exit codes: ") :].partition("\n\n")[0].split())
+        assert exit_codes() | {EXIT_CRASHED} <= {int(code) for code in re.findall(r"(?:: |; )([0-9]+) ", told)}
+
+
+def test_the_help_of_the_hub_names_its_commands() -> None:
+    (line,) = (line for line in help_of().splitlines() if line.startswith("    hub "))
+    assert set(line.partition(": ")[2].split(", ")) == COMMANDS["hub",][0]
 
 
 def test_the_help_fits_a_terminal_and_gives_an_example() -> None:

@@ -263,7 +263,9 @@ def test_the_stand_in_for_a_missing_credential_is_a_missing_key(key_file: KeyFil
 
 def test_a_missing_key_says_how_to_make_one(tmp_path: Path) -> None:
     assert "does not exist; put it back from a backup" in refusal(tmp_path / "privkey.pem")
-    assert "`kegnet-client init --url URL`" in refusal(tmp_path / "privkey.pem")
+    assert refusal(tmp_path / "privkey.pem").endswith(
+        "run `kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`"
+    )
 
 
 def test_an_unreadable_key_says_who_must_read_it(rsa_pem: bytes, key_file: KeyFile) -> None:

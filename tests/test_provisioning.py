@@ -264,7 +264,12 @@ def test_a_bad_url_is_refused_before_anything_else(tmp_path: Path, url: str) -> 
 
 
 def test_a_bad_ca_is_refused(tmp_path: Path, ca: Path) -> None:
-    assert "--ca: " in refusal(UsageError, tmp_path, ca=tmp_path / "none")
+    remedy = "name the file with the server's CA certificate"
+    none = tmp_path / "none"
+    assert (
+        refusal(UsageError, tmp_path, ca=none) == f"--ca {none}: cannot be read (No such file or directory); {remedy}"
+    )
+    assert refusal(UsageError, tmp_path, ca=tmp_path) == f"--ca {tmp_path}: cannot be read (Is a directory); {remedy}"
     bundle = tmp_path / "ca.pem"
     bundle.write_text("hello")
     assert f"--ca {bundle}: holds no PEM certificate" in refusal(UsageError, tmp_path, ca=bundle)

@@ -22,6 +22,8 @@ MAX_SKEW_S = 300.0
 
 _ASK_LATER = frozenset({408, 425, 429})
 _BAD_RECORD = frozenset({400, 409, 413, 422})
+_LOGIN = re.compile(r"(basic|bearer|digest|negotiate)\b", re.IGNORECASE)
+"""How a server or a proxy asks for a login in WWW-Authenticate; what KegNet servers say there is none of these."""
 
 
 class Disposition(Enum):
@@ -119,6 +121,8 @@ def _remedy(answer: Answer, url: str, wall_ms: int) -> str:
             minutes = round((wall_ms - server_ms) / 60_000)
             side = "ahead of" if minutes > 0 else "behind"
             return f"this clock is {abs(minutes)} min {side} the server's; set it (timedatectl)"
+        if _LOGIN.match(answer.headers.get("www-authenticate", "")):
+            return f"{url} asks for a login, so it is not where records go; mend serviceBaseURL"
         if answer.headers.get("content-type", "").startswith("text/plain") and (why := quote(answer.body)):
             return f"it refuses this device or its key{why}; see there whether uuid and key are known and in force"
         return "it does not know this device or its key; register the uuid and the public key there"

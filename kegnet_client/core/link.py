@@ -154,7 +154,7 @@ class Link:
 
     def _distrust(self, verdict: Verdict, now_s: float) -> None:
         self._misconfigured(
-            f"it rejected {MAX_REJECTIONS} records in a row, so the fault is hardly in the records: check "
+            f"the server rejected {MAX_REJECTIONS} records in a row, so the fault is hardly in the records: check "
             f"serviceBaseURL and the uuid, then 'kegnet-client rejected retry'; last, {verdict.reason}",
             now_s,
         )

@@ -90,7 +90,12 @@ class Database:
                 self._file_id = _file_id(self._file)
             except OSError as error:
                 raise StoreError(f"{self._file} cannot be opened: {error.strerror}") from error
-        self.write(schema.make)
+        try:
+            self.write(schema.make)
+        except StoreError as error:
+            if _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            raise StoreError(f"{self._file}: {_told(error.__cause__)}; put it back from a backup") from error
 
     def hurry(self) -> None:
         """From now on nobody waits for a lock that another process holds."""
@@ -204,11 +209,19 @@ def _file_id(path: Path) -> tuple[int, int] | None:
 
 
 def _store_error(error: Exception) -> StoreError:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return StoreError(f"the database cannot do it now: {' '.join(str(cause).split())}")
+    return StoreError(f"the database cannot do it now: {_told(error)}")
 
 
 def _is_locked(error: BaseException | None) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _told(error: BaseException | None) -> str:
+    """What the database itself said."""
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
+def _code(error: BaseException | None) -> int | None:
+    """SQLite's primary result code, if it is an error of SQLite's."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorcode", 0) or 0
-    return isinstance(cause, sqlite3.Error) and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return (getattr(cause, "sqlite_errorcode", 0) or 0) & 0xFF if isinstance(cause, sqlite3.Error) else None

@@ -92,7 +92,8 @@ class Home:
             parser.read_string(self._read(self.settings).decode())
             return parser.get("hub", "database")
         except (configparser.Error, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.settings} is unusable ({error}): it holds [hub] and database = URL") from None
+            why = " ".join(str(error).split())
+            raise ConfigError(f"{self.settings} is unusable ({why}): it holds [hub] and database = URL") from None
 
     def renew_certificate(self, now: datetime.datetime) -> bool:
         """Issue a new server certificate if the one at hand is due; whether it did."""
@@ -119,9 +120,11 @@ class Home:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise ConfigError(
-                f"{path} is missing: run `kegnet-client hub init` first, or name the hub's directory with --dir"
-            ) from None
+            if any(other.exists() for other in self._files()):
+                remedy = "put it back from a backup; the rest of this hub is there"
+            else:
+                remedy = "run `kegnet-client hub init` first, or name the hub's directory with --dir"
+            raise ConfigError(f"{path} is missing: {remedy}") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read ({error.strerror}): run this as the user who owns it") from None
 

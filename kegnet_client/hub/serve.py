@@ -72,8 +72,8 @@ class HubServer(uvicorn.Server):
         self._renewal_fails = False
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._renew()
         self._load_certificate()
+        self._renew()
         super().__init__(
             uvicorn.Config(
                 app,

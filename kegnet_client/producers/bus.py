@@ -11,7 +11,7 @@ that has just lost its power.
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Event, Thread
 from types import ModuleType
@@ -69,6 +69,15 @@ def read_bus(directory: Path) -> BusReading:
         except NoReadingError as error:
             failures[sensor] = str(error)
     return BusReading(millidegrees, failures)
+
+
+def name_missing(bus: BusReading, sensor: str | None) -> BusReading:
+    """``bus``, with the configured ``sensor`` among the failures if there is one and it is not on the bus."""
+    if sensor is None or bus.problem is not None or sensor in bus.millidegrees or sensor in bus.failures:
+        return bus
+    others = ", ".join(sorted({*bus.millidegrees, *bus.failures}))
+    why = f"it is configured as the one to report and is not on the 1-Wire bus, which has {others}"
+    return replace(bus, failures={**bus.failures, sensor: why})
 
 
 def read_sensor(directory: Path, sensor: str) -> int:

@@ -9,13 +9,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from threading import Event, Thread
 
 from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Heartbeat, Reading, format_celsius
-from kegnet_client.producers.bus import BusReader, BusReading
+from kegnet_client.producers.bus import BusReader, BusReading, name_missing
 
 CLOCK_CHECK_S = 60.0
 
@@ -86,7 +85,7 @@ class Thermometer(Thread):
 
     def one_round(self) -> float:
         """Reads the bus once and hands over what it says; the seconds from its start to the next one's."""
-        bus = self._name_missing(self.bus.read(self._stopping))
+        bus = name_missing(self.bus.read(self._stopping), self._configured)
         if self._stopping.is_set():
             return 0.0
         self._tell_bus(bus)
@@ -100,15 +99,6 @@ class Thermometer(Thread):
         if self.problem != before:
             self._changed()
         return self._interval_s if self._clock_doubt is None else min(self._interval_s, CLOCK_CHECK_S)
-
-    def _name_missing(self, bus: BusReading) -> BusReading:
-        """``bus``, with the configured sensor among the failures if it is not on it."""
-        sensor = self._configured
-        if sensor is None or bus.problem is not None or sensor in bus.millidegrees or sensor in bus.failures:
-            return bus
-        others = ", ".join(sorted({*bus.millidegrees, *bus.failures}))
-        why = f"it is configured as the one to report and is not on the 1-Wire bus, which has {others}"
-        return replace(bus, failures={**bus.failures, sensor: why})
 
     def _tell_bus(self, bus: BusReading) -> None:
         told = False

@@ -59,7 +59,7 @@ def test_a_server_that_rejects_all_is_distrusted_after_ten(spool: Spool, caplog:
 
     assert rejected(spool) == set(range(1, 11))
     assert waiting(spool) == set(range(11, 101))
-    assert "it rejected 10 records in a row" in caplog.text
+    assert "the server rejected 10 records in a row" in caplog.text
 
 
 def test_a_request_that_is_too_large_is_halved_until_it_passes(spool: Spool) -> None:

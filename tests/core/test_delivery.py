@@ -119,6 +119,21 @@ def test_a_refusal_without_a_usable_date_is_about_the_device(date: str) -> None:
     assert "does not know this device" in meaning(401).reason
 
 
+@pytest.mark.parametrize("challenge", ['Bearer realm="KegNet hub"', "Basic", "bearer", "Negotiate"])
+def test_a_page_that_asks_for_a_login_is_the_wrong_address_and_says_nothing_of_the_device(challenge: str) -> None:
+    said = {"content-type": "text/plain", "www-authenticate": challenge}
+    reason = judge(Answer(401, said, b"send the token"), URL, NOW_MS).reason
+
+    assert reason == (
+        f"the server answered 401: {URL} asks for a login, so it is not where records go; mend serviceBaseURL"
+    )
+
+
+@pytest.mark.parametrize("challenge", ['KegNet realm="KegNet hub"', "Bearers", ""])
+def test_a_challenge_of_another_kind_is_about_the_device(challenge: str) -> None:
+    assert "does not know this device" in meaning(401, **{"www-authenticate": challenge}).reason
+
+
 def test_a_date_without_a_zone_is_taken_for_utc() -> None:
     assert "this clock is 60 min behind" in meaning(401, date="Sat, 21 Nov 2026 01:00:00 -0000").reason
 

@@ -165,7 +165,7 @@ def test_a_rejected_record_makes_way_for_the_next_one_at_once(link: Link) -> Non
 def test_ten_rejections_without_an_acceptance_are_the_server_s_fault(link: Link) -> None:
     actions = [link.settle(f"{number}", BAD, 10.0).action for number in range(MAX_REJECTIONS)]
     assert actions == [Action.REJECT] * MAX_REJECTIONS
-    assert "it rejected 10 records in a row" in link.reason
+    assert "the server rejected 10 records in a row" in link.reason
     assert link.reason.endswith("the server answered 422: pin")
     assert link.retry_at_s == 310.0
 

@@ -169,7 +169,7 @@ def test_on_v2_ten_rejections_in_a_row_are_the_servers_fault_and_the_rest_stays(
     for pulses in range(1, 16):
         device.drop(pulses, age_s=100 - pulses)
     program = device.run()
-    program.log.wait_for("it rejected 10 records in a row, so the fault is hardly in the records")
+    program.log.wait_for("the server rejected 10 records in a row, so the fault is hardly in the records")
     wait_until(lambda: len(device.waiting()) == 5, "not ten")
     assert len(list(device.rejected.glob("*.pour"))) == 10
     assert len(server.asked()) == 10

@@ -62,11 +62,20 @@ def test_a_directory_that_was_never_initialised_says_what_to_do(tmp_path: Path) 
             read()
 
 
+@pytest.mark.parametrize("name", ["ca.crt", "server.crt", "token"])
+def test_a_file_that_is_gone_from_a_hub_is_to_be_put_back(home: Home, name: str) -> None:
+    (home.directory / name).unlink()
+    with pytest.raises(ConfigError, match=f"{name} is missing: put it back from a backup") as caught:
+        {"ca.crt": home.ca, "server.crt": home.hosts, "token": home.token}[name]()
+    assert "hub init" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", ["", "[hub]\n", "database = x", "[hub\n", "\x80"])
 def test_unusable_settings_say_what_belongs_there(home: Home, content: str) -> None:
     home.settings.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ConfigError, match="database = URL"):
+    with pytest.raises(ConfigError, match="database = URL") as caught:
         home.database()
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["empty", "saved by an editor as more than ASCII"])

@@ -184,6 +184,19 @@ def test_a_key_that_does_not_belong_to_the_certificate_says_what_to_do(
         start(home, store)
 
 
+@pytest.mark.parametrize("content", [b"x", None], ids=["damaged", "gone"])
+def test_a_certificate_that_is_none_is_not_said_to_serve_on(
+    make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    home = make_home()
+    home.server_certificate.unlink()
+    if content is not None:
+        home.server_certificate.write_bytes(content)
+    with pytest.raises(ConfigError, match="put back the pair"):
+        start(home, store)
+    assert caplog.text == ""
+
+
 def test_a_connection_without_a_request_is_closed(
     hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

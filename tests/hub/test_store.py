@@ -348,10 +348,11 @@ def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         store.prepare()
 
 
-def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_named_and_to_be_put_back(tmp_path: Path) -> None:
     (tmp_path / "hub.db").write_bytes(b"x" * 4096)
-    with closing(Store(tmp_path / "hub.db")) as store, pytest.raises(StoreError, match="not a database"):
+    with closing(Store(tmp_path / "hub.db")) as store, pytest.raises(StoreError) as caught:
         store.prepare()
+    assert str(caught.value) == f"{tmp_path}/hub.db: file is not a database; put it back from a backup"
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://x/y", "sqlite:///here.db", "sqlite://", "no url"])

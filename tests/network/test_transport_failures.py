@@ -58,7 +58,7 @@ def send_chunks_of_less_than_nothing(size: bytes) -> Behaviour:
     ("behave", "what"),
     [
         (reset, "the connection broke|no connection"),
-        (hang_up, "the connection broke"),
+        (hang_up, r"the connection broke \(the server closed it without an answer\)"),
         (hang_up_in_the_body, "the connection broke"),
         (talk_nonsense, "the connection broke"),
         (send_endless_headers, "the connection broke"),

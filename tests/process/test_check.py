@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,23 @@ def test_a_sensor_that_gives_no_reading_fails(device: Device) -> None:
     assert text.startswith("28-0316a2795c5b gives no reading: ")
 
 
+@pytest.mark.parametrize(
+    ("plugged", "message"),
+    [
+        (["28-0316a2795c5b"], "28-00000000beef gives no reading: it is configured as the one to report"),
+        ([], "no 1-Wire bus at "),
+    ],
+)
+def test_a_configured_sensor_that_is_not_there_fails(device: Device, plugged: list[str], message: str) -> None:
+    for sensor in plugged:
+        device.plug(sensor)
+    device.configure(sensor="28-00000000beef")
+    done = device.command("check")
+    mark, text = report(done)["thermometer"]
+    assert (mark, done.returncode) == ("FAIL", 75)
+    assert text.startswith(message)
+
+
 def break_configuration(device: Device) -> None:
     device.configure(deadline_s="soon")
 
@@ -99,6 +117,26 @@ def test_what_fails_says_what_to_do_and_decides_the_exit_code(
     mark, text = report(ended)[part]
     assert (ended.returncode, mark) == (code, "FAIL")
     assert message in text
+
+
+def test_a_spool_on_a_read_only_disk_is_to_be_remounted(device: Device, mount_tmpfs: Callable[[str], Path]) -> None:
+    disk = mount_tmpfs("size=256k")
+    device.configure(spool=str(disk))
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    ended = device.command("check")
+    assert ended.returncode == 75
+    remedy = "make the file system writable again (mount -o remount,rw)"
+    assert report(ended)["spool"] == ("FAIL", f"{disk}: Read-only file system; {remedy}")
+
+
+def test_a_spool_on_a_full_disk_needs_room(device: Device, mount_tmpfs: Callable[[str], Path]) -> None:
+    disk = mount_tmpfs("size=256k")
+    device.configure(spool=str(disk))
+    (disk / "fill").write_bytes(b"x" * 252 * 1024)
+    ended = device.command("check")
+    assert ended.returncode == 75
+    remedy = "less than 5% of the disk is free, which is kept for pours; make room"
+    assert report(ended)["spool"] == ("FAIL", f"{disk}: {remedy}")
 
 
 def test_a_fault_does_not_hide_the_next_one(device: Device) -> None:

@@ -119,6 +119,31 @@ class TestDirectory:
         with closing(Spool(rig.spool.path)) as second, pytest.raises(SpoolInUseError):
             second.lock()
 
+    def test_what_waits_in_a_spool_that_is_moved_away_is_told_with_where_it_is(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        moved = rig.spool.path.with_name("moved")
+        rig.answer = script(BROKEN)
+        rig.put("x.pour", line(1))
+        rig.start()
+        rig.wait_for_tries(1)
+        rig.look()
+        rig.spool.path.rename(moved)
+        rig.look()
+
+        told = f"1 waiting in {moved}, from where nothing is delivered any more: move them over"
+        assert [text for text in messages(caplog) if "waiting" in text] == [told]
+
+    def test_what_could_not_be_taken_from_a_spool_that_is_moved_away_is_not_told_of_the_new_one(self, rig: Rig) -> None:
+        (rig.spool.path / "directory.pour").mkdir()
+        rig.start()
+        rig.idle()
+        assert set(rig.progress.stuck) == {"directory.pour"}
+        rig.spool.path.rename(rig.spool.path.with_name("moved"))
+        rig.idle()
+
+        assert rig.progress.stuck == {}
+
     @pytest.mark.parametrize("recreated", [False, True])
     def test_a_spool_that_is_deleted_is_back_within_a_minute(self, rig: Rig, recreated: bool) -> None:
         rig.start()

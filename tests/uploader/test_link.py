@@ -35,6 +35,45 @@ class TestLink:
             "the server answered 401: #0. Records stay in the spool; next try in 300 s or on reload"
         ]
 
+    def test_what_is_in_the_way_after_the_clock_was_set_is_told_though_the_state_is_the_same(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        late, unknown = (
+            Verdict(Disposition.MISCONFIGURED, f"the server answered 401: {why}", 401)
+            for why in ("this clock is 60 min behind", "this device is not registered")
+        )
+        rig.answer = script(late, unknown)
+        rig.put("x.pour", line(1))
+        rig.start()
+        rig.wait_for_tries(1)
+        rig.look()
+        rig.clock.set_wall_by(3600)
+        rig.clock.now_s += 60
+        rig.look()
+        rig.wait_for_tries(2)
+        rig.look()
+        rig.stop()
+        assert [text.partition(". ")[0] for text in messages(caplog)] == [late.reason, unknown.reason]
+
+    def test_another_fault_of_the_certificate_is_told_and_the_same_at_another_time_is_not(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reasons = [
+            "expired, this clock says 10:00",
+            "expired, this clock says 10:05",
+            "from a CA that is not in caBundle",
+        ]
+        rig.answer = script(*(Verdict(Disposition.MISCONFIGURED, reason) for reason in reasons))
+        rig.put("x.pour", line(1))
+        rig.start()
+        for tries in (1, 2, 3):
+            rig.wait_for_tries(tries)
+            rig.look()
+            rig.clock.now_s += 300
+            rig.uploader.nudge()
+        rig.stop()
+        assert [text.partition(". ")[0] for text in messages(caplog)] == [reasons[0], reasons[2]]
+
     def test_while_the_server_is_away_all_is_kept_in_order_and_each_change_of_state_is_one_line(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
