@@ -52,16 +52,15 @@ class Intake:
         return set(self._under_way)
 
     def take(self, limit: int) -> list[Parcel]:
-        """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over.
+        """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over among
+        files that bring none.
 
         One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
         """
         parcels: list[Parcel] = []
         among_suspects = False
         now_s = self._clock.monotonic_s()
-        until_s = now_s + LOOK_S
-        while now_s < until_s and len(parcels) < limit and (turn := self._lanes.take(now_s)):
-            now_s = self._clock.monotonic_s()
+        while len(parcels) < limit and (turn := self._lanes.take(now_s)):
             alone = self._link.stands_aside(turn.name)
             is_suspect = turn.name in self._settlement.suspects
             if parcels and (alone or is_suspect is not among_suspects):
@@ -69,6 +68,8 @@ class Intake:
                 break
             parcel = self._open(turn)
             if parcel is None:
+                if self._clock.monotonic_s() >= now_s + LOOK_S:
+                    break
                 continue
             among_suspects = is_suspect
             parcels.append(parcel)
