@@ -27,8 +27,7 @@ _SECTION_LINE = re.compile(r"\[(.+)\]")
 _TO_MAKE_ONE = "run `kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`"
 
 _HEAD = """\
-# The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll`, at a hub, or
-# `kegnet-client init` does it.
+# The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll` or `init` does it.
 #
 # A line that starts with # is a comment. All else stands here with its default: to change a setting,
 # remove the # before it and write another value. `kegnet-client check` says whether all is well.
