@@ -8,6 +8,7 @@ what it was at first.
 REST v2 carries a record a request, so it gets a share of the pours and v3 the rest.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -155,12 +156,15 @@ def _live(
         trouble = threading.Thread(target=_bring, args=(chance.choice(TROUBLES), day_s / 4, server, proxy, watch))
         trouble.start()
         dropped_s = time.monotonic()
+        before = month.count
         lines = list(month.day())
         for number, line in enumerate(lines):
-            _drop(device, f"{month.count - len(lines) + number}", line)
+            dropped = before + number
+            _drop(device, f"{dropped}", line)
             if number % 500 == 499:
                 # Evenly over the day, and never more than can be carried.
-                wait_until(lambda: month.count - len(server.rows) < MAX_WAITING, QUIET_S)
+                if not wait_until(functools.partial(_has_room, server, dropped), QUIET_S):
+                    return [f"nothing goes any more: {device.tail()}"]
                 due_s = dropped_s + day_s * 0.9 * number / len(lines)
                 time.sleep(max(0.0, due_s - time.monotonic()))
         trouble.join()
@@ -173,6 +177,10 @@ def _live(
     server.start()
     server.turn("accept")
     return _settle(month, server, watch)
+
+
+def _has_room(server: Server, dropped: int) -> bool:
+    return dropped - len(server.rows) < MAX_WAITING
 
 
 def _warm_up(month: Month, server: Server) -> list[str]:
