@@ -30,7 +30,7 @@ from bench import Bench, ViolationError, versions
 
 PARTS: dict[str, tuple[ModuleType, float]] = {
     "model": (model, 1.0),
-    "crash": (crash, 1.2),
+    "crash": (crash, 1.5),
     "powercut": (powercut, 0.3),
     "fuzz": (fuzz, 1.5),
     "soak": (soak, 2.0),
