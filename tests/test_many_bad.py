@@ -17,6 +17,8 @@ from kegnet_client.progress import Progress
 from kegnet_client.spool import Scanner, Spool, enqueue
 from kegnet_client.uploader import Uploader
 
+from .stage.waits import wait_until
+
 TIMEOUT_S = 20.0
 NOW_MS = 1_800_000_000_000
 BAD = 3000
@@ -64,10 +66,8 @@ def test_thousands_of_bad_files_hold_up_neither_a_fresh_pour_nor_the_watchdog_no
     with at_work(spool, connection) as at:
         enqueue(spool.path, Pour(0, 100, 1000, NOW_MS))
         assert connection.taken.wait(TIMEOUT_S)
-        before_s, until_s = at.alive_at_s, time.monotonic() + TIMEOUT_S
-        while at.alive_at_s == before_s and time.monotonic() < until_s:
-            time.sleep(0.01)
-        assert at.alive_at_s > before_s
+        before_s = at.alive_at_s
+        wait_until(lambda: at.alive_at_s > before_s, "it does not show that it is alive", TIMEOUT_S)
 
     assert 0 < at.progress.rejected < BAD
 
@@ -110,9 +110,6 @@ def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
     for number in range(150):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
     with at_work(spool, Connection()) as at:
-        until_s = time.monotonic() + TIMEOUT_S
-        while at.progress.rejected < 150 and time.monotonic() < until_s:
-            time.sleep(0.01)
+        wait_until(lambda: at.progress.rejected == 150, "not all are rejected", TIMEOUT_S)
 
-    assert at.progress.rejected == 150
     assert scans <= 150 / 50 + 1

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,13 @@ def is_one_row_each(device: Device, server: Server, pulses: Sequence[int]) -> No
     """After all that was done to it, a run that nobody disturbs."""
     program = device.run()
     server.wait_for_rows(pulses)
-    deadline_s = time.monotonic() + 30
-    while device.waiting():
-        assert time.monotonic() < deadline_s, "files stay"
-        time.sleep(0.01)
+    wait_until(lambda: not device.waiting(), "files stay")
     assert program.stop()[0] == 0
     assert sorted(server.rows()) == sorted(pulses)
+
+
+def is_killed_or_done(device: Device, program: Program) -> bool:
+    return program.process.poll() is not None or not device.waiting()
 
 
 SOME_STEPS = [
@@ -109,10 +111,7 @@ def test_a_kill_at_any_step_on_the_spool_loses_nothing_and_doubles_nothing(
         device.drop(2 * number + 2)
         device.drop_text(f"bad {number}\n", f"bad{number}.pour", age_s=60)
         program = device.start(before=killed_at(call, when, device.spool))
-        deadline_s = time.monotonic() + 30
-        while program.process.poll() is None and device.waiting():
-            assert time.monotonic() < deadline_s, "neither killed nor done"
-            time.sleep(0.005)
+        wait_until(partial(is_killed_or_done, device, program), "neither killed nor done")
         killed += program.process.poll() is not None
         program.close()
     print(f"killed at {killed} of {len(steps)} steps")
