@@ -39,8 +39,9 @@ from kegnet_client.core import enrolment as wire
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
 from kegnet_client.durable import TEMP_SUFFIX, write_file
+from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub_calls import Post, call, describe
-from kegnet_client.identity import Identity, generate_private_key, load_identity
+from kegnet_client.identity import MAX_KEY_FILE_BYTES, Identity, generate_private_key, load_identity
 from kegnet_client.state import StateFile
 from kegnet_client.wiring import reach
 
@@ -170,7 +171,7 @@ class Rotation:
 
     def _switch(self) -> None:
         owner = self._path.stat()
-        write_file(self._directory, self._previous.name, self._path.read_bytes(), 0o600)
+        write_file(self._directory, self._previous.name, read_regular(self._path, MAX_KEY_FILE_BYTES), 0o600)
         if os.geteuid() == 0:  # anyone else who can read the key owns it
             for path in (self._previous, self._next):
                 os.chown(path, owner.st_uid, owner.st_gid)
