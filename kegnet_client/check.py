@@ -13,7 +13,6 @@ from threading import Event
 from typing import TypeVar
 
 from kegnet_client import config
-from kegnet_client.clock import Clock
 from kegnet_client.config import Config
 from kegnet_client.core.delivery import Disposition
 from kegnet_client.core.errors import (
@@ -27,6 +26,7 @@ from kegnet_client.core.errors import (
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
 from kegnet_client.failure import explain_failure
+from kegnet_client.host.clock import Clock
 from kegnet_client.producers.bus import BusReader, name_missing
 from kegnet_client.spool import Spool, count_waiting, explain, find_no_room
 from kegnet_client.trust import client_context

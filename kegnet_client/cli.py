@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from kegnet_client import __version__
 from kegnet_client.config import find_root
 from kegnet_client.core.errors import KegnetError, UsageError
-from kegnet_client.output import drop_output, tell
+from kegnet_client.host.stdout import drop_output, tell
 
 EXAMPLE = """\
 example:
@@ -125,8 +125,8 @@ def _root(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kegnet_client import log
     from kegnet_client.daemon import Daemon
+    from kegnet_client.host import log
 
     log.set_up(os.environ)
     return Daemon(_root(options), options.config, os.environ).run()
@@ -156,9 +156,9 @@ def _rotate_key(options: argparse.Namespace) -> int:
 
 def _pour(options: argparse.Namespace) -> int:
     from kegnet_client import config
-    from kegnet_client.clock import Clock
     from kegnet_client.core.errors import ClockError, RecordError
     from kegnet_client.core.records import make_pour
+    from kegnet_client.host.clock import Clock
     from kegnet_client.spool import enqueue
 
     started_ms = options.started_ms

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import SystemTimeWarning
 
-from kegnet_client.left_out import left_out
+from kegnet_client.host.skip_imports import left_out
 
 # They guess what encoding a text is in, which nobody asks here, and are a twelfth of the whole program's memory.
 with left_out("charset_normalizer", "chardet"):

@@ -8,8 +8,8 @@ then, and the server stores it once.
 import logging
 from dataclasses import dataclass, replace
 
-from kegnet_client.clock import Clock
-from kegnet_client.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
 from kegnet_client.rejected import explain_rejected, reject
 from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
 

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__, config
-from kegnet_client.clock import Clock
 from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.rest import Version
-from kegnet_client.log import CRASHED_ID
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.log import CRASHED_ID
+from kegnet_client.host.state_file import StateFile, StateWriter
+from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, enqueue, printable
-from kegnet_client.state import StateFile, StateWriter
-from kegnet_client.supervisor import Supervisor
 from kegnet_client.uploader import Uploader, tell_left_behind
 from kegnet_client.wiring import connect, find_identity
 

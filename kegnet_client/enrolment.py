@@ -28,17 +28,17 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from kegnet_client import provisioning
 from kegnet_client.check import send_heartbeat
-from kegnet_client.clock import Clock
 from kegnet_client.config import DEFAULT_ROOT
 from kegnet_client.core import enrolment as wire
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.rest import BaseUrl, parse_base_url
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.hub_calls import call, describe
 from kegnet_client.identity import Identity, generate_private_key, parse_identity
 from kegnet_client.transport import Transport
 from kegnet_client.trust import context_for
-from kegnet_client.unit import UNIT, is_systemd_here
 
 TRIES = 3
 PAUSE_S = 1.0

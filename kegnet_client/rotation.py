@@ -32,16 +32,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kegnet_client import config, unit
-from kegnet_client.clock import Clock
+from kegnet_client import config
 from kegnet_client.config import Config
 from kegnet_client.core import enrolment as wire
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
-from kegnet_client.durable import TEMP_SUFFIX, write_file
+from kegnet_client.host import systemctl
+from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.state_file import StateFile
 from kegnet_client.hub_calls import Post, call, describe
 from kegnet_client.identity import Identity, generate_private_key, load_identity
-from kegnet_client.state import StateFile
 from kegnet_client.wiring import reach
 
 TAKE_OVER_S = 30.0
@@ -193,11 +194,11 @@ class Rotation:
         state = StateFile(self._settings.root)
         said = state.read() or {}
         runs = self._is_delivering()
-        service = unit.main_pid()
+        service = systemctl.main_pid()
         if runs and said.get("key") == fingerprint:
             return "The new key is in use."
         if service is not None and (service == said.get("pid") or self._settings.root == config.DEFAULT_ROOT):
-            if why := unit.restart():
+            if why := systemctl.restart():
                 raise UnfinishedError(f"the service could not be restarted with the new key: {why}; then {_AGAIN}")
             done = "The service was restarted with the new key."
         elif runs:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kegnet_client import config
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
+from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool, count_waiting
 from kegnet_client.uploader import Uploader

@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Disposition, Verdict
 from kegnet_client.core.lanes import Lanes, Turn
 from kegnet_client.core.link import HEARTBEAT, Action, Decision, Link, LinkState
 from kegnet_client.core.pace import Pace
 from kegnet_client.core.records import Record
 from kegnet_client.custody import Custody
-from kegnet_client.log import MISCONFIGURED_ID
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.log import MISCONFIGURED_ID
 from kegnet_client.progress import Progress
 from kegnet_client.spool import SpoolFile, printable
 

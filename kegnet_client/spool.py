@@ -31,7 +31,7 @@ from kegnet_client.core.records import (
     parse,
     spool_suffix,
 )
-from kegnet_client.durable import write_file
+from kegnet_client.host.atomic_file import write_file
 
 REJECTED = "rejected"
 RECORD_MODE = 0o640

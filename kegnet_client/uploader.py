@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.core.lanes import Lanes
 from kegnet_client.core.link import Link
@@ -24,6 +23,7 @@ from kegnet_client.core.pace import Pace
 from kegnet_client.core.records import Heartbeat, is_record_name
 from kegnet_client.crew import Crew
 from kegnet_client.custody import Custody
+from kegnet_client.host.clock import Clock
 from kegnet_client.intake import Intake
 from kegnet_client.progress import Progress
 from kegnet_client.sender import Sender

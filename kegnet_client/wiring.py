@@ -4,9 +4,9 @@ import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kegnet_client.clock import Clock
 from kegnet_client.config import Config
 from kegnet_client.core.rest import Version
+from kegnet_client.host.clock import Clock
 from kegnet_client.identity import Identity, load_identity
 from kegnet_client.sender import FormSender, Sender
 from kegnet_client.transport import Transport

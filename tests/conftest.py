@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from kegnet_client.clock import Clock
+from kegnet_client.host.clock import Clock
 from kegnet_client.identity import generate_private_key
 from kegnet_client.spool import Spool
 

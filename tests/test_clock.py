@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client import RELEASED_MS
-from kegnet_client.clock import SETTLING_S, STA_UNSYNC, TIME_ERROR, Clock, StepDetector, read_kernel_clock
+from kegnet_client.host.clock import SETTLING_S, STA_UNSYNC, TIME_ERROR, Clock, StepDetector, read_kernel_clock
 
 SET_MS = RELEASED_MS + 86_400_000
 TIME_OK = 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import kegnet_client.custody
-from kegnet_client.clock import Clock
 from kegnet_client.custody import Custody
+from kegnet_client.host.clock import Clock
 from kegnet_client.rejected import list_rejected
 from kegnet_client.spool import Spool, SpoolFile
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client import config, log
+from kegnet_client import config
 from kegnet_client.cli import main
 from kegnet_client.core import delivery, errors, records, rest_v3
 from kegnet_client.core.delivery import Answer
 from kegnet_client.daemon import EXIT_CRASHED
+from kegnet_client.host import log
 
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"

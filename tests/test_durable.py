@@ -16,13 +16,13 @@ from types import FrameType
 
 import pytest
 
-from kegnet_client.durable import write_all, write_file
+from kegnet_client.host.atomic_file import write_all, write_file
 
 LINE = b"0,1,2,1800000000000\n"
 
 WRITE = """
 import os, sys
-from kegnet_client.durable import write_file
+from kegnet_client.host.atomic_file import write_file
 fd = os.open(sys.argv[1], os.O_RDONLY)
 try:
     write_file(fd, "x.pour", b"0,1,2,1800000000000\\n", 0o640)
@@ -91,7 +91,7 @@ def test_a_process_that_dies_at_any_step_leaves_what_was_there_or_the_whole_new_
 ) -> None:
     steps = die_at_every_step("""
 from pathlib import Path
-from kegnet_client.durable import write_file
+from kegnet_client.host.atomic_file import write_file
 
 directory = Path(sys.argv[1])
 fd = os.open(directory, os.O_RDONLY)

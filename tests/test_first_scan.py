@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Record
+from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Scanner, Spool
 from kegnet_client.uploader import Uploader

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.left_out import left_out
+from kegnet_client.host.skip_imports import left_out
 
 HEAVY = "kegnet_test_heavy"
 USER = "kegnet_test_user"

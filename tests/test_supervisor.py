@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.supervisor import Supervisor
+from kegnet_client.host.systemd import Supervisor
 
 
 @pytest.fixture

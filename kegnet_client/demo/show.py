@@ -7,10 +7,10 @@ from pathlib import Path
 
 import requests
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.demo.actors import SENSOR, draw
 from kegnet_client.demo.stage import Stage
+from kegnet_client.host.clock import Clock
 
 ROUND_TIMEOUT_S = 30.0
 

@@ -143,10 +143,10 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from kegnet_client.host.stdout import tell
+    from kegnet_client.host.systemd import Supervisor
     from kegnet_client.hub import serve
     from kegnet_client.hub.app import create_app
-    from kegnet_client.output import tell
-    from kegnet_client.supervisor import Supervisor
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("kegnet_client").setLevel(logging.INFO)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kegnet_client.clock import Clock
+from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool
 from kegnet_client.uploader import Uploader

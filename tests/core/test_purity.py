@@ -74,7 +74,7 @@ def test_the_whole_core_is_looked_at() -> None:
         ("from urllib import request", ["from urllib import request"]),
         ("from datetime import datetime, timezone", ["from datetime import timezone"]),
         ("from email.utils import localtime", ["from email.utils import localtime"]),
-        ("from kegnet_client.clock import Clock", ["from kegnet_client.clock import Clock"]),
+        ("from kegnet_client.host.clock import Clock", ["from kegnet_client.host.clock import Clock"]),
         ("from kegnet_client import RELEASED_MS", ["from kegnet_client import RELEASED_MS"]),
         ("from .. import clock", ["from  import clock"]),
         ("from ..spool import Spool", ["from spool import Spool"]),

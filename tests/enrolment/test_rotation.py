@@ -11,8 +11,8 @@ import pytest
 
 from kegnet_client import cli
 from kegnet_client.check import send_heartbeat
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
+from kegnet_client.host.clock import Clock
 from kegnet_client.hub import receive
 from kegnet_client.rotation import rotate_key
 

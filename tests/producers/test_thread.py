@@ -161,7 +161,7 @@ def test_a_program_with_a_read_that_hangs_can_end(bus: Path, hang: Callable[[str
     hang(KEG)
     program = (
         "import pathlib\n"
-        "from kegnet_client.clock import Clock\n"
+        "from kegnet_client.host.clock import Clock\n"
         "from kegnet_client.producers.bus import BusReader\n"
         "from kegnet_client.producers.thermometer import Thermometer\n"
         f"bus = BusReader(pathlib.Path({str(bus)!r}), timeout_s=0.2)\n"

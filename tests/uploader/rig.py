@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
+from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.rejected import list_rejected
 from kegnet_client.spool import Spool, SpoolFile

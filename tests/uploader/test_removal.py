@@ -88,7 +88,7 @@ def test_a_process_that_dies_at_any_step_leaves_each_record_at_the_server_in_the
     steps = die_at_every_step("""
 import shutil
 from pathlib import Path
-from kegnet_client.clock import Clock
+from kegnet_client.host.clock import Clock
 from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Pour
 from kegnet_client.rejected import list_rejected
