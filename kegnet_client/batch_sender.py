@@ -20,8 +20,8 @@ from kegnet_client.core.errors import TransportError
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.rest import BaseUrl
 from kegnet_client.identity import Identity
+from kegnet_client.net.client import Transport
 from kegnet_client.sender import judge_silence
-from kegnet_client.transport import Transport
 
 _ALGORITHMS = {
     one.algorithm_id: one for one in (algorithms.RSA_V1_5_SHA256, algorithms.ECDSA_P256_SHA256, algorithms.ED25519)

@@ -37,8 +37,8 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.hub_calls import call, describe
 from kegnet_client.identity import Identity, generate_private_key, parse_identity
-from kegnet_client.transport import Transport
-from kegnet_client.trust import context_for
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import context_for
 
 TRIES = 3
 PAUSE_S = 1.0

@@ -29,7 +29,7 @@ class Sender(Protocol):
 
 
 class Carrier(Protocol):
-    """One exchange at a time: `kegnet_client.transport.Transport`."""
+    """One exchange at a time: `kegnet_client.net.client.Transport`."""
 
     def post(self, url: str, content_type: str, body: bytes) -> Answer: ...
 

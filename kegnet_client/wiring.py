@@ -8,9 +8,9 @@ from kegnet_client.config import Config
 from kegnet_client.core.rest import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.identity import Identity, load_identity
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import client_context
 from kegnet_client.sender import FormSender, Sender
-from kegnet_client.transport import Transport
-from kegnet_client.trust import client_context
 
 CREDENTIAL = "privkey.pem"
 """What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""

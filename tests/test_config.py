@@ -12,7 +12,7 @@ from kegnet_client import config
 from kegnet_client.config import Config, fill, find_root, load, parse, render
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.rest import Version
-from kegnet_client.trust import SYSTEM_CA_BUNDLE
+from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
 
 REPOSITORY = Path(__file__).parent.parent
 ROOT = Path("/opt/keg")

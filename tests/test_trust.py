@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.trust import SYSTEM_CA_BUNDLE, client_context
+from kegnet_client.net.tls import SYSTEM_CA_BUNDLE, client_context
 
 
 class Authority:

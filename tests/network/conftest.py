@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.transport import Transport
-from kegnet_client.trust import client_context
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import client_context
 
 from ..stage.authority import Authority
 from ..stage.waits import WAIT_S

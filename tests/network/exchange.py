@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kegnet_client.core.delivery import Answer
-from kegnet_client.transport import Transport
+from kegnet_client.net.client import Transport
 
 from ..stage.authority import Authority
 from .server import Server

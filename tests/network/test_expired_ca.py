@@ -11,8 +11,8 @@ import pytest
 
 from kegnet_client.core.errors import UntrustedServerError
 from kegnet_client.hub import pki
-from kegnet_client.transport import Transport
-from kegnet_client.trust import context_for
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import context_for
 
 NOW = datetime.datetime.now(datetime.UTC)
 LONG_AGO = NOW - datetime.timedelta(days=25 * 365)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
-from kegnet_client.transport import Transport
+from kegnet_client.net.client import Transport
 
 from ..stage.waits import WAIT_S
 from .exchange import AT_ONCE_S, DEADLINE_S, Connect, post

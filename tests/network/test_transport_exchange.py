@@ -9,7 +9,7 @@ import pytest
 
 from kegnet_client import __version__
 from kegnet_client.core.errors import TransportError
-from kegnet_client.transport import Transport
+from kegnet_client.net.client import Transport
 
 from ..stage.authority import Authority
 from ..stage.waits import WAIT_S

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
-from kegnet_client.transport import MAX_BODY_BYTES, Transport
+from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 
 from ..stage.authority import Authority
 from ..stage.waits import WAIT_S

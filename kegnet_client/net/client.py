@@ -1,7 +1,7 @@
 """One HTTPS exchange: POST bytes (or GET), get an answer, or a reason why there is none.
 
 No retry, no redirect, no cookie, and nothing from the environment: no proxy, no netrc, no CA variables. The
-connection is kept between exchanges (`kegnet_client.connection`).
+connection is kept between exchanges (`kegnet_client.net.adapter`).
 
 One deadline bounds the exchange: a timeout starts anew with every byte, so a second thread shuts the socket when the
 time is up. Limit: it cannot shorten a name lookup that hangs (the resolver's own timeouts end that one).
@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kegnet_client import __version__
-from kegnet_client.connection import Adapter, prepare
 from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import TransportError
-from kegnet_client.failure import explain_failure
+from kegnet_client.net.adapter import Adapter, prepare
+from kegnet_client.net.errors import explain_failure
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
