@@ -19,7 +19,7 @@ from kegnet_client.core.delivery import Answer, Verdict
 from kegnet_client.core.errors import TransportError
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.rest import BaseUrl
-from kegnet_client.identity import Identity
+from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
 from kegnet_client.sender import judge_silence
 

@@ -36,7 +36,7 @@ from kegnet_client.core.rest import BaseUrl, parse_base_url
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.hub_calls import call, describe
-from kegnet_client.identity import Identity, generate_private_key, parse_identity
+from kegnet_client.keys import Identity, generate_private_key, parse_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import context_for
 

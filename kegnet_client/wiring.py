@@ -7,7 +7,7 @@ from pathlib import Path
 from kegnet_client.config import Config
 from kegnet_client.core.rest import Version
 from kegnet_client.host.clock import Clock
-from kegnet_client.identity import Identity, load_identity
+from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
 from kegnet_client.sender import FormSender, Sender

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from kegnet_client.host.clock import Clock
-from kegnet_client.identity import generate_private_key
+from kegnet_client.keys import generate_private_key
 from kegnet_client.spool import Spool
 
 from .stage.authority import Authority

@@ -20,7 +20,7 @@ from kegnet_client.core.delivery import Answer, Disposition
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.rest import parse_base_url
-from kegnet_client.identity import Identity, PrivateKey
+from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"

@@ -12,7 +12,7 @@ from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import ConfigError, TransportError
 from kegnet_client.core.rest import Version
 from kegnet_client.enrolment import enroll
-from kegnet_client.identity import load_identity
+from kegnet_client.keys import load_identity
 
 from .attempts import ENROL, refusal
 from .device import Device

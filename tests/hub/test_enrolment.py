@@ -22,7 +22,7 @@ from kegnet_client.hub import enrolment, receive, schema
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Query, Store
-from kegnet_client.identity import Identity
+from kegnet_client.keys import Identity
 
 TS = 1_700_000_000_000
 

@@ -15,7 +15,7 @@ from kegnet_client.hub import receive
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.refusals import MAX_SENDERS, MAX_TOLD, Refusals
 from kegnet_client.hub.store import Store
-from kegnet_client.identity import Identity
+from kegnet_client.keys import Identity
 
 TS = 1_700_000_000_000
 FORM = "application/x-www-form-urlencoded"

@@ -21,7 +21,7 @@ from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.rest import parse_base_url
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.store import Store
-from kegnet_client.identity import Identity, PrivateKey
+from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"

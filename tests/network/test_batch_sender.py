@@ -12,7 +12,7 @@ from kegnet_client.batch_sender import BatchSender
 from kegnet_client.core.delivery import Disposition
 from kegnet_client.core.records import Pour, Record
 from kegnet_client.core.rest import parse_base_url
-from kegnet_client.identity import Identity
+from kegnet_client.keys import Identity
 
 from ..stage.authority import Authority
 from .exchange import Connect
