@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 
 from http_message_signatures import HTTPMessageSigner, algorithms
 
-from kegnet_client.core import rest_v3
-from kegnet_client.core.delivery import Answer, Verdict
 from kegnet_client.core.errors import TransportError
 from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.rest import BaseUrl
+from kegnet_client.core.verdict import Answer, Verdict
+from kegnet_client.core.wire import batch as wire_batch
+from kegnet_client.core.wire.forms import BaseUrl
 from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
 from kegnet_client.sender import judge_silence
@@ -42,7 +42,7 @@ class _Message:
 class BatchSender:
     """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time."""
 
-    max_records = rest_v3.MAX_RECORDS
+    max_records = wire_batch.MAX_RECORDS
     max_connections = 2
 
     def __init__(self, identity: Identity, base: BaseUrl, transport: Transport, wall_ms: Callable[[], int]) -> None:
@@ -50,7 +50,7 @@ class BatchSender:
         self._device = identity.uuid.lower()
         self._base = base
         # As it goes over the wire: what is signed is the path as the server sees it.
-        self._url = transport.spell(f"{base.url}/{rest_v3.CALL}")
+        self._url = transport.spell(f"{base.url}/{wire_batch.CALL}")
         self._transport = transport
         self._wall_ms = wall_ms
         self._signer = HTTPMessageSigner(signature_algorithm=_ALGORITHMS[identity.algorithm])
@@ -59,29 +59,29 @@ class BatchSender:
 
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         """What came of sending ``records``."""
-        batch = {rest_v3.identify(record, self._device): record for record in records}
+        batch = {wire_batch.identify(record, self._device): record for record in records}
         try:
-            answer = self._post(rest_v3.format_content(self._device, batch))
+            answer = self._post(wire_batch.format_content(self._device, batch))
         except TransportError as error:
             return [judge_silence(error, self._base)] * len(records)
-        return rest_v3.judge(answer, list(batch), self._url, self._wall_ms())
+        return wire_batch.judge(answer, list(batch), self._url, self._wall_ms())
 
     def _post(self, content: bytes) -> Answer:
-        message = _Message(self._url, {"Content-Type": rest_v3.CONTENT_TYPE})
-        if len(content) > rest_v3.COMPRESS_FROM_BYTES:
+        message = _Message(self._url, {"Content-Type": wire_batch.CONTENT_TYPE})
+        if len(content) > wire_batch.COMPRESS_FROM_BYTES:
             content = gzip.compress(content, _FASTEST, mtime=0)
             message.headers["Content-Encoding"] = "gzip"
         self._sign(message, content)
-        return self._transport.post(self._url, rest_v3.CONTENT_TYPE, content, message.headers)
+        return self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers)
 
     def _sign(self, message: _Message, content: bytes) -> None:
         prepared = self._signer.prepare(
             message,
             key_id=self._device,
             created=datetime.fromtimestamp(self._wall_ms() / 1000, UTC),
-            label=rest_v3.SIGNATURE_LABEL,
-            tag=rest_v3.SIGNATURE_TAG,
-            covered_component_ids=rest_v3.covered("Content-Encoding" in message.headers),
+            label=wire_batch.SIGNATURE_LABEL,
+            tag=wire_batch.SIGNATURE_TAG,
+            covered_component_ids=wire_batch.covered("Content-Encoding" in message.headers),
             body=content,
         )
         # What the library's own `apply` does, but for making the base once more to see whether it is the same.

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from kegnet_client import config
 from kegnet_client.config import Config
-from kegnet_client.core.delivery import Disposition
 from kegnet_client.core.errors import (
     ClockError,
     KegnetError,
@@ -25,6 +24,7 @@ from kegnet_client.core.errors import (
     UntrustedServerError,
 )
 from kegnet_client.core.records import Heartbeat, format_celsius
+from kegnet_client.core.verdict import Disposition
 from kegnet_client.host.clock import Clock
 from kegnet_client.net.errors import explain_failure
 from kegnet_client.net.tls import client_context

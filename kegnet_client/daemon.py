@@ -20,9 +20,9 @@ from typing import Any
 from kegnet_client import __version__, config
 from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Reading, format_celsius
-from kegnet_client.core.rest import Version
+from kegnet_client.core.retry_policy import LinkState
+from kegnet_client.core.wire.forms import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID
 from kegnet_client.host.state_file import StateFile, StateWriter

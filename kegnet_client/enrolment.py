@@ -29,10 +29,10 @@ from urllib3.exceptions import InsecureRequestWarning
 from kegnet_client import provisioning
 from kegnet_client.check import send_heartbeat
 from kegnet_client.config import DEFAULT_ROOT
-from kegnet_client.core import enrolment as wire
-from kegnet_client.core.delivery import Answer
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
-from kegnet_client.core.rest import BaseUrl, parse_base_url
+from kegnet_client.core.verdict import Answer
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.forms import BaseUrl, parse_base_url
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.hub_calls import call, describe

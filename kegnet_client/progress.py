@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from kegnet_client.core.link import LinkState
+from kegnet_client.core.retry_policy import LinkState
 
 
 @dataclass(slots=True)

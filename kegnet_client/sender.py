@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kegnet_client.core import rest
-from kegnet_client.core.delivery import Answer, Disposition, Verdict, judge
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.rest import BaseUrl
+from kegnet_client.core.verdict import Answer, Disposition, Verdict, judge
+from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.forms import BaseUrl
 
 
 class Sender(Protocol):
@@ -61,10 +61,10 @@ class FormSender:
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         """What came of sending the one in ``records``."""
         (record,) = records
-        call = rest.call_for(record, self._device, self._base.version)
+        call = forms.call_for(record, self._device, self._base.version)
         url = f"{self._base.url}/{call.name}"
         try:
-            answer = self._carrier.post(url, rest.CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
+            answer = self._carrier.post(url, forms.CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
         except TransportError as error:
             return [judge_silence(error, self._base)]
         return [judge(answer, url, self._wall_ms())]

@@ -10,11 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Disposition, Verdict
-from kegnet_client.core.lanes import Lanes, Turn
-from kegnet_client.core.link import HEARTBEAT, Action, Decision, Link, LinkState
-from kegnet_client.core.pace import Pace
+from kegnet_client.core.concurrency import Pace
+from kegnet_client.core.delivery_queue import Lanes, Turn
 from kegnet_client.core.records import Record
+from kegnet_client.core.retry_policy import HEARTBEAT, Action, Decision, Link, LinkState
+from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Disposition, Verdict
 from kegnet_client.custody import Custody
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import MISCONFIGURED_ID

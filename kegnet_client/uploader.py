@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from kegnet_client.core.concurrency import Pace
+from kegnet_client.core.delivery_queue import Lanes
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
-from kegnet_client.core.lanes import Lanes
-from kegnet_client.core.link import Link
-from kegnet_client.core.pace import Pace
 from kegnet_client.core.records import Heartbeat, is_record_name
+from kegnet_client.core.retry_policy import Link
 from kegnet_client.crew import Crew
 from kegnet_client.custody import Custody
 from kegnet_client.host.clock import Clock

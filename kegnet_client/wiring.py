@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kegnet_client.config import Config
-from kegnet_client.core.rest import Version
+from kegnet_client.core.wire.forms import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Record, parse, time_ms
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.rejected import list_rejected, retry

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kegnet_client.batch_sender import BatchSender
-from kegnet_client.core import rest_v3
-from kegnet_client.core.delivery import Answer, Disposition
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
-from kegnet_client.core.rest import parse_base_url
+from kegnet_client.core.verdict import Answer, Disposition
+from kegnet_client.core.wire import batch
+from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
 
@@ -87,7 +87,7 @@ def pours(number: int) -> list[Record]:
 def of_size(size: int) -> list[Record]:
     """A content of exactly ``size`` bytes, by the name of a sensor that is longer than any."""
     nameless = Reading("", 0, WALL_MS)
-    missing = size - len(rest_v3.format_content(DEVICE, {rest_v3.identify(nameless, DEVICE): nameless}))
+    missing = size - len(batch.format_content(DEVICE, {batch.identify(nameless, DEVICE): nameless}))
     return [Reading("2" * missing, 0, WALL_MS)]
 
 
@@ -292,7 +292,7 @@ def test_each_record_has_the_verdict_on_it(sender: Open, wire: Wire) -> None:
 
 
 def test_a_verdict_on_another_record_than_was_sent_is_none(sender: Open, wire: Wire) -> None:
-    rejection = {"index": 0, "id": rest_v3.identify(READING, DEVICE), "reason": "no"}
+    rejection = {"index": 0, "id": batch.identify(READING, DEVICE), "reason": "no"}
     body = json.dumps({"accepted": 1, "rejected": [rejection]}).encode()
     wire.answer = lambda _: Answer(200, {"content-type": "application/json"}, body)
 

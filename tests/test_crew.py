@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from kegnet_client.core.delivery import Verdict
 from kegnet_client.core.records import Heartbeat, Record
+from kegnet_client.core.verdict import Verdict
 from kegnet_client.crew import Crew
 from kegnet_client.sender import Sender
 

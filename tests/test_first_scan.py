@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Record
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Scanner, Spool

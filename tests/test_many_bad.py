@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from kegnet_client import intake, uploader
-from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Pour, Record
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.custody import Custody
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress

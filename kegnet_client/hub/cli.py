@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from kegnet_client import __version__
 from kegnet_client.core.errors import ConfigError, RecordError, UsageError
-from kegnet_client.core.rest import is_uuid
+from kegnet_client.core.wire.forms import is_uuid
 
 if TYPE_CHECKING:
     from kegnet_client.hub.home import Home
@@ -176,7 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _invite(arguments: argparse.Namespace) -> int:
-    from kegnet_client.core.enrolment import format_code
+    from kegnet_client.core.wire.enrolment import format_code
     from kegnet_client.hub import enrolment, pki
     from kegnet_client.hub.app import wall_ms
 

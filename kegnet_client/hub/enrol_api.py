@@ -1,6 +1,6 @@
 """What a device that joins or changes its key says to the hub, and what it is answered.
 
-These calls are open: what counts is the code, or a signature. `kegnet_client.core.enrolment` describes them.
+These calls are open: what counts is the code, or a signature. `kegnet_client.core.wire.enrolment` describes them.
 """
 
 import json
@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import RecordError
+from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub import enrolment
 from kegnet_client.hub.bodies import BodyError, read_body
 from kegnet_client.hub.receive import RefusedError

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection, select, update
 
-from kegnet_client.core import enrolment
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
-from kegnet_client.core.rest import is_uuid
+from kegnet_client.core.wire import enrolment
+from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.hub import database, receive, schema
 from kegnet_client.hub.receive import RefusedError
 from kegnet_client.hub.store import Store

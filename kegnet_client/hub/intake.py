@@ -13,8 +13,8 @@ from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kegnet_client.core import rest, rest_v3
 from kegnet_client.core.errors import RecordError
+from kegnet_client.core.wire import batch, forms
 from kegnet_client.hub import receive, receive_v3
 from kegnet_client.hub.bodies import BodyError, read_body
 from kegnet_client.hub.database import StoreError
@@ -62,9 +62,9 @@ def make_router(
                 receipt = await journal.take(submission)
             except BodyError as error:
                 return _text(error.status, str(error), error.headers)
-            except rest_v3.TooMuchError as error:
+            except batch.TooMuchError as error:
                 return _text(413, str(error))
-            except (RecordError, rest_v3.ContentError) as error:
+            except (RecordError, batch.ContentError) as error:
                 refusals.tell(request, device, error)
                 return _text(400, str(error))
             except RefusedError as error:
@@ -92,13 +92,13 @@ def make_router(
                 responses=_describe_answers(receive.MAX_BODY_BYTES, "a form"),
             )
     add(
-        f"/rest/v3/{rest_v3.CALL}",
+        f"/rest/v3/{batch.CALL}",
         _read_batch,
-        lambda receipt: Response(receipt.proven.verdicts, media_type=rest_v3.CONTENT_TYPE),
+        lambda receipt: Response(receipt.proven.verdicts, media_type=batch.CONTENT_TYPE),
         operation_id="v3_records",
         summary="Take many records (REST v3)",
         openapi_extra=_BATCH,
-        responses={**_describe_answers(rest_v3.MAX_CONTENT_BYTES, "JSON, or gzip of it"), 200: _VERDICTS},
+        responses={**_describe_answers(batch.MAX_CONTENT_BYTES, "JSON, or gzip of it"), 200: _VERDICTS},
     )
     return router
 
@@ -108,9 +108,9 @@ def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
     return {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
 
 
-def _read_claim(name: str, version: rest.Version) -> Read:
+def _read_claim(name: str, version: forms.Version) -> Read:
     async def read(request: Request) -> Submission:
-        body = await read_body(request, rest.CONTENT_TYPE, receive.MAX_BODY_BYTES)
+        body = await read_body(request, forms.CONTENT_TYPE, receive.MAX_BODY_BYTES)
         return receive.read_claim(name, version, body)
 
     return read
@@ -124,7 +124,7 @@ async def _read_batch(request: Request) -> Submission:
     encoding = header("content-encoding")
     if encoding not in (None, receive_v3.ENCODING):
         raise BodyError(415, f"Content-Encoding is {encoding[:80]!r}, expected {receive_v3.ENCODING} or none")
-    content = await read_body(request, rest_v3.CONTENT_TYPE, rest_v3.MAX_CONTENT_BYTES)
+    content = await read_body(request, batch.CONTENT_TYPE, batch.MAX_CONTENT_BYTES)
     return receive_v3.read_batch(
         SignedRequest(
             path=request.scope["raw_path"].decode("latin-1"),
@@ -164,9 +164,9 @@ def _describe_answers(max_bytes: int, kind: str) -> dict[int | str, dict[str, An
 
 
 def _describe_form(name: str) -> dict[str, Any]:
-    fields = (*rest.SIGNED_FIELDS[name], "sig")
+    fields = (*forms.SIGNED_FIELDS[name], "sig")
     form = {"type": "object", "required": list(fields), "properties": {field: {"type": "string"} for field in fields}}
-    return {"requestBody": {"required": True, "content": {rest.CONTENT_TYPE: {"schema": form}}}}
+    return {"requestBody": {"required": True, "content": {forms.CONTENT_TYPE: {"schema": form}}}}
 
 
 _INTEGER = {"type": "integer"}
@@ -194,13 +194,13 @@ _BATCH = {
     "requestBody": {
         "required": True,
         "content": {
-            rest_v3.CONTENT_TYPE: {
+            batch.CONTENT_TYPE: {
                 "schema": {
                     "type": "object",
                     "required": ["device", "records"],
                     "properties": {
                         "device": _STRING,
-                        "records": {"type": "array", "maxItems": rest_v3.MAX_RECORDS, "items": _RECORD},
+                        "records": {"type": "array", "maxItems": batch.MAX_RECORDS, "items": _RECORD},
                     },
                 }
             }
@@ -211,7 +211,7 @@ _REJECTION = {"type": "object", "properties": {"index": _INTEGER, "id": _STRING,
 _VERDICTS = {
     "description": "on disk, now or since before, but for what is rejected",
     "content": {
-        rest_v3.CONTENT_TYPE: {
+        batch.CONTENT_TYPE: {
             "schema": {
                 "type": "object",
                 "properties": {"accepted": _INTEGER, "rejected": {"type": "array", "items": _REJECTION}},

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from kegnet_client.core import records, rest
+from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour
+from kegnet_client.core.wire import forms
 
 MAX_BODY_BYTES = 4096
 """No form of REST v1 or v2 comes near it: the longest, with an RSA-4096 signature, has 900 bytes."""
@@ -34,8 +35,8 @@ REVOKED = (
     "this device is revoked and its uuid cannot come back: enrol it anew, with a new uuid (`kegnet-client hub invite`)"
 )
 _P256_FIELD_BYTES = 32
-CALLS = tuple(rest.SIGNED_FIELDS)
-VERSIONS = (rest.Version.V1, rest.Version.V2)
+CALLS = tuple(forms.SIGNED_FIELDS)
+VERSIONS = (forms.Version.V1, forms.Version.V2)
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -98,7 +99,7 @@ class Proven:
     """Records of ``device``, each with its id, that the key with this fingerprint did sign."""
 
     device: str
-    version: rest.Version
+    version: forms.Version
     records: tuple[tuple[str, Content], ...]
     key_fingerprint: str
     proof: SignedString | SignedRequest
@@ -114,7 +115,7 @@ class Claim:
     content: Content
     record_id: str
     proof: SignedString
-    version: rest.Version
+    version: forms.Version
 
     @property
     def max_records(self) -> int:
@@ -126,19 +127,19 @@ class Claim:
         return authenticate(self, *keys_pem)
 
 
-def read_claim(name: str, version: rest.Version, body: bytes) -> Claim:
+def read_claim(name: str, version: forms.Version, body: bytes) -> Claim:
     """The record that the call ``name`` of ``version`` carries; `RecordError` says what is wrong with it."""
-    call, signature = rest.read_call(name, body)
+    call, signature = forms.read_call(name, body)
     return _claim(call, version, signature)
 
 
-def reread_claim(name: str, version: rest.Version, signed: bytes, signature: bytes) -> Claim:
+def reread_claim(name: str, version: forms.Version, signed: bytes, signature: bytes) -> Claim:
     """What `read_claim` gave, out of the bytes that were signed."""
-    names = rest.SIGNED_FIELDS[name]
+    names = forms.SIGNED_FIELDS[name]
     values = signed.decode("ascii", "replace").split(",")
     if len(values) != len(names):
         raise RecordError(f"the signed string has {len(values)} fields, a {name} has {len(names)}")
-    return _claim(rest.Call(name, tuple(zip(names, values, strict=True))), version, signature)
+    return _claim(forms.Call(name, tuple(zip(names, values, strict=True))), version, signature)
 
 
 def authenticate(claim: Claim, *public_keys_pem: str) -> Proven:
@@ -225,15 +226,15 @@ def load_registered(public_key_pem: str) -> PublicKey:
     return cast(PublicKey, serialization.load_pem_public_key(public_key_pem.encode("ascii")))
 
 
-def _claim(call: rest.Call, version: rest.Version, signature: bytes) -> Claim:
+def _claim(call: forms.Call, version: forms.Version, signature: bytes) -> Claim:
     fields = dict(call.fields)
-    if not rest.is_uuid(fields["id"]):
+    if not forms.is_uuid(fields["id"]):
         raise RecordError(f"id is {fields['id'][:40]!r}, expected a UUID")
     device = fields["id"].lower()
     content, identity = _interpret(call.name, fields, version.ms_per_unit)
     meaning = ",".join((device, *map(str, identity))).encode("ascii")
     proof = SignedString(call.canonical_string, signature)
-    return Claim(device, content, rest.record_id(meaning), proof, version)
+    return Claim(device, content, forms.record_id(meaning), proof, version)
 
 
 def _interpret(name: str, fields: dict[str, str], unit_ms: int) -> tuple[Content, tuple[str | int, ...]]:

@@ -27,16 +27,16 @@ from http_message_signatures import (
     algorithms,
 )
 
-from kegnet_client.core import rest, rest_v3
 from kegnet_client.core.records import Reading
-from kegnet_client.core.rest_v3 import ContentError, TooMuchError
+from kegnet_client.core.wire import batch, forms
+from kegnet_client.core.wire.batch import ContentError, TooMuchError
 from kegnet_client.hub import receive
 from kegnet_client.hub.receive import Proven, RefusedError, SignedRequest, Temperature
 
 ENCODING = "gzip"
 
 _GZIP = 16 + zlib.MAX_WBITS
-_KEY_ID = re.compile(rf'{rest_v3.SIGNATURE_LABEL}=\([^()]*\)[^()]*;keyid="([0-9a-f-]{{36}})"', re.ASCII)
+_KEY_ID = re.compile(rf'{batch.SIGNATURE_LABEL}=\([^()]*\)[^()]*;keyid="([0-9a-f-]{{36}})"', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Batch:
     @property
     def max_records(self) -> int:
         """How many it may hold."""
-        return rest_v3.MAX_RECORDS
+        return batch.MAX_RECORDS
 
     def prove(self, keys_pem: Sequence[str], now_ms: int) -> Proven:
         """The records in it that are well-formed, proven to be signed with one of ``keys_pem``, and the verdicts."""
         signer = _find_signer(self.request, self.device, keys_pem, now_ms)
-        content = rest_v3.parse_content(_unpack(self.request))
+        content = batch.parse_content(_unpack(self.request))
         if content.device != self.device:
             raise RefusedError("the content is another device's")
         records: list[tuple[str, receive.Content]] = []
@@ -67,16 +67,16 @@ class Batch:
                 records.append((item.id, Temperature(reading.millidegrees, reading.taken_ms, reading.sensor)))
             else:
                 records.append((item.id, item.record))
-        verdicts = rest_v3.format_verdicts(content.items, reasons)
+        verdicts = batch.format_verdicts(content.items, reasons)
         fingerprint = receive.fingerprint(signer)
-        return Proven(self.device, rest.Version.V3, tuple(records), fingerprint, self.request, verdicts)
+        return Proven(self.device, forms.Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
 
 def read_batch(request: SignedRequest) -> Batch:
     """``request``, and whose it says it is."""
     named = _KEY_ID.search(request.signature_input)
     if named is None:
-        raise RefusedError(f"Signature-Input has no signature {rest_v3.SIGNATURE_LABEL} with a device's uuid as keyid")
+        raise RefusedError(f"Signature-Input has no signature {batch.SIGNATURE_LABEL} with a device's uuid as keyid")
     return Batch(named[1], request)
 
 
@@ -95,7 +95,7 @@ def _find_signer(request: SignedRequest, device: str, keys_pem: Sequence[str], n
 
 
 def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> None:
-    covered = rest_v3.covered(request.content_encoding is not None)
+    covered = batch.covered(request.content_encoding is not None)
     fields = {"content-type": request.content_type, "content-digest": request.content_digest}
     if request.content_encoding is not None:
         fields["content-encoding"] = request.content_encoding
@@ -103,8 +103,8 @@ def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> N
     (result,) = Verifier(device, key_pem, now_ms).verify(
         Message("POST", f"https://hub{request.path}", {**fields, **signature}),
         max_age=None,
-        expect_tag=rest_v3.SIGNATURE_TAG,
-        expect_label=rest_v3.SIGNATURE_LABEL,
+        expect_tag=batch.SIGNATURE_TAG,
+        expect_label=batch.SIGNATURE_LABEL,
         require_components=covered,
         body=request.content,
     )
@@ -153,11 +153,11 @@ def _unpack(request: SignedRequest) -> bytes:
         return request.content
     stream = zlib.decompressobj(_GZIP)
     try:
-        content = stream.decompress(request.content, rest_v3.MAX_CONTENT_BYTES + 1)
+        content = stream.decompress(request.content, batch.MAX_CONTENT_BYTES + 1)
     except zlib.error as error:
         raise ContentError(f"the content is not gzip: {error}") from None
-    if len(content) > rest_v3.MAX_CONTENT_BYTES:
-        raise TooMuchError(f"the content has more than {rest_v3.MAX_CONTENT_BYTES} bytes before compression")
+    if len(content) > batch.MAX_CONTENT_BYTES:
+        raise TooMuchError(f"the content has more than {batch.MAX_CONTENT_BYTES} bytes before compression")
     if not stream.eof or stream.unused_data:
         raise ContentError("the content is not one whole gzip stream")
     return content

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, Table, select
 
 from kegnet_client.core.errors import KegnetError, RecordError
-from kegnet_client.core.rest import Version
+from kegnet_client.core.wire.forms import Version
 from kegnet_client.hub import receive, receive_v3, schema
 from kegnet_client.hub.database import Database
 from kegnet_client.hub.ingest import columns_of, table_of

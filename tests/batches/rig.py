@@ -4,8 +4,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.rejected import list_rejected

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from kegnet_client.core.delivery import Verdict
 from kegnet_client.core.records import Heartbeat
+from kegnet_client.core.verdict import Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.spool import Spool

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from kegnet_client.core.delivery import Disposition, Verdict
 from kegnet_client.core.records import Pour, format_record
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
 from kegnet_client.rejected import list_rejected

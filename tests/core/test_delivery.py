@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core.delivery import (
+from kegnet_client.core.errors import ConfigError, KegnetError
+from kegnet_client.core.verdict import (
     FIRST_CEILING_S,
     MAX_CEILING_S,
     MAX_RETRY_AFTER_S,
@@ -18,7 +19,6 @@ from kegnet_client.core.delivery import (
     judge,
     parse_retry_after,
 )
-from kegnet_client.core.errors import ConfigError, KegnetError
 
 URL = "https://hub.example/rest/v2/pour"
 NOW_MS = 1_795_219_200_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core import enrolment
+from kegnet_client.core.wire import enrolment
 
 SECRET = bytes(range(16))
 CODE = enrolment.format_code(b"a certificate", SECRET)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core.lanes import Lanes, Turn
+from kegnet_client.core.delivery_queue import Lanes, Turn
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kegnet_client.core.delivery import (
+from kegnet_client.core.retry_policy import HEARTBEAT, MAX_FAILURES, MAX_REJECTIONS, Action, Decision, Link, LinkState
+from kegnet_client.core.verdict import (
     MAX_CEILING_S,
     MAX_RETRY_AFTER_S,
     MISCONFIGURED_RETRY_S,
     Disposition,
     Verdict,
 )
-from kegnet_client.core.link import HEARTBEAT, MAX_FAILURES, MAX_REJECTIONS, Action, Decision, Link, LinkState
 
 OK = Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
 NO_ROUTE = Verdict(Disposition.DEFERRED, "no route to the server")

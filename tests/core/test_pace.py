@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core.pace import REST_WINDOWS, WINDOW_S, Pace
+from kegnet_client.core.concurrency import REST_WINDOWS, WINDOW_S, Pace
 
 
 class Line:

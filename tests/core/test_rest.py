@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, parse
-from kegnet_client.core.rest import (
+from kegnet_client.core.wire.forms import (
     SIGNED_FIELDS,
     BaseUrl,
     Call,

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core import records, rest, rest_v3
-from kegnet_client.core.delivery import Answer, Disposition, Verdict
+from kegnet_client.core import records
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading
-from kegnet_client.core.rest_v3 import ContentError, Item, TooMuchError
+from kegnet_client.core.verdict import Answer, Disposition, Verdict
+from kegnet_client.core.wire import batch as wire_batch
+from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.batch import ContentError, Item, TooMuchError
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 SENSOR = "28-0316a2795c5b"
@@ -46,12 +48,12 @@ any_record: st.SearchStrategy[AnyRecord] = st.one_of(
 
 
 def batch(*batch: AnyRecord) -> dict[str, AnyRecord]:
-    return {rest_v3.identify(record, DEVICE): record for record in batch}
+    return {wire_batch.identify(record, DEVICE): record for record in batch}
 
 
 def content(**changes: Any) -> bytes:
     """A request with one pour, whose fields are changed; None leaves one out."""
-    fields = {"id": rest_v3.identify(POUR, DEVICE), "type": "pour", "pin": 0, "pulses": 586, "elapsed_ms": 8123}
+    fields = {"id": wire_batch.identify(POUR, DEVICE), "type": "pour", "pin": 0, "pulses": 586, "elapsed_ms": 8123}
     fields |= {"started_ms": 1386531209417, **changes}
     record = {name: value for name, value in fields.items() if value is not None}
     return json.dumps({"device": DEVICE, "records": [record]}).encode()
@@ -61,26 +63,26 @@ def content(**changes: Any) -> bytes:
 
 
 def test_a_pour_has_the_identity_of_the_string_that_v2_signs() -> None:
-    signed_by_v2 = rest.call_for(POUR, DEVICE, rest.Version.V2).canonical_string
+    signed_by_v2 = forms.call_for(POUR, DEVICE, forms.Version.V2).canonical_string
 
-    assert rest_v3.canonical_string(POUR, DEVICE) == signed_by_v2
-    assert rest_v3.identify(POUR, DEVICE) == hashlib.sha256(signed_by_v2).hexdigest()[:32]
+    assert wire_batch.canonical_string(POUR, DEVICE) == signed_by_v2
+    assert wire_batch.identify(POUR, DEVICE) == hashlib.sha256(signed_by_v2).hexdigest()[:32]
 
 
 def test_canonical_strings_are_the_values_joined_by_commas() -> None:
-    assert rest_v3.canonical_string(READING, DEVICE) == f"{DEVICE},{SENSOR},3875,1386531300000".encode()
-    assert rest_v3.canonical_string(HEARTBEAT, DEVICE) == f"{DEVICE},1386531300000".encode()
+    assert wire_batch.canonical_string(READING, DEVICE) == f"{DEVICE},{SENSOR},3875,1386531300000".encode()
+    assert wire_batch.canonical_string(HEARTBEAT, DEVICE) == f"{DEVICE},1386531300000".encode()
 
 
 def test_a_signature_covers_the_encoding_where_there_is_one() -> None:
-    assert rest_v3.covered(is_encoded=True) == (
+    assert wire_batch.covered(is_encoded=True) == (
         "@method",
         "@path",
         "content-type",
         "content-encoding",
         "content-digest",
     )
-    assert rest_v3.covered(is_encoded=False) == ("@method", "@path", "content-type", "content-digest")
+    assert wire_batch.covered(is_encoded=False) == ("@method", "@path", "content-type", "content-digest")
 
 
 @pytest.mark.parametrize(
@@ -94,11 +96,11 @@ def test_every_record_has_its_time(record: AnyRecord, at_ms: int) -> None:
 
 
 def test_the_content_is_what_the_protocol_shows() -> None:
-    assert json.loads(rest_v3.format_content(DEVICE, batch(POUR, READING, HEARTBEAT))) == {
+    assert json.loads(wire_batch.format_content(DEVICE, batch(POUR, READING, HEARTBEAT))) == {
         "device": DEVICE,
         "records": [
             {
-                "id": rest_v3.identify(POUR, DEVICE),
+                "id": wire_batch.identify(POUR, DEVICE),
                 "type": "pour",
                 "pin": 0,
                 "pulses": 586,
@@ -106,13 +108,13 @@ def test_the_content_is_what_the_protocol_shows() -> None:
                 "started_ms": 1386531209417,
             },
             {
-                "id": rest_v3.identify(READING, DEVICE),
+                "id": wire_batch.identify(READING, DEVICE),
                 "type": "reading",
                 "sensor": SENSOR,
                 "millidegrees": 3875,
                 "taken_ms": 1386531300000,
             },
-            {"id": rest_v3.identify(HEARTBEAT, DEVICE), "type": "heartbeat", "at_ms": 1386531300000},
+            {"id": wire_batch.identify(HEARTBEAT, DEVICE), "type": "heartbeat", "at_ms": 1386531300000},
         ],
     }
 
@@ -120,7 +122,7 @@ def test_the_content_is_what_the_protocol_shows() -> None:
 @given(st.lists(any_record, max_size=20))
 def test_what_was_formatted_is_read_back(sent: list[AnyRecord]) -> None:
     sent_batch = batch(*sent)
-    received = rest_v3.parse_content(rest_v3.format_content(DEVICE, sent_batch))
+    received = wire_batch.parse_content(wire_batch.format_content(DEVICE, sent_batch))
 
     assert received.device == DEVICE
     assert {item.id: item.record for item in received.items} == sent_batch
@@ -128,9 +130,9 @@ def test_what_was_formatted_is_read_back(sent: list[AnyRecord]) -> None:
 
 def test_the_largest_batch_fits_into_the_bound() -> None:
     largest = Pour(records.MAX_PIN, records.MAX_PULSES, records.MAX_ELAPSED_MS, records.LAST_MS)
-    one = len(rest_v3.format_content(DEVICE, batch(largest)))
+    one = len(wire_batch.format_content(DEVICE, batch(largest)))
 
-    assert one * rest_v3.MAX_RECORDS < rest_v3.MAX_CONTENT_BYTES
+    assert one * wire_batch.MAX_RECORDS < wire_batch.MAX_CONTENT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -157,20 +159,20 @@ def test_the_largest_batch_fits_into_the_bound() -> None:
 )
 def test_what_is_not_this_protocol_blames_no_record(sent: bytes) -> None:
     with pytest.raises(ContentError):
-        rest_v3.parse_content(sent.replace(b'"x"', f'"{DEVICE}"'.encode()))
+        wire_batch.parse_content(sent.replace(b'"x"', f'"{DEVICE}"'.encode()))
 
 
 def test_more_than_may_come_at_once_are_not_looked_at_one_by_one() -> None:
-    sent = json.dumps({"device": DEVICE, "records": [{}] * (rest_v3.MAX_RECORDS + 1)}).encode()
+    sent = json.dumps({"device": DEVICE, "records": [{}] * (wire_batch.MAX_RECORDS + 1)}).encode()
 
     with pytest.raises(TooMuchError, match="501 records, 500 may come at once"):
-        rest_v3.parse_content(sent)
+        wire_batch.parse_content(sent)
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,0123456789eE.-devicrods ', max_size=200).map(str.encode))
 def test_any_bytes_are_a_content_or_one_error(sent: bytes) -> None:
     with contextlib.suppress(ContentError):
-        rest_v3.parse_content(sent)
+        wire_batch.parse_content(sent)
 
 
 @pytest.mark.parametrize(
@@ -193,20 +195,20 @@ def test_any_bytes_are_a_content_or_one_error(sent: bytes) -> None:
     ],
 )
 def test_a_bad_record_is_a_verdict_of_its_own(changes: dict[str, Any], reason: str) -> None:
-    (item,) = rest_v3.parse_content(content(**changes)).items
+    (item,) = wire_batch.parse_content(content(**changes)).items
 
-    assert item == Item(rest_v3.identify(POUR, DEVICE), None, reason)
+    assert item == Item(wire_batch.identify(POUR, DEVICE), None, reason)
 
 
 def test_unknown_fields_are_ignored() -> None:
-    (item,) = rest_v3.parse_content(content(colour="amber")).items
+    (item,) = wire_batch.parse_content(content(colour="amber")).items
 
     assert item.record == POUR
 
 
 @pytest.mark.parametrize("claimed", [None, 7, "", "x" * 65, "\ud800"])
 def test_an_identity_that_cannot_be_repeated_is_left_out(claimed: Any) -> None:
-    (item,) = rest_v3.parse_content(content(id=claimed)).items
+    (item,) = wire_batch.parse_content(content(id=claimed)).items
 
     assert item.id is None
     assert item.record is None
@@ -229,7 +231,7 @@ def answer(status: int = 200, body: object = None, content_type: str = "applicat
 
 
 def judge(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Verdict]:
-    return rest_v3.judge(given_answer, ids, URL, NOW_MS)
+    return wire_batch.judge(given_answer, ids, URL, NOW_MS)
 
 
 def dispositions(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Disposition]:
@@ -238,7 +240,7 @@ def dispositions(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Disposi
 
 def test_each_record_has_the_verdict_that_the_server_gave_it() -> None:
     items = [Item(identity, POUR) for identity in IDS]
-    verdicts = judge(answer(body=rest_v3.format_verdicts(items, {1: "wrong id"})))
+    verdicts = judge(answer(body=wire_batch.format_verdicts(items, {1: "wrong id"})))
 
     assert [verdict.disposition for verdict in verdicts] == [
         Disposition.ACCEPTED,
@@ -252,14 +254,14 @@ def test_each_record_has_the_verdict_that_the_server_gave_it() -> None:
 def test_verdicts_come_back_as_they_were_given(good: list[bool]) -> None:
     ids = [f"{index:032x}" for index in range(len(good))]
     items = [Item(identity, None) for identity in ids]
-    body = rest_v3.format_verdicts(items, {index: "no" for index, is_good in enumerate(good) if not is_good})
+    body = wire_batch.format_verdicts(items, {index: "no" for index, is_good in enumerate(good) if not is_good})
 
     expected = [Disposition.ACCEPTED if is_good else Disposition.REJECTED for is_good in good]
     assert dispositions(answer(body=body), ids) == expected
 
 
 def test_a_rejected_record_without_an_identity_is_named_by_its_index() -> None:
-    body = rest_v3.format_verdicts([Item(None, None)], {0: "x" * 1000})
+    body = wire_batch.format_verdicts([Item(None, None)], {0: "x" * 1000})
 
     assert json.loads(body) == {"accepted": 0, "rejected": [{"index": 0, "reason": "x" * 200}]}
     assert dispositions(answer(body=body), IDS[:1]) == [Disposition.REJECTED]

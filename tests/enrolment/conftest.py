@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.core.rest import parse_base_url
+from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.provisioning import draft, write
 

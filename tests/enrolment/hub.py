@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kegnet_client.core.enrolment import format_code
+from kegnet_client.core.wire.enrolment import format_code
 from kegnet_client.hub import enrolment, pki, schema, serve
 from kegnet_client.hub.app import create_app, wall_ms
 from kegnet_client.hub.home import Home

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import config, provisioning
-from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import ConfigError, TransportError
-from kegnet_client.core.rest import Version
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.forms import Version
 from kegnet_client.enrolment import enroll
 from kegnet_client.keys import load_identity
 

@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from kegnet_client.core.delivery import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
-from kegnet_client.core.link import Link
+from kegnet_client.core.retry_policy import Link
+from kegnet_client.core.verdict import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
 
 from ..stage.device import Device
 from ..stage.waits import wait_until

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from kegnet_client.core.rest import SIGNED_FIELDS
+from kegnet_client.core.wire.forms import SIGNED_FIELDS
 from kegnet_client.hub import receive, receive_v3, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import UsageError
+from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub import enrolment, receive, schema
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.home import Home

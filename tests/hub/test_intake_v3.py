@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kegnet_client.core import rest_v3
+from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.hub import receive, schema
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import Query, Store
@@ -197,8 +197,8 @@ def test_what_is_not_the_protocol_is_400_and_too_much_is_413(
     assert send(device, b"[]").status_code == 400
     many = [record("pour", device, pin=0, pulses=1 + n, elapsed_ms=1, started_ms=TS) for n in range(501)]
     assert send(device, many, pack=True).status_code == 413
-    assert send(device, b" " * (rest_v3.MAX_CONTENT_BYTES + 1)).status_code == 413
-    assert send(device, b" " * (rest_v3.MAX_CONTENT_BYTES + 1), pack=True).status_code == 413
+    assert send(device, b" " * (wire_batch.MAX_CONTENT_BYTES + 1)).status_code == 413
+    assert send(device, b" " * (wire_batch.MAX_CONTENT_BYTES + 1), pack=True).status_code == 413
     assert stored() == 0
     assert send(device, many[:500], pack=True).json()["accepted"] == 500
     assert stored() == 500

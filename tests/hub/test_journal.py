@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from kegnet_client.core import rest
+from kegnet_client.core.wire import forms
 from kegnet_client.hub import journal
 from kegnet_client.hub.database import StoreError
 from kegnet_client.hub.ingest import Outcome, Receipt, Submission
@@ -22,7 +22,7 @@ class Sent:
         self.max_records = max_records
 
     def prove(self, _keys_pem: Sequence[str], _now_ms: int) -> Proven:
-        return Proven(self.device, rest.Version.V2, (), "", SignedString(b"", b""))
+        return Proven(self.device, forms.Version.V2, (), "", SignedString(b"", b""))
 
 
 class SlowStore:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour
-from kegnet_client.core.rest import Version
+from kegnet_client.core.wire.forms import Version
 from kegnet_client.hub import receive
 from kegnet_client.hub.receive import Address, RefusedError, Temperature
 

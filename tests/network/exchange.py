@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kegnet_client.core.delivery import Answer
+from kegnet_client.core.verdict import Answer
 from kegnet_client.net.client import Transport
 
 from ..stage.authority import Authority

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from kegnet_client.core.delivery import Verdict
-from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Heartbeat, parse
+from kegnet_client.core.retry_policy import LinkState
+from kegnet_client.core.verdict import Verdict
 
 from .rig import (
     ACCEPTED,

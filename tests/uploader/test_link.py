@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.core.delivery import Disposition, Verdict
-from kegnet_client.core.link import LinkState
 from kegnet_client.core.records import Heartbeat
+from kegnet_client.core.retry_policy import LinkState
+from kegnet_client.core.verdict import Disposition, Verdict
 
 from .rig import ACCEPTED, BROKEN, FORBIDDEN, NO_ROUTE, NOW_MS, YEAR_S, Gate, Rig, always, line, messages, pour, script
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.core.link import LinkState
+from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.rejected import retry
 from kegnet_client.spool import Spool, SpoolFile
 

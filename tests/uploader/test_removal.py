@@ -89,7 +89,7 @@ def test_a_process_that_dies_at_any_step_leaves_each_record_at_the_server_in_the
 import shutil
 from pathlib import Path
 from kegnet_client.host.clock import Clock
-from kegnet_client.core.delivery import Disposition, Verdict
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.records import Pour
 from kegnet_client.rejected import list_rejected
 from kegnet_client.progress import Progress

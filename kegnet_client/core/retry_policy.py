@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from kegnet_client.core.delivery import MISCONFIGURED_RETRY_S, Backoff, Disposition, Verdict
+from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Backoff, Disposition, Verdict
 
 MAX_REJECTIONS = 10
 MAX_FAILURES = 3

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kegnet_client.core.delivery import Answer, Disposition, Verdict, judge_failure, quote
 from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, make_heartbeat, make_pour, make_reading
-from kegnet_client.core.rest import is_uuid, record_id
+from kegnet_client.core.verdict import Answer, Disposition, Verdict, judge_failure, quote
+from kegnet_client.core.wire.forms import is_uuid, record_id
 
 CALL = "records"
 """The last part of the path."""
