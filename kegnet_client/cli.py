@@ -159,7 +159,7 @@ def _pour(options: argparse.Namespace) -> int:
     from kegnet_client.core.errors import ClockError, RecordError
     from kegnet_client.core.records import make_pour
     from kegnet_client.host.clock import Clock
-    from kegnet_client.spool import enqueue
+    from kegnet_client.spool.directory import enqueue
 
     started_ms = options.started_ms
     if started_ms is None:
@@ -196,8 +196,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _rejected(options: argparse.Namespace) -> int:
-    from kegnet_client import config, rejected
-    from kegnet_client.spool import printable
+    from kegnet_client import config
+    from kegnet_client.spool import rejected
+    from kegnet_client.spool.directory import printable
 
     spool = config.load(_root(options), options.config).spool
     if options.action == "list":

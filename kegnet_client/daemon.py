@@ -30,7 +30,7 @@ from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, enqueue, printable
+from kegnet_client.spool.directory import Spool, enqueue, printable
 from kegnet_client.uploader import Uploader, tell_left_behind
 from kegnet_client.wiring import connect, find_identity
 

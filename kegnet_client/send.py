@@ -9,7 +9,7 @@ from kegnet_client import config
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, count_waiting
+from kegnet_client.spool.directory import Spool, count_waiting
 from kegnet_client.uploader import Uploader
 from kegnet_client.wiring import connect, find_identity
 

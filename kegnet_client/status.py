@@ -9,8 +9,8 @@ from typing import Any
 from kegnet_client import __version__, config
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
-from kegnet_client.rejected import count_rejected
-from kegnet_client.spool import NOT_REGULAR, count_waiting, find_irregular, printable
+from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
+from kegnet_client.spool.rejected import count_rejected
 
 
 def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:

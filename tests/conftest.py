@@ -12,7 +12,7 @@ import pytest
 
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import generate_private_key
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 
 from .stage.authority import Authority
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kegnet_client.core.records import Pour, Reading, format_record
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 
 POUR = Pour(pin=0, pulses=2, elapsed_ms=3000, started_ms=1_800_000_000_000)
 READING = Reading("28-0316a2795c5b", 3875, 1_800_000_000_000)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import kegnet_client.custody
-from kegnet_client.custody import Custody
+import kegnet_client.spool.removal
 from kegnet_client.host.clock import Clock
-from kegnet_client.rejected import list_rejected
-from kegnet_client.spool import Spool, SpoolFile
+from kegnet_client.spool.directory import Spool, SpoolFile
+from kegnet_client.spool.rejected import list_rejected
+from kegnet_client.spool.removal import Custody
 
 
 class StubbornSpool(Spool):
@@ -114,7 +114,7 @@ def test_one_file_that_cannot_be_taken_out_does_not_hold_up_the_others(stubborn:
 def test_what_cannot_be_done_at_all_stands_in_nobodys_way_and_is_not_tried_at_once_again(
     stubborn: StubbornSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kegnet_client.custody, "RETRY_S", 0.0)  # one at a time
+    monkeypatch.setattr(kegnet_client.spool.removal, "RETRY_S", 0.0)  # one at a time
     custody = Custody(stubborn, Clock())
     stubborn.stubborn = {"a.pour", "b.pour", "c.pour"}
     for name in sorted(stubborn.stubborn):

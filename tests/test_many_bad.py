@@ -11,10 +11,10 @@ import pytest
 from kegnet_client import intake, uploader
 from kegnet_client.core.records import Heartbeat, Pour, Record
 from kegnet_client.core.verdict import Disposition, Verdict
-from kegnet_client.custody import Custody
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Scanner, Spool, enqueue
+from kegnet_client.spool.directory import Scanner, Spool, enqueue
+from kegnet_client.spool.removal import Custody
 from kegnet_client.uploader import Uploader
 
 from .stage.waits import wait_until

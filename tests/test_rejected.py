@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import SpoolError
-from kegnet_client.rejected import count_rejected, list_rejected, reject, retry
-from kegnet_client.spool import REJECTED, Spool
+from kegnet_client.spool.directory import REJECTED, Spool
+from kegnet_client.spool.rejected import count_rejected, list_rejected, reject, retry
 
 WALL_MS = 1_800_000_000_000
 WHEN = "2027-01-15T08:00:00+00:00"
@@ -86,8 +86,8 @@ def test_a_process_that_dies_at_any_step_loses_neither_the_record_nor_its_reason
     steps = die_at_every_step("""
 import shutil
 from pathlib import Path
-from kegnet_client.rejected import list_rejected, reject
-from kegnet_client.spool import Spool
+from kegnet_client.spool.rejected import list_rejected, reject
+from kegnet_client.spool.directory import Spool
 
 spool = Spool(Path(sys.argv[1]) / "spool")
 seen = set()
@@ -182,8 +182,8 @@ def test_a_process_that_dies_while_it_puts_a_record_back_does_not_lose_it(
 ) -> None:
     die_at_every_step("""
 from pathlib import Path
-from kegnet_client.rejected import list_rejected, retry
-from kegnet_client.spool import Spool
+from kegnet_client.spool.rejected import list_rejected, retry
+from kegnet_client.spool.directory import Spool
 
 spool = Spool(Path(sys.argv[1]) / "spool")
 (spool.path / "rejected").mkdir()

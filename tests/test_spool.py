@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kegnet_client.core.errors import RecordError, SpoolError
 from kegnet_client.core.records import Record, format_record, is_record_name, parse
-from kegnet_client.spool import Spool, StuckFileError, count_waiting, enqueue, explain, printable
+from kegnet_client.spool.directory import Spool, StuckFileError, count_waiting, enqueue, explain, printable
 
 from .spool_files import LINE, POUR, READING, names, put, unprivileged
 
@@ -91,7 +91,7 @@ class TestEnqueue:
         die_at_every_step("""
 from pathlib import Path
 from kegnet_client.core.records import Pour
-from kegnet_client.spool import Spool, count_waiting, enqueue
+from kegnet_client.spool.directory import Spool, count_waiting, enqueue
 
 spool = Spool(Path(sys.argv[1]))
 pour = Pour(0, 2, 3000, 1_800_000_000_000)

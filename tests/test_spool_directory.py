@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
-from kegnet_client.spool import Spool, count_waiting, enqueue
+from kegnet_client.spool.directory import Spool, count_waiting, enqueue
 
 from .spool_files import POUR, names, put
 

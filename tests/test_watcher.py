@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.watcher import Events, Watcher
+from kegnet_client.spool.watch import Events, Watcher
 
 TIMEOUT_S = 10.0
 SETTINGS = Path("/proc/sys/fs/inotify")

@@ -7,7 +7,7 @@ import pytest
 
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 from kegnet_client.uploader import Uploader
 
 from ..stage.waits import WAIT_S

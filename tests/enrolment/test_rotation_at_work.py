@@ -15,7 +15,7 @@ from kegnet_client.core.records import make_pour
 from kegnet_client.host.clock import Clock
 from kegnet_client.rotation import UnfinishedError, rotate_key
 from kegnet_client.send import send
-from kegnet_client.spool import count_waiting, enqueue
+from kegnet_client.spool.directory import count_waiting, enqueue
 
 from ..stage.program import COMMAND, Program
 from ..stage.waits import WAIT_S

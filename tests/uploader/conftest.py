@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 
 from .rig import Rig
 

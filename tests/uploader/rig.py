@@ -15,8 +15,8 @@ from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.host.clock import Clock
 from kegnet_client.progress import Progress
-from kegnet_client.rejected import list_rejected
-from kegnet_client.spool import Spool, SpoolFile
+from kegnet_client.spool.directory import Spool, SpoolFile
+from kegnet_client.spool.rejected import list_rejected
 from kegnet_client.uploader import Uploader
 
 NOW_MS = 1_800_000_000_000

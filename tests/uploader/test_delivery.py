@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from kegnet_client.core.records import parse
-from kegnet_client.spool import enqueue
+from kegnet_client.spool.directory import enqueue
 from kegnet_client.uploader import MAX_ANNOUNCED
 
 from .rig import ACCEPTED, REFUSED, SLOW_LINE, SLOW_PREFIX, YEAR_S, Gate, Rig, line, pour

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import SpoolInUseError
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 
 from .rig import ACCEPTED, BROKEN, SLOW_PREFIX, Gate, Rig, Stubborn, line, messages, script
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.retry_policy import LinkState
-from kegnet_client.rejected import retry
-from kegnet_client.spool import Spool, SpoolFile
+from kegnet_client.spool.directory import Spool, SpoolFile
+from kegnet_client.spool.rejected import retry
 
 from .rig import ACCEPTED, NO_ROUTE, REFUSED, Rig, always, line, messages, script
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.spool import Spool
+from kegnet_client.spool.directory import Spool
 
 from .rig import Rig, Stubborn, line, messages
 
@@ -91,9 +91,9 @@ from pathlib import Path
 from kegnet_client.host.clock import Clock
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.records import Pour
-from kegnet_client.rejected import list_rejected
+from kegnet_client.spool.rejected import list_rejected
 from kegnet_client.progress import Progress
-from kegnet_client.spool import Spool, enqueue
+from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.uploader import Uploader
 
 root = Path(sys.argv[1])

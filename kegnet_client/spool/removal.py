@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
-from kegnet_client.rejected import explain_rejected, reject
-from kegnet_client.spool import REJECTED, Spool, SpoolFile, explain, printable
+from kegnet_client.spool.directory import REJECTED, Spool, SpoolFile, explain, printable
+from kegnet_client.spool.rejected import explain_rejected, reject
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import SUFFIXES
 from kegnet_client.host.atomic_file import sync_directory, write_file
-from kegnet_client.spool import RECORD_MODE, REJECTED, Spool, SpoolFile, explain
+from kegnet_client.spool.directory import RECORD_MODE, REJECTED, Spool, SpoolFile, explain
 
 REASON_SUFFIX = ".reason"
 DIRECTORY_MODE = 0o750
