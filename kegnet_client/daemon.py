@@ -23,15 +23,15 @@ from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.wire.forms import Version
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader, tell_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool, enqueue, printable
-from kegnet_client.uploader import Uploader, tell_left_behind
 from kegnet_client.wiring import connect, find_identity
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kegnet_client import config
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool, count_waiting
-from kegnet_client.uploader import Uploader
 from kegnet_client.wiring import connect, find_identity
 
 REFUSED = (401, 403)

@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kegnet_client.core.records import Heartbeat, Record, parse, time_ms
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected, retry
-from kegnet_client.uploader import Uploader
 
 NOW_MS = 1_800_000_000_000
 

@@ -7,7 +7,7 @@ import pytest
 
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
-from kegnet_client.crew import Crew
+from kegnet_client.delivery.workers import Crew
 from kegnet_client.sender import Sender
 
 TIMEOUT_S = 20.0

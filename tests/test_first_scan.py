@@ -7,10 +7,10 @@ import pytest
 
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Scanner, Spool
-from kegnet_client.uploader import Uploader
 
 TIMEOUT_S = 20.0
 

@@ -22,7 +22,7 @@ from kegnet_client import log
 
 log.set_up(os.environ, Path(sys.argv[1]))
 for line in sys.stdin:
-    logging.getLogger("kegnet_client.uploader").warning("%s", line.strip(), extra={"KEGNET_FILE": "a.pour"})
+    logging.getLogger("kegnet_client.delivery.uploader").warning("%s", line.strip(), extra={"KEGNET_FILE": "a.pour"})
     print(flush=True)
 """
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from kegnet_client import intake, uploader
 from kegnet_client.core.records import Heartbeat, Pour, Record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery import pickup, uploader
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Scanner, Spool, enqueue
 from kegnet_client.spool.removal import Custody
-from kegnet_client.uploader import Uploader
 
 from .stage.waits import wait_until
 
@@ -96,7 +96,7 @@ def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.001))
-    monkeypatch.setattr(intake, "LOOK_S", 0.01)
+    monkeypatch.setattr(pickup, "LOOK_S", 0.01)
     monkeypatch.setattr(uploader, "MAX_BACKLOG", 50)
     scans = 0
     scan = Spool.scan

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool
-from kegnet_client.uploader import Uploader
 
 from ..stage.waits import WAIT_S
 from .rig import Run, Server

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected
-from kegnet_client.uploader import Uploader
 
 from ..stage.waits import WAIT_S
 

@@ -9,10 +9,10 @@ import pytest
 
 from kegnet_client.core.records import Heartbeat
 from kegnet_client.core.verdict import Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool
-from kegnet_client.uploader import Uploader
 
 from ..stage.waits import WAIT_S
 from .rig import ACCEPTED, NO_ROUTE, NOW_MS, RoundTrip, Run, Server, drain, put, waiting

@@ -9,11 +9,11 @@ import pytest
 
 from kegnet_client.core.records import Pour, format_record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected
-from kegnet_client.uploader import Uploader
 
 from ..stage.waits import WAIT_S
 from .rig import (

@@ -46,6 +46,6 @@ def test_what_delivers_has_imported_nothing_that_it_does_not_use(
     program.process.wait(WAIT_S)
 
     modules = set((tmp_path / "modules").read_text().split("\n"))
-    assert {"kegnet_client.uploader", "requests"} <= modules
+    assert {"kegnet_client.delivery.uploader", "requests"} <= modules
     assert modules & UNUSED.keys() == set()
     assert (SIGNS_V3 in modules) == (version == "v3")

@@ -13,11 +13,11 @@ import pytest
 
 from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.rejected import list_rejected
-from kegnet_client.uploader import Uploader
 
 NOW_MS = 1_800_000_000_000
 YEAR_S = 365 * 24 * 3600.0

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from kegnet_client.core.records import parse
+from kegnet_client.delivery.uploader import MAX_ANNOUNCED
 from kegnet_client.spool.directory import enqueue
-from kegnet_client.uploader import MAX_ANNOUNCED
 
 from .rig import ACCEPTED, REFUSED, SLOW_LINE, SLOW_PREFIX, YEAR_S, Gate, Rig, line, pour
 

@@ -92,9 +92,9 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.records import Pour
 from kegnet_client.spool.rejected import list_rejected
-from kegnet_client.progress import Progress
+from kegnet_client.delivery.progress import Progress
 from kegnet_client.spool.directory import Spool, enqueue
-from kegnet_client.uploader import Uploader
+from kegnet_client.delivery.uploader import Uploader
 
 root = Path(sys.argv[1])
 spool = Spool(root / "spool")

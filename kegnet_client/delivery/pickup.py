@@ -12,8 +12,8 @@ from kegnet_client.core.delivery_queue import Lanes, Turn
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import time_ms
 from kegnet_client.core.retry_policy import Link
+from kegnet_client.delivery.outcome import Parcel, Settlement
 from kegnet_client.host.clock import STEP_S, Clock
-from kegnet_client.settlement import Parcel, Settlement
 from kegnet_client.spool.directory import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError
 from kegnet_client.spool.watch import Watcher
 

@@ -15,9 +15,9 @@ from kegnet_client.core.delivery_queue import Lanes, Turn
 from kegnet_client.core.records import Record
 from kegnet_client.core.retry_policy import HEARTBEAT, Action, Decision, Link, LinkState
 from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import MISCONFIGURED_ID
-from kegnet_client.progress import Progress
 from kegnet_client.spool.directory import SpoolFile, printable
 from kegnet_client.spool.removal import Custody
 

@@ -21,12 +21,12 @@ from kegnet_client.core.delivery_queue import Lanes
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.core.records import Heartbeat, is_record_name
 from kegnet_client.core.retry_policy import Link
-from kegnet_client.crew import Crew
+from kegnet_client.delivery.outcome import Parcel, Settlement
+from kegnet_client.delivery.pickup import Intake
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.workers import Crew
 from kegnet_client.host.clock import Clock
-from kegnet_client.intake import Intake
-from kegnet_client.progress import Progress
 from kegnet_client.sender import Sender
-from kegnet_client.settlement import Parcel, Settlement
 from kegnet_client.spool.directory import Scan, Scanner, Spool, count_waiting, explain, printable
 from kegnet_client.spool.removal import Custody
 from kegnet_client.spool.watch import Events, Watcher
