@@ -31,8 +31,8 @@ from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.bus import BusReader
 from kegnet_client.producers.thermometer import Thermometer
+from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, enqueue, printable
-from kegnet_client.wiring import connect, find_identity
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.hub_calls import Post, call, describe
 from kegnet_client.keys import Identity, generate_private_key, load_identity
-from kegnet_client.wiring import reach
+from kegnet_client.sinks.open import reach
 
 TAKE_OVER_S = 30.0
 LOOK_S = 0.1

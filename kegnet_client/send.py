@@ -10,8 +10,8 @@ from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerEr
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting
-from kegnet_client.wiring import connect, find_identity
 
 REFUSED = (401, 403)
 

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from kegnet_client.batch_sender import BatchSender
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Answer, Disposition
@@ -22,6 +21,7 @@ from kegnet_client.core.wire import batch
 from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
+from kegnet_client.sinks.kegnet_batch import BatchSender
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 BASE = "https://hub.example:8443/keg/rest/v3"

@@ -8,7 +8,7 @@ import pytest
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 from kegnet_client.delivery.workers import Crew
-from kegnet_client.sender import Sender
+from kegnet_client.sinks.kegnet_forms import Sender
 
 TIMEOUT_S = 20.0
 

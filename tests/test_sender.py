@@ -9,7 +9,7 @@ from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Answer, Disposition
 from kegnet_client.core.wire.forms import CONTENT_TYPE, parse_base_url, read_call
-from kegnet_client.sender import FormSender
+from kegnet_client.sinks.kegnet_forms import FormSender
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000

@@ -26,7 +26,7 @@ from kegnet_client.delivery.pickup import Intake
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.workers import Crew
 from kegnet_client.host.clock import Clock
-from kegnet_client.sender import Sender
+from kegnet_client.sinks.kegnet_forms import Sender
 from kegnet_client.spool.directory import Scan, Scanner, Spool, count_waiting, explain, printable
 from kegnet_client.spool.removal import Custody
 from kegnet_client.spool.watch import Events, Watcher

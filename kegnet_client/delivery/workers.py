@@ -6,7 +6,7 @@ Each has a sender of its own, which is closed when it is not wanted any more.
 import threading
 from collections.abc import Callable
 
-from kegnet_client.sender import Sender
+from kegnet_client.sinks.kegnet_forms import Sender
 
 
 class Crew:

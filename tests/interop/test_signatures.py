@@ -14,7 +14,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kegnet_client.batch_sender import BatchSender
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import batch as wire_batch
@@ -23,6 +22,7 @@ from kegnet_client.hub.app import create_app
 from kegnet_client.hub.store import Store
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
+from kegnet_client.sinks.kegnet_batch import BatchSender
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 NOW_MS = 1_800_000_000_000

@@ -8,11 +8,11 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from kegnet_client.batch_sender import BatchSender
 from kegnet_client.core.records import Pour, Record
 from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.keys import Identity
+from kegnet_client.sinks.kegnet_batch import BatchSender
 
 from ..stage.authority import Authority
 from .exchange import Connect

@@ -21,7 +21,7 @@ from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire.forms import BaseUrl
 from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
-from kegnet_client.sender import judge_silence
+from kegnet_client.sinks.kegnet_forms import judge_silence
 
 _ALGORITHMS = {
     one.algorithm_id: one for one in (algorithms.RSA_V1_5_SHA256, algorithms.ECDSA_P256_SHA256, algorithms.ED25519)

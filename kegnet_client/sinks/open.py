@@ -10,7 +10,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
-from kegnet_client.sender import FormSender, Sender
+from kegnet_client.sinks.kegnet_forms import FormSender, Sender
 
 CREDENTIAL = "privkey.pem"
 """What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""
@@ -46,6 +46,6 @@ def connect(settings: Config, clock: Clock, identity: Identity) -> Callable[[], 
     if base.version is not Version.V3:
         return lambda: FormSender(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
     # Late, because of what it imports.
-    from kegnet_client.batch_sender import BatchSender
+    from kegnet_client.sinks.kegnet_batch import BatchSender
 
     return lambda: BatchSender(identity, base, transport(), clock.wall_ms)
