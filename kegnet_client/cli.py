@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from kegnet_client.provisioning import init
+    from kegnet_client.enrolment.provision import init
 
     made = init(_root(options), options.url, options.ca)
     print(f"uuid: {made.uuid}\n{made.public_pem}")
@@ -143,13 +143,13 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from kegnet_client.enrolment import enroll
+    from kegnet_client.enrolment.enroll import enroll
 
     return enroll(_root(options), options.url, options.code, os.environ)
 
 
 def _rotate_key(options: argparse.Namespace) -> int:
-    from kegnet_client.rotation import rotate_key
+    from kegnet_client.enrolment.rotate_key import rotate_key
 
     return rotate_key(_root(options), options.config)
 

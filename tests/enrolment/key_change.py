@@ -6,8 +6,8 @@ import pytest
 
 from kegnet_client.check import send_heartbeat
 from kegnet_client.core.errors import KegnetError
+from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
-from kegnet_client.rotation import UnfinishedError, rotate_key
 
 from ..stage.waits import WAIT_S
 from .device import Device

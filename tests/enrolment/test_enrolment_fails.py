@@ -18,7 +18,7 @@ from kegnet_client.core.errors import (
     UsageError,
 )
 from kegnet_client.core.wire import enrolment as wire
-from kegnet_client.enrolment import TRIES, enroll
+from kegnet_client.enrolment.enroll import TRIES, enroll
 from kegnet_client.hub import pki
 
 from .attempts import ENROL, answering, refusal, tree

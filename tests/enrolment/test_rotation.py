@@ -12,9 +12,9 @@ import pytest
 from kegnet_client import cli
 from kegnet_client.check import send_heartbeat
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
+from kegnet_client.enrolment.rotate_key import rotate_key
 from kegnet_client.host.clock import Clock
 from kegnet_client.hub import receive
-from kegnet_client.rotation import rotate_key
 
 from .device import Device
 from .hub import Hub
@@ -40,7 +40,7 @@ def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from kegnet_client.rotation import rotate_key
+from kegnet_client.enrolment.rotate_key import rotate_key
 
 def profile(frame, event, function):
     global left

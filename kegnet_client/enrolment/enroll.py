@@ -26,16 +26,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from urllib3.exceptions import InsecureRequestWarning
 
-from kegnet_client import provisioning
 from kegnet_client.check import send_heartbeat
 from kegnet_client.config import DEFAULT_ROOT
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.core.wire.forms import BaseUrl, parse_base_url
+from kegnet_client.enrolment import provision
+from kegnet_client.enrolment.hub_client import call, describe
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.systemctl import UNIT, is_systemd_here
-from kegnet_client.hub_calls import call, describe
 from kegnet_client.keys import Identity, generate_private_key, parse_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import context_for
@@ -57,20 +57,20 @@ def enroll(
         code = wire.parse_code(code_text)
     except ValueError as error:
         raise UsageError(f"CODE {error}") from None
-    device = provisioning.draft(root, base, "enroll", brings_ca=True)
+    device = provision.draft(root, base, "enroll", brings_ca=True)
     settings = device.settings
-    provisioning.refuse_existing(settings.private_key, device.public_key)
+    provision.refuse_existing(settings.private_key, device.public_key)
 
     clock = Clock()
     hub = base.url.removesuffix(wire.SERVICE)
     ca = _fetch_ca(hub, code.ca_sha256, settings.deadline_s, clock)
-    ca_files = provisioning.ca_to_write(device, ca, f"the CA of {hub}")
+    ca_files = provision.ca_to_write(device, ca, f"the CA of {hub}")
     key = generate_private_key()
     identity = parse_identity(settings.uuid, key, base.version, settings.private_key)
     transport = Transport(context_for(ca), settings.deadline_s, clock.wall_ms)
     names: list[str] = []
     try:
-        provisioning.write(
+        provision.write(
             device,
             [(settings.private_key, key, 0o600), (device.public_key, identity.public_pem(), 0o644), *ca_files],
             lambda: names.append(_join(transport, hub, code.secret, identity, pause)),

@@ -37,11 +37,11 @@ from kegnet_client.config import Config
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
 from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.enrolment.hub_client import Post, call, describe
 from kegnet_client.host import systemctl
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.state_file import StateFile
-from kegnet_client.hub_calls import Post, call, describe
 from kegnet_client.keys import Identity, generate_private_key, load_identity
 from kegnet_client.sinks.open import reach
 
