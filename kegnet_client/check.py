@@ -28,7 +28,7 @@ from kegnet_client.core.verdict import Disposition
 from kegnet_client.host.clock import Clock
 from kegnet_client.net.errors import explain_failure
 from kegnet_client.net.tls import client_context
-from kegnet_client.producers.bus import BusReader, name_missing
+from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
 

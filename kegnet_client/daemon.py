@@ -29,7 +29,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
-from kegnet_client.producers.bus import BusReader
+from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, enqueue, printable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.producers.bus import BusReading, NoReadingError, read_bus, read_sensor, to_millidegrees
+from kegnet_client.producers.one_wire import BusReading, NoReadingError, read_bus, read_sensor, to_millidegrees
 
 from .stand_ins import KEG, TAP, Plug
 
@@ -183,7 +183,7 @@ def test_a_machine_without_1_wire_loads_no_kernel_module_and_waits_for_none(tmp_
         "import os, pathlib, sys\n"
         "def refuse(command): raise SystemExit(f'ran {command}')\n"
         "os.system = refuse\n"
-        "from kegnet_client.producers.bus import read_bus\n"
+        "from kegnet_client.producers.one_wire import read_bus\n"
         "assert 'w1thermsensor' not in sys.modules, 'imported before it is needed'\n"
         f"print(read_bus(pathlib.Path({str(tmp_path / 'none')!r})).problem)\n"
     )
