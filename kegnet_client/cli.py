@@ -104,7 +104,7 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     demo.add_argument("--once", action="store_true", help="do one round, check it and end")
     hub = add("hub", _no_hub, "your own KegNet server: init, run, invite, devices, verify")
     if "hub" in arguments:
-        from kegnet_client.hub.cli import add_commands
+        from kegnet_client.commands.hub import add_commands
 
         add_commands(hub.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser))
     return parser.parse_args(arguments)
@@ -125,7 +125,7 @@ def _root(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kegnet_client.daemon import Daemon
+    from kegnet_client.commands.run import Daemon
     from kegnet_client.host import log
 
     log.set_up(os.environ)
@@ -178,19 +178,19 @@ def _pour(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
-    from kegnet_client.send import send
+    from kegnet_client.commands.send import send
 
     return send(_root(options), options.config, os.environ)
 
 
 def _status(options: argparse.Namespace) -> int:
-    from kegnet_client.status import print_status
+    from kegnet_client.commands.status import print_status
 
     return print_status(_root(options), options.config, as_json=options.json)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from kegnet_client.check import check
+    from kegnet_client.commands.check import check
 
     return check(_root(options), options.config, os.environ)
 

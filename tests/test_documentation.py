@@ -16,10 +16,10 @@ import pytest
 
 from kegnet_client import config
 from kegnet_client.cli import main
+from kegnet_client.commands.run import EXIT_CRASHED
 from kegnet_client.core import errors, records, verdict
 from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import batch
-from kegnet_client.daemon import EXIT_CRASHED
 from kegnet_client.host import log
 
 CHECKOUT = Path(__file__).parents[1]

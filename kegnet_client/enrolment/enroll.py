@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from urllib3.exceptions import InsecureRequestWarning
 
-from kegnet_client.check import send_heartbeat
+from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.config import DEFAULT_ROOT
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.verdict import Answer

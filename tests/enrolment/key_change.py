@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from kegnet_client.check import send_heartbeat
+from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import cli
-from kegnet_client.check import send_heartbeat
+from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
 from kegnet_client.enrolment.rotate_key import rotate_key
 from kegnet_client.host.clock import Clock

@@ -73,7 +73,7 @@ def _python_for(who: Mapping[str, Any], variables: Mapping[str, str]) -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, f"/usr/bin/python{version}"):
         with suppress(OSError):
-            command = [python, "-c", "import kegnet_client.daemon"]
+            command = [python, "-c", "import kegnet_client.commands.run"]
             if subprocess.run(command, env=variables, cwd="/", check=False, **who).returncode == 0:
                 return python
     pytest.skip(f"uid {who['user']} reaches no Python {version} that has the libraries of this one")
