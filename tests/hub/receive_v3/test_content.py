@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
-from kegnet_client.hub.receive import Temperature
+from kegnet_client.hub.ingest.forms import Temperature
 
 from .batch import DEVICE, POUR, TS, MakeBatch, MakeRecord, Prove, Record, as_received
 

@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import batch, forms
-from kegnet_client.hub import receive, receive_v3
-from kegnet_client.hub.bodies import BodyError, read_body
-from kegnet_client.hub.database import StoreError
-from kegnet_client.hub.ingest import Receipt, Submission
-from kegnet_client.hub.journal import Journal
-from kegnet_client.hub.receive import RefusedError, SignedRequest
-from kegnet_client.hub.refusals import Refusals
+from kegnet_client.hub.ingest import batch as ingest_batch
+from kegnet_client.hub.ingest import forms as ingest_forms
+from kegnet_client.hub.ingest.body import BodyError, read_body
+from kegnet_client.hub.ingest.forms import RefusedError, SignedRequest
+from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.ingest.refusals import Refusals
+from kegnet_client.hub.ingest.rows import Receipt, Submission
+from kegnet_client.hub.store.database import StoreError
 
 _CHALLENGE = {"WWW-Authenticate": 'KegNet realm="KegNet hub"'}
 _MAX_LOGGED = 3
@@ -41,10 +42,10 @@ class ShortWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
-            answer = await self._endpoints[scope["path"]](Request(scope, receive))
-            await answer(scope, receive, send)
+            answer = await self._endpoints[scope["path"]](Request(scope, ingest_forms))
+            await answer(scope, ingest_forms, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, ingest_forms, send)
 
 
 def make_router(
@@ -79,8 +80,8 @@ def make_router(
 
         router.add_api_route(path, endpoint, methods=["POST"], **described)
 
-    for version in receive.VERSIONS:
-        for name in receive.CALLS:
+    for version in ingest_forms.VERSIONS:
+        for name in ingest_forms.CALLS:
             add(
                 f"/rest/{version.value}/{name}",
                 _read_claim(name, version),
@@ -89,7 +90,7 @@ def make_router(
                 operation_id=f"{version.value}_{name}",
                 summary=f"Take one {name} (REST {version.value})",
                 openapi_extra=_describe_form(name),
-                responses=_describe_answers(receive.MAX_BODY_BYTES, "a form"),
+                responses=_describe_answers(ingest_forms.MAX_BODY_BYTES, "a form"),
             )
     add(
         f"/rest/v3/{batch.CALL}",
@@ -110,8 +111,8 @@ def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
 
 def _read_claim(name: str, version: forms.Version) -> Read:
     async def read(request: Request) -> Submission:
-        body = await read_body(request, forms.CONTENT_TYPE, receive.MAX_BODY_BYTES)
-        return receive.read_claim(name, version, body)
+        body = await read_body(request, forms.CONTENT_TYPE, ingest_forms.MAX_BODY_BYTES)
+        return ingest_forms.read_claim(name, version, body)
 
     return read
 
@@ -122,10 +123,10 @@ async def _read_batch(request: Request) -> Submission:
         return ", ".join(request.headers.getlist(name)) or None
 
     encoding = header("content-encoding")
-    if encoding not in (None, receive_v3.ENCODING):
-        raise BodyError(415, f"Content-Encoding is {encoding[:80]!r}, expected {receive_v3.ENCODING} or none")
+    if encoding not in (None, ingest_batch.ENCODING):
+        raise BodyError(415, f"Content-Encoding is {encoding[:80]!r}, expected {ingest_batch.ENCODING} or none")
     content = await read_body(request, batch.CONTENT_TYPE, batch.MAX_CONTENT_BYTES)
-    return receive_v3.read_batch(
+    return ingest_batch.read_batch(
         SignedRequest(
             path=request.scope["raw_path"].decode("latin-1"),
             content_type=header("content-type") or "",

@@ -12,10 +12,11 @@ from sqlalchemy import Row, Select, Table, select
 
 from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.wire.forms import Version
-from kegnet_client.hub import receive, receive_v3, schema
-from kegnet_client.hub.database import Database
-from kegnet_client.hub.ingest import columns_of, table_of
-from kegnet_client.hub.receive import Proven, SignedRequest
+from kegnet_client.hub.ingest import batch, forms
+from kegnet_client.hub.ingest.forms import Proven, SignedRequest
+from kegnet_client.hub.ingest.rows import columns_of, table_of
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.database import Database
 
 _ROWS = 500
 _REQUESTS = 8
@@ -61,9 +62,9 @@ def _find_fault(table: Table, row: Row[Any]) -> str | None:
         return _NO_KEY
     call = "ip" if row._mapping.get("address") is not None else "pour" if table is schema.pours else "ping"
     try:
-        claim = receive.reread_claim(call, Version(row.protocol), bytes(row.signed), bytes(row.signature))
-        proven = receive.authenticate(claim, row.pem)
-    except (RecordError, receive.RefusedError, ValueError, TypeError) as error:
+        claim = forms.reread_claim(call, Version(row.protocol), bytes(row.signed), bytes(row.signature))
+        proven = forms.authenticate(claim, row.pem)
+    except (RecordError, forms.RefusedError, ValueError, TypeError) as error:
         return str(error)
     return _compare(table, row, proven, claim.record_id, claim.content)
 
@@ -104,7 +105,7 @@ def _prove(request: Row[Any]) -> Proven | str:
     try:
         content = {"content": bytes(request.content)}
         proof = SignedRequest(**{name: request._mapping[name] for name in _PROOF} | content)
-        proven = receive_v3.Batch(request.device, proof).prove((request.pem,), request.received_ms)
+        proven = batch.Batch(request.device, proof).prove((request.pem,), request.received_ms)
     except (KegnetError, ValueError, TypeError) as error:
         return f"its request: {error}"
     return proven if proven.key_fingerprint == request.key else "its request: the stored key is not the one it names"
@@ -119,7 +120,7 @@ def _find_fault_in_request(table: Table, row: Row[Any], proven: Proven | str | N
     return "its request does not hold it" if content is None else _compare(table, row, proven, row.record_id, content)
 
 
-def _compare(table: Table, row: Row[Any], proven: Proven, record_id: str, content: receive.Content) -> str | None:
+def _compare(table: Table, row: Row[Any], proven: Proven, record_id: str, content: forms.Content) -> str | None:
     signed = {
         **columns_of(content),
         "device": proven.device,

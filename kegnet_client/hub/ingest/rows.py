@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Table, bindparam, delete, insert, update
 
 from kegnet_client.core.records import Heartbeat, Pour
-from kegnet_client.hub import database, receive, schema
-from kegnet_client.hub.devices import Device, select_devices
-from kegnet_client.hub.receive import Address, Proven, SignedString, Temperature
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.forms import Address, Proven, SignedString, Temperature
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.devices import Device, select_devices
 
 
 class Submission(Protocol):
@@ -67,7 +68,7 @@ def ingest(connection: Connection, submissions: Sequence[Submission], now_ms: in
     ]
 
 
-def table_of(content: receive.Content) -> Table:
+def table_of(content: forms.Content) -> Table:
     """Where ``content`` is kept."""
     match content:
         case Pour():
@@ -78,7 +79,7 @@ def table_of(content: receive.Content) -> Table:
             return schema.heartbeats
 
 
-def columns_of(content: receive.Content) -> dict[str, Any]:
+def columns_of(content: forms.Content) -> dict[str, Any]:
     """What ``content`` is in its table."""
     match content:
         case Pour(pin, pulses, elapsed_ms, started_ms):
@@ -98,9 +99,9 @@ def _lock_devices(connection: Connection, uuids: set[str]) -> dict[str, Device]:
 def _judge(submission: Submission, device: Device | None, now_ms: int) -> Proven | Exception:
     try:
         if device is None:
-            raise receive.RefusedError(receive.NOT_REGISTERED)
+            raise forms.RefusedError(forms.NOT_REGISTERED)
         if device.revoked_ms is not None:
-            raise receive.RefusedError(receive.REVOKED)
+            raise forms.RefusedError(forms.REVOKED)
         return submission.prove(device.keys_pem, now_ms)
     except Exception as error:
         # Whatever it is, its own sender is told, and the others of this transaction are not.

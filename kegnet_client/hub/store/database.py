@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
-from kegnet_client.hub import schema
+from kegnet_client.hub.store import schema
 
 PATIENCE_S = 4.0
 """How long a writer waits for its turn."""

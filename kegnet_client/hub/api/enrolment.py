@@ -14,11 +14,11 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import enrolment as wire
-from kegnet_client.hub import enrolment
-from kegnet_client.hub.bodies import BodyError, read_body
-from kegnet_client.hub.receive import RefusedError
-from kegnet_client.hub.refusals import Refusals
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.body import BodyError, read_body
+from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.hub.ingest.refusals import Refusals
+from kegnet_client.hub.store import enrolment
+from kegnet_client.hub.store.records import Store
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Table
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
-from kegnet_client.hub import schema, store
+from kegnet_client.hub.store import records, schema
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -118,7 +118,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_router(hub_store: store.Store) -> APIRouter:
+def make_router(hub_store: records.Store) -> APIRouter:
     """The routes under ``/api``, reading from ``hub_store``."""
     # The door has checked the token already; this tells the documentation's page how to send it.
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
@@ -126,7 +126,7 @@ def make_router(hub_store: store.Store) -> APIRouter:
     def answer(
         request: Request, asked: Filter, table: Table, time: str, kind: type[BaseModel], **equal: str | int | None
     ) -> Response:
-        query = store.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
+        query = records.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
         page = hub_store.page(table, time, query)
         position = None if page.next is None else f"{page.next[0]}.{page.next[1]}"
         headers = {"Vary": "Accept"}

@@ -26,9 +26,10 @@ from sqlalchemy import Connection, select, update
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
 from kegnet_client.core.wire import enrolment
 from kegnet_client.core.wire.forms import is_uuid
-from kegnet_client.hub import database, receive, schema
-from kegnet_client.hub.receive import RefusedError
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.records import Store
 
 MAX_BODY_BYTES = 16 * 1024
 """A certificate request for RSA-4096 has 1.7 KB, its signature a third of that."""
@@ -47,7 +48,7 @@ class Request:
     """A certificate request that its own key has signed. ``device`` is a lower-case uuid."""
 
     device: str
-    key: receive.PublicKey
+    key: forms.PublicKey
     pem: str
 
 
@@ -57,7 +58,7 @@ def read_request(device: str, pem: str) -> Request:
         raise RecordError(f"{device[:40]!r} is not a UUID")
     try:
         request = x509.load_pem_x509_csr(pem.encode("ascii"))
-        key = receive.load_public_key(
+        key = forms.load_public_key(
             request.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
@@ -91,8 +92,8 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
     """Register the device with the key in ``request``; its name. `RefusedError` says what is wrong with the code."""
     # Found by its hash, so that how long the search takes says nothing about any secret.
     secret_sha256 = enrolment.hash_secret(secret)
-    pem = receive.normal_pem(request.key)
-    fingerprint = receive.fingerprint(pem)
+    pem = forms.normal_pem(request.key)
+    fingerprint = forms.fingerprint(pem)
 
     def work(connection: Connection) -> str:
         table = schema.invitations
@@ -120,13 +121,13 @@ def rotate(store: Store, request: Request, signature: str) -> str:
     """Put the key in ``request`` in force beside the device's own, one of which signed this; the device's name."""
     proof = _decode(signature)
     signed = enrolment.rotation_bytes(request.pem)
-    pem = receive.normal_pem(request.key)
-    new = receive.fingerprint(pem)
+    pem = forms.normal_pem(request.key)
+    new = forms.fingerprint(pem)
 
     def work(connection: Connection) -> str:
         device = _device(connection, request.device)
         keys = _keys(connection, device)
-        signer = next((key for key, known in keys.items() if receive.is_signed(known, proof, signed)), None)
+        signer = next((key for key, known in keys.items() if forms.is_signed(known, proof, signed)), None)
         if signer is None:
             raise RefusedError("the signature is not this device's")
         if new == signer:
@@ -151,7 +152,7 @@ def confirm(store: Store, device_id: str, fingerprint: str, signature: str) -> s
         key = _keys(connection, device).get(fingerprint)
         if key is None:
             raise RefusedError("this device has no such key: announce it first (`kegnet-client rotate-key`)")
-        if not receive.is_signed(key, proof, signed):
+        if not forms.is_signed(key, proof, signed):
             raise RefusedError("the signature is not that of the new key")
         if fingerprint == device.next_key:
             _set_keys(connection, device.uuid, key=fingerprint, next_key=None)
@@ -175,18 +176,18 @@ def _name_if_the_same(connection: Connection, enrolled: str, device: str, finger
 def _device(connection: Connection, uuid: str) -> Any:
     row = connection.execute(select(schema.devices).where(schema.devices.c.uuid == uuid).with_for_update()).first()
     if row is None:
-        raise RefusedError(receive.NOT_REGISTERED)
+        raise RefusedError(forms.NOT_REGISTERED)
     if row.revoked_ms is not None:
-        raise RefusedError(receive.REVOKED)
+        raise RefusedError(forms.REVOKED)
     return row
 
 
-def _keys(connection: Connection, device: Any) -> dict[str, receive.PublicKey]:
+def _keys(connection: Connection, device: Any) -> dict[str, forms.PublicKey]:
     """The keys of the row ``device``, by their fingerprints."""
     table = schema.keys
     names = [name for name in (device.key, device.next_key) if name is not None]
     rows = connection.execute(select(table).where(table.c.fingerprint.in_(names)))
-    return {row.fingerprint: receive.load_registered(row.pem) for row in rows}
+    return {row.fingerprint: forms.load_registered(row.pem) for row in rows}
 
 
 def _set_keys(connection: Connection, uuid: str, *, key: str, next_key: str | None) -> None:

@@ -5,7 +5,7 @@ waits, and is stored together by the next one: the busier the hub, the more shar
 company when there is none. `Journal.take` returns after the commit that holds the submission is on disk.
 
 What the database cannot do fails all of a commit, and all who wait for it are told. What is wrong with a single
-submission fails that one alone (`kegnet_client.hub.ingest`). Nobody waits longer than `PATIENCE_S`; who gave up
+submission fails that one alone (`kegnet_client.hub.ingest.rows`). Nobody waits longer than `PATIENCE_S`; who gave up
 is left out of the next commit, and whether it was in the last one is found out by sending again.
 
 To be used by the event loop alone; the database is waited for in a thread.
@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
-from kegnet_client.hub.database import StoreError
-from kegnet_client.hub.ingest import Outcome, Receipt, Submission
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.rows import Outcome, Receipt, Submission
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.records import Store
 
 PATIENCE_S = 5.0
 MAX_RECORDS = 1000

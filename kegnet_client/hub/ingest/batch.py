@@ -30,8 +30,8 @@ from http_message_signatures import (
 from kegnet_client.core.records import Reading
 from kegnet_client.core.wire import batch, forms
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
-from kegnet_client.hub import receive
-from kegnet_client.hub.receive import Proven, RefusedError, SignedRequest, Temperature
+from kegnet_client.hub.ingest import forms as ingest_forms
+from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest, Temperature
 
 ENCODING = "gzip"
 
@@ -57,7 +57,7 @@ class Batch:
         content = batch.parse_content(_unpack(self.request))
         if content.device != self.device:
             raise RefusedError("the content is another device's")
-        records: list[tuple[str, receive.Content]] = []
+        records: list[tuple[str, ingest_forms.Content]] = []
         reasons = {}
         for index, item in enumerate(content.items):
             if item.id is None or item.record is None:
@@ -68,7 +68,7 @@ class Batch:
             else:
                 records.append((item.id, item.record))
         verdicts = batch.format_verdicts(content.items, reasons)
-        fingerprint = receive.fingerprint(signer)
+        fingerprint = ingest_forms.fingerprint(signer)
         return Proven(self.device, forms.Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
 
@@ -116,7 +116,7 @@ class Verifier(HTTPMessageVerifier):
     """Verifies what one key may have signed, whenever that was."""
 
     def __init__(self, device: str, key_pem: str, now_ms: int) -> None:
-        key = receive.load_registered(key_pem)
+        key = ingest_forms.load_registered(key_pem)
         super().__init__(
             signature_algorithm=_algorithm(key),
             key_resolver=MappingKeyResolver(public_keys={device: key}, private_keys={}),
@@ -141,7 +141,7 @@ class Message:
     headers: Mapping[str, str]
 
 
-def _algorithm(key: receive.PublicKey) -> type[HTTPSignatureAlgorithm]:
+def _algorithm(key: ingest_forms.PublicKey) -> type[HTTPSignatureAlgorithm]:
     if isinstance(key, rsa.RSAPublicKey):
         return algorithms.RSA_V1_5_SHA256
     return algorithms.ED25519 if isinstance(key, ed25519.Ed25519PublicKey) else algorithms.ECDSA_P256_SHA256

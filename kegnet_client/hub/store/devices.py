@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from kegnet_client.hub import schema
+from kegnet_client.hub.store import schema
 
 
 @dataclass(frozen=True, slots=True)

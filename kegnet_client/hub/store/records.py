@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_, update
 
 from kegnet_client.core.errors import UsageError
-from kegnet_client.hub import database, receive, schema, verification
-from kegnet_client.hub.database import Database
-from kegnet_client.hub.devices import Device, select_devices
-from kegnet_client.hub.ingest import Outcome, Submission, ingest
-from kegnet_client.hub.verification import Verification
+from kegnet_client.hub.ingest import forms, verify
+from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
+from kegnet_client.hub.ingest.verify import Verification
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.database import Database
+from kegnet_client.hub.store.devices import Device, select_devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Page:
 class Store(Database):
     """The database at ``database``, with what the hub does in it."""
 
-    def add_device(self, uuid: str, key: receive.PublicKey, name: str, now_ms: int) -> None:
+    def add_device(self, uuid: str, key: forms.PublicKey, name: str, now_ms: int) -> None:
         """Register a device; `UsageError` if there is one with this uuid, revoked or not."""
-        pem = receive.normal_pem(key)
-        values = {"uuid": uuid.lower(), "name": name, "key": receive.fingerprint(pem), "added_ms": now_ms}
+        pem = forms.normal_pem(key)
+        values = {"uuid": uuid.lower(), "name": name, "key": forms.fingerprint(pem), "added_ms": now_ms}
 
         def work(connection: Connection) -> bool:
             database.insert_new(connection, schema.keys, {"fingerprint": values["key"], "pem": pem})
@@ -97,7 +98,7 @@ class Store(Database):
 
     def verify_stored(self, device: str | None = None) -> Iterator[Verification]:
         """Verify every stored row again, or those of one device, from the stored bytes and keys alone."""
-        return verification.verify_stored(self, device)
+        return verify.verify_stored(self, device)
 
     def _devices(self, statement: Select[Any]) -> list[Device]:
         return [Device(**row._mapping) for row in self.rows(statement)]
