@@ -14,7 +14,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import generate_private_key
 from kegnet_client.spool.directory import Spool
 
-from .stage.authority import Authority
+from .support.authority import Authority
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)

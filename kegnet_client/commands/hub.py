@@ -214,27 +214,28 @@ def _invite(arguments: argparse.Namespace) -> int:
 
 def _add_device(arguments: argparse.Namespace) -> int:
     from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.ingest import forms
 
     uuid = _uuid(arguments.uuid)
     name = _name(uuid.partition("-")[0] if arguments.name is None else arguments.name)
     try:
-        key = ingest_forms.load_public_key(arguments.public_key.read_bytes())
+        key = forms.load_public_key(arguments.public_key.read_bytes())
     except OSError as error:
         raise ConfigError(f"{arguments.public_key} cannot be read: {error.strerror}") from None
     except ConfigError as error:
         raise ConfigError(f"{arguments.public_key}: {error}") from None
     with closing(_open_store(_home(arguments))) as store:
         store.add_device(uuid, key, name, wall_ms())
-    print(f"{name} ({uuid}) may send, signed with this {ingest_forms.key_kind(key)} key.")
+    print(f"{name} ({uuid}) may send, signed with this {forms.key_kind(key)} key.")
     return 0
 
 
 def _list_devices(arguments: argparse.Namespace) -> int:
-    from kegnet_client.hub.ingest import forms as ingest_forms
+    from kegnet_client.hub.ingest import forms
 
     with closing(_open_store(_home(arguments))) as store:
         for device in store.devices():
-            kind = ingest_forms.key_kind(ingest_forms.load_public_key(device.public_key_pem.encode()))
+            kind = forms.key_kind(forms.load_public_key(device.public_key_pem.encode()))
             seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
             state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
             if device.next_key_pem is not None and device.revoked_ms is None:

@@ -17,7 +17,7 @@ from kegnet_client.hub import access
 from kegnet_client.hub.api import docs, enrolment, records
 from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.group_commit import Journal
-from kegnet_client.hub.ingest.refusals import Refusals
+from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 

@@ -18,7 +18,7 @@ from kegnet_client.hub.ingest.forms import fingerprint
 from kegnet_client.hub.store import enrolment, schema
 from kegnet_client.hub.store.records import Query, Store
 
-from ..stage.waits import WAIT_S
+from ..support.waits import WAIT_S
 
 
 @dataclass

@@ -9,7 +9,7 @@ from kegnet_client.core.errors import KegnetError
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
 
-from ..stage.waits import WAIT_S
+from ..support.waits import WAIT_S
 from .device import Device
 from .hub import Hub
 

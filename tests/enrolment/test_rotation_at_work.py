@@ -17,8 +17,8 @@ from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import count_waiting, enqueue
 
-from ..stage.program import COMMAND, Program
-from ..stage.waits import WAIT_S
+from ..support.program import COMMAND, Program
+from ..support.waits import WAIT_S
 from .device import Device
 from .hub import Hub
 from .key_change import START_MS, settle, unfinished

@@ -10,8 +10,8 @@ import pytest
 from kegnet_client.core.retry_policy import Link
 from kegnet_client.core.verdict import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
 
-from ..stage.device import Device
-from ..stage.waits import wait_until
+from ..support.device import Device
+from ..support.waits import wait_until
 from .known import BACK, KEPT
 from .misbehaving_server import Server, first
 from .versions import BOTH, V2_LATER, slowly

@@ -13,7 +13,7 @@ from fastapi import Request
 from kegnet_client.core.errors import RecordError
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest import forms
-from kegnet_client.hub.ingest.refusals import MAX_SENDERS, MAX_TOLD, Refusals
+from kegnet_client.hub.refusals import MAX_SENDERS, MAX_TOLD, Refusals
 from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import Identity
 

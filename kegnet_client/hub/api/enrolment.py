@@ -16,7 +16,7 @@ from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError
-from kegnet_client.hub.ingest.refusals import Refusals
+from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import enrolment
 from kegnet_client.hub.store.records import Store
 

@@ -20,8 +20,8 @@ from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError, SignedRequest
 from kegnet_client.hub.ingest.group_commit import Journal
-from kegnet_client.hub.ingest.refusals import Refusals
 from kegnet_client.hub.ingest.rows import Receipt, Submission
+from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store.database import StoreError
 
 _CHALLENGE = {"WWW-Authenticate": 'KegNet realm="KegNet hub"'}
@@ -42,10 +42,10 @@ class ShortWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
-            answer = await self._endpoints[scope["path"]](Request(scope, ingest_forms))
-            await answer(scope, ingest_forms, send)
+            answer = await self._endpoints[scope["path"]](Request(scope, receive))
+            await answer(scope, receive, send)
         else:
-            await self._app(scope, ingest_forms, send)
+            await self._app(scope, receive, send)
 
 
 def make_router(
