@@ -19,7 +19,7 @@ REST_WINDOWS = 50
 """How long a number that did not pay is not tried again."""
 
 
-class Pace:
+class AdaptiveConcurrency:
     """``connections`` is how many to use now, 1 to ``limit``, a power of two."""
 
     def __init__(self, limit: int) -> None:

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Turn:
+class QueueEntry:
     """A record's turn. ``announced`` says that its producer was seen to finish it."""
 
     name: str
     announced: bool
 
 
-class Lanes:
+class DeliveryQueue:
     """At most ``limit`` announced names are kept; all times are seconds on one monotonic clock."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._fresh: deque[Turn] = deque()
+        self._fresh: deque[QueueEntry] = deque()
         self._backlog: deque[str] = deque()  # bare names, because they may be many
-        self._held: list[tuple[float, Turn]] = []
+        self._held: list[tuple[float, QueueEntry]] = []
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._held) + len(self._backlog)
@@ -39,41 +39,41 @@ class Lanes:
         """Queue a name that just arrived; False when there is no room, so that a scan has to find it later."""
         if len(self._fresh) >= self._limit:
             return False
-        self._fresh.append(Turn(name, announced=True))
+        self._fresh.append(QueueEntry(name, announced=True))
         return True
 
     def refill(self, names: Iterable[str]) -> None:
         """What a scan found, oldest first, goes behind whoever waits already."""
         self._backlog.extend(names)
 
-    def take(self, now_s: float) -> Turn | None:
+    def take(self, now_s: float) -> QueueEntry | None:
         """The next one's turn; None when there is nobody whose time has come."""
         if self._fresh:
             return self._fresh.popleft()
         if self._held and self._held[0][0] <= now_s:
             return heapq.heappop(self._held)[1]
-        return Turn(self._backlog.popleft(), announced=False) if self._backlog else None
+        return QueueEntry(self._backlog.popleft(), announced=False) if self._backlog else None
 
-    def put_back(self, turns: Iterable[Turn]) -> None:
+    def put_back(self, entries: Iterable[QueueEntry]) -> None:
         """They go on waiting where they were, in the order in which they were taken."""
-        for turn in reversed(list(turns)):
-            if turn.announced:
-                self._fresh.appendleft(turn)
+        for entry in reversed(list(entries)):
+            if entry.announced:
+                self._fresh.appendleft(entry)
             else:
-                self._backlog.appendleft(turn.name)
+                self._backlog.appendleft(entry.name)
 
-    def queue_last(self, turn: Turn) -> None:
+    def queue_last(self, entry: QueueEntry) -> None:
         """Everybody else goes first; by then it is long finished, or has to show it."""
-        self._backlog.append(turn.name)
+        self._backlog.append(entry.name)
 
-    def hold(self, turn: Turn, until_s: float) -> None:
+    def hold(self, entry: QueueEntry, until_s: float) -> None:
         """It has no turn before ``until_s``."""
-        heapq.heappush(self._held, (until_s, turn))
+        heapq.heappush(self._held, (until_s, entry))
 
     def doubt(self) -> None:
         """Nothing is known any more of who was seen to finish."""
-        self._fresh = deque(Turn(turn.name, announced=False) for turn in self._fresh)
-        self._held = [(until_s, Turn(turn.name, announced=False)) for until_s, turn in self._held]
+        self._fresh = deque(QueueEntry(entry.name, announced=False) for entry in self._fresh)
+        self._held = [(until_s, QueueEntry(entry.name, announced=False)) for until_s, entry in self._held]
 
     def due_s(self) -> float | None:
         """When the next turn is: 0 for at once, None when nobody waits."""
@@ -83,7 +83,7 @@ class Lanes:
 
     def held(self) -> set[str]:
         """The names that wait for a time of their own."""
-        return {turn.name for _, turn in self._held}
+        return {entry.name for _, entry in self._held}
 
     def clear(self) -> None:
         """The spool is another one now."""

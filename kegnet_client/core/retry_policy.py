@@ -54,7 +54,7 @@ class Decision:
     until_s: float = 0.0
 
 
-class Link:
+class RetryPolicy:
     """All times are seconds on one monotonic clock; ``random`` gives a float in [0, 1)."""
 
     def __init__(self, random: Callable[[], float]) -> None:

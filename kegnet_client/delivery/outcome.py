@@ -10,16 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kegnet_client.core.concurrency import Pace
-from kegnet_client.core.delivery_queue import Lanes, Turn
+from kegnet_client.core.concurrency import AdaptiveConcurrency
+from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
 from kegnet_client.core.records import Record
-from kegnet_client.core.retry_policy import HEARTBEAT, Action, Decision, Link, LinkState
+from kegnet_client.core.retry_policy import HEARTBEAT, Action, Decision, LinkState, RetryPolicy
 from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import MISCONFIGURED_ID
 from kegnet_client.spool.directory import SpoolFile, printable
-from kegnet_client.spool.removal import Custody
+from kegnet_client.spool.removal import SpoolRemoval
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +30,26 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class PendingRecord:
     """A record ready to be sent, the file that it is in, and the turn that it came by."""
 
-    turn: Turn
+    entry: QueueEntry
     file: SpoolFile
     record: Record
 
 
-class Settlement:
+class Outcome:
     """Everything is used under one lock. With ``each_once`` what was tried and stays is not tried again."""
 
     def __init__(
-        self, custody: Custody, lanes: Lanes, link: Link, pace: Pace, progress: Progress, clock: Clock, max_records: int
+        self,
+        removal: SpoolRemoval,
+        queue: DeliveryQueue,
+        policy: RetryPolicy,
+        concurrency: AdaptiveConcurrency,
+        progress: Progress,
+        clock: Clock,
+        max_records: int,
     ) -> None:
         self.each_once = False
         self.silent = False
@@ -52,10 +59,10 @@ class Settlement:
         one of them, and more again with every good answer."""
         self.suspects: set[str] = set()
         """The names in such a request, until each is done with or has failed alone."""
-        self._custody = custody
-        self._lanes = lanes
-        self._link = link
-        self._pace = pace
+        self._removal = removal
+        self._queue = queue
+        self._policy = policy
+        self._concurrency = concurrency
         self._progress = progress
         self._clock = clock
         self._max_records = max_records
@@ -65,31 +72,31 @@ class Settlement:
 
     def retry_now(self) -> None:
         """Something changed that may have been all that was in the way; what is there after it, is news."""
-        self._link.retry_now()
+        self._policy.retry_now()
         self._told = None
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
-        return self._custody.is_decided(file)
+        return self._removal.is_decided(file)
 
-    def settle(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
+    def settle(self, taken: Sequence[PendingRecord], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
         """Do with ``parcels`` what ``verdicts``, one each, say; the request took ``elapsed_s``."""
         verdict = verdicts[0]
-        names = {parcel.turn.name for parcel in parcels}
+        names = {pending.entry.name for pending in taken}
         self.suspects -= names
         if verdict.disposition in (Disposition.ACCEPTED, Disposition.REJECTED):
             self.batch = min(self._max_records, self.batch * 2)
-            self._settle_each(parcels, verdicts, elapsed_s)
-            self._pace.answered(len(parcels), self._clock.monotonic_s())
+            self._settle_each(taken, verdicts, elapsed_s)
+            self._concurrency.answered(len(taken), self._clock.monotonic_s())
             return
-        self._pace.restart()
-        if len(parcels) > 1 and verdict.record_may_be_the_cause:
+        self._concurrency.restart()
+        if len(taken) > 1 and verdict.record_may_be_the_cause:
             self._progress.deferred += 1
             self._progress.last_status = verdict.status
             self.suspects |= names
-            self._send_fewer(parcels)
+            self._send_fewer(taken)
         else:
-            self._defer(parcels, verdict)
+            self._defer(taken, verdict)
 
     def settle_heartbeat(self, verdict: Verdict) -> None:
         """Take note of what came of a sign of life, which says something of the link, too."""
@@ -108,7 +115,7 @@ class Settlement:
     def reject(self, file: SpoolFile, reason: str) -> None:
         """The record in ``file`` will never be taken, or is none."""
         self._progress.rejected += 1
-        self._custody.reject(file, reason)
+        self._removal.reject(file, reason)
 
     def stick(self, name: str, why: str) -> None:
         """What stands under ``name`` cannot be taken and stays."""
@@ -120,68 +127,68 @@ class Settlement:
         """What stands under ``name`` can be taken."""
         self._progress.stuck.pop(name, None)
 
-    def _settle_each(self, parcels: Sequence[Parcel], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
-        judged = list(zip(parcels, verdicts, strict=True))
-        accepted = [parcel for parcel, verdict in judged if verdict.disposition is Disposition.ACCEPTED]
+    def _settle_each(self, taken: Sequence[PendingRecord], verdicts: Sequence[Verdict], elapsed_s: float) -> None:
+        judged = list(zip(taken, verdicts, strict=True))
+        accepted = [pending for pending, verdict in judged if verdict.disposition is Disposition.ACCEPTED]
         if accepted:
             self._remove(accepted, next(verdict for verdict in verdicts if verdict.disposition is Disposition.ACCEPTED))
             self._tell_delivered(accepted, elapsed_s)
         decisions: dict[Record, Decision] = {}
-        for parcel, verdict in judged:
+        for pending, verdict in judged:
             if verdict.disposition is Disposition.REJECTED:
-                decision = decisions.get(parcel.record)
+                decision = decisions.get(pending.record)
                 if decision is None:  # one that stands there many times was rejected once
-                    decision = self._ask_link(parcel.turn.name, verdict, beside_an_acceptance=bool(accepted))
-                    decisions[parcel.record] = decision
+                    decision = self._ask_link(pending.entry.name, verdict, beside_an_acceptance=bool(accepted))
+                    decisions[pending.record] = decision
                 if decision.action is Action.REJECT:
-                    self._link.forget(parcel.turn.name)
-                    self.reject(parcel.file, verdict.reason)
+                    self._policy.forget(pending.entry.name)
+                    self.reject(pending.file, verdict.reason)
                 else:
-                    self._wait([parcel], decision)
+                    self._wait([pending], decision)
 
-    def _remove(self, parcels: Sequence[Parcel], verdict: Verdict) -> None:
+    def _remove(self, taken: Sequence[PendingRecord], verdict: Verdict) -> None:
         """All of these were accepted, which says of the link what one of them says."""
-        self._ask_link(parcels[0].turn.name, verdict)
-        for parcel in parcels:
-            self._link.forget(parcel.turn.name)
-            self._custody.remove(parcel.file)
-        self._progress.accepted += len(parcels)
+        self._ask_link(taken[0].entry.name, verdict)
+        for pending in taken:
+            self._policy.forget(pending.entry.name)
+            self._removal.remove(pending.file)
+        self._progress.accepted += len(taken)
 
-    def _defer(self, parcels: Sequence[Parcel], verdict: Verdict) -> None:
+    def _defer(self, taken: Sequence[PendingRecord], verdict: Verdict) -> None:
         """The request as a whole failed: its first record answers for all."""
-        first, others = parcels[0], parcels[1:]
-        decision = self._ask_link(first.turn.name, verdict)
+        first, others = taken[0], taken[1:]
+        decision = self._ask_link(first.entry.name, verdict)
         if decision.action is Action.STEP_ASIDE:
             self._wait([first], decision)
             self._send_fewer(others)
         else:
-            self._wait(parcels, decision)
+            self._wait(taken, decision)
 
-    def _send_fewer(self, parcels: Sequence[Parcel]) -> None:
+    def _send_fewer(self, taken: Sequence[PendingRecord]) -> None:
         """Try these again in requests of half their number: what one of them meets, or their number, shall not hold
         up the others."""
-        if parcels:
-            self.batch = max(1, min(self.batch, len(parcels) // 2))
-            self._lanes.put_back(parcel.turn for parcel in parcels)
+        if taken:
+            self.batch = max(1, min(self.batch, len(taken) // 2))
+            self._queue.put_back(pending.entry for pending in taken)
 
-    def _wait(self, parcels: Sequence[Parcel], decision: Decision) -> None:
-        turns = [parcel.turn for parcel in parcels]
+    def _wait(self, taken: Sequence[PendingRecord], decision: Decision) -> None:
+        entries = [pending.entry for pending in taken]
         if self.each_once:
-            for turn in turns:
-                self._lanes.hold(turn, math.inf)
+            for entry in entries:
+                self._queue.hold(entry, math.inf)
         elif decision.action is Action.STEP_ASIDE:
-            for turn in turns:
-                self._lanes.hold(turn, decision.until_s)
+            for entry in entries:
+                self._queue.hold(entry, decision.until_s)
         elif decision.action is Action.QUEUE_LAST:
-            for turn in turns:
-                self._lanes.queue_last(turn)
+            for entry in entries:
+                self._queue.queue_last(entry)
         else:
-            self._lanes.put_back(turns)
+            self._queue.put_back(entries)
 
     def _ask_link(self, name: str, verdict: Verdict, *, beside_an_acceptance: bool = False) -> Decision:
-        state_before = self._link.state
-        was_aside = self._link.stands_aside(name)
-        decision = self._link.settle(
+        state_before = self._policy.state
+        was_aside = self._policy.stands_aside(name)
+        decision = self._policy.settle(
             name, verdict, self._clock.monotonic_s(), beside_an_acceptance=beside_an_acceptance
         )
         self._progress.last_status = verdict.status
@@ -193,28 +200,28 @@ class Settlement:
             case Disposition.MISCONFIGURED:
                 self._progress.misconfigured += 1
         if not self.silent:
-            alone = self._link.state is not LinkState.DEFERRED
+            alone = self._policy.state is not LinkState.DEFERRED
             if decision.action is Action.STEP_ASIDE and alone and not was_aside:
                 log.warning("%s steps aside for the others: %s", printable(name), verdict.reason)
             self._tell_link(state_before)
         return decision
 
-    def _tell_delivered(self, parcels: Sequence[Parcel], elapsed_s: float) -> None:
+    def _tell_delivered(self, taken: Sequence[PendingRecord], elapsed_s: float) -> None:
         status = self._progress.last_status
         answered = f"answered {status} after {elapsed_s * 1000:.0f} ms"
-        if len(parcels) > MAX_NAMED:
-            first, last = (printable(parcel.file.name) for parcel in (parcels[0], parcels[-1]))
-            extra = {"KEGNET_RECORDS": len(parcels), "KEGNET_HTTP_STATUS": status}
-            log.info("delivered %d records, %s to %s (%s)", len(parcels), first, last, answered, extra=extra)
+        if len(taken) > MAX_NAMED:
+            first, last = (printable(pending.file.name) for pending in (taken[0], taken[-1]))
+            extra = {"KEGNET_RECORDS": len(taken), "KEGNET_HTTP_STATUS": status}
+            log.info("delivered %d records, %s to %s (%s)", len(taken), first, last, answered, extra=extra)
             return
-        for parcel in parcels:
-            name, record = printable(parcel.file.name), str(parcel.record)
+        for pending in taken:
+            name, record = printable(pending.file.name), str(pending.record)
             fields = {"KEGNET_FILE": name, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": status}
             log.info("delivered %s: %s (%s)", name, record, answered, extra=fields)
 
     def _tell_link(self, state_before: LinkState) -> None:
         """One line for a change of state, none for a retry: the reason alone may differ each time."""
-        state, reason, status = self._link.state, self._link.reason, self._progress.last_status
+        state, reason, status = self._policy.state, self._policy.reason, self._progress.last_status
         told, self._told = self._told, None
         if state is LinkState.MISCONFIGURED:
             # Without a status the words are ours, and only the clock in them differs.

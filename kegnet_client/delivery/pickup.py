@@ -8,11 +8,11 @@ import logging
 import math
 from collections.abc import Iterable
 
-from kegnet_client.core.delivery_queue import Lanes, Turn
+from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import time_ms
-from kegnet_client.core.retry_policy import Link
-from kegnet_client.delivery.outcome import Parcel, Settlement
+from kegnet_client.core.retry_policy import RetryPolicy
+from kegnet_client.delivery.outcome import Outcome, PendingRecord
 from kegnet_client.host.clock import STEP_S, Clock
 from kegnet_client.spool.directory import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError
 from kegnet_client.spool.watch import Watcher
@@ -23,25 +23,25 @@ LOOK_S = 0.5
 """How long at a time records are looked for: each bad one takes a few syncs of the disk to be put aside."""
 
 
-class Intake:
+class Pickup:
     """Takes turns from ``lanes``; everything is used under one lock."""
 
     def __init__(
         self,
         spool: Spool,
-        lanes: Lanes,
-        link: Link,
+        queue: DeliveryQueue,
+        policy: RetryPolicy,
         watcher: Watcher,
-        settlement: Settlement,
+        outcome: Outcome,
         clock: Clock,
     ) -> None:
         self._spool = spool
-        self._lanes = lanes
-        self._link = link
+        self._queue = queue
+        self._policy = policy
         self._watcher = watcher
-        self._settlement = settlement
+        self._outcome = outcome
         self._clock = clock
-        self._under_way: dict[str, Turn | None] = {}
+        self._under_way: dict[str, QueueEntry | None] = {}
         """The names, each with the turn that came meanwhile."""
 
     def __len__(self) -> int:
@@ -51,75 +51,75 @@ class Intake:
         """What is under way."""
         return set(self._under_way)
 
-    def take(self, limit: int) -> list[Parcel]:
+    def take(self, limit: int) -> list[PendingRecord]:
         """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over among
         files that bring none.
 
         One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
         """
-        parcels: list[Parcel] = []
+        taken: list[PendingRecord] = []
         among_suspects = False
         now_s = self._clock.monotonic_s()
-        while len(parcels) < limit and (turn := self._lanes.take(now_s)):
-            alone = self._link.stands_aside(turn.name)
-            is_suspect = turn.name in self._settlement.suspects
-            if parcels and (alone or is_suspect is not among_suspects):
-                self._lanes.put_back([turn])
+        while len(taken) < limit and (entry := self._queue.take(now_s)):
+            alone = self._policy.stands_aside(entry.name)
+            is_suspect = entry.name in self._outcome.suspects
+            if taken and (alone or is_suspect is not among_suspects):
+                self._queue.put_back([entry])
                 break
-            parcel = self._open(turn)
-            if parcel is None:
+            pending = self._open(entry)
+            if pending is None:
                 if self._clock.monotonic_s() >= now_s + LOOK_S:
                     break
                 continue
             among_suspects = is_suspect
-            parcels.append(parcel)
-            self._under_way[turn.name] = None
+            taken.append(pending)
+            self._under_way[entry.name] = None
             if alone:
                 break
-        return sorted(parcels, key=lambda parcel: time_ms(parcel.record)) if len(parcels) > 1 else parcels
+        return sorted(taken, key=lambda pending: time_ms(pending.record)) if len(taken) > 1 else taken
 
-    def done(self, parcels: Iterable[Parcel]) -> None:
+    def done(self, taken: Iterable[PendingRecord]) -> None:
         """They are not under way any more."""
-        waited = [self._under_way.pop(parcel.turn.name) for parcel in parcels]
-        self._lanes.put_back(turn for turn in waited if turn)
+        waited = [self._under_way.pop(pending.entry.name) for pending in taken]
+        self._queue.put_back(entry for entry in waited if entry)
 
     def look_at_clock(self) -> None:
         """See whether the wall clock was set, which may be all that was in the way."""
         if self._clock.steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
             log.info("this machine's clock was set; trying again at once")
-            self._settlement.retry_now()
+            self._outcome.retry_now()
 
-    def _open(self, turn: Turn) -> Parcel | None:
+    def _open(self, entry: QueueEntry) -> PendingRecord | None:
         """What ``turn`` brings to be sent now, if anything."""
-        if turn.name in self._under_way:
-            self._under_way[turn.name] = turn
+        if entry.name in self._under_way:
+            self._under_way[entry.name] = entry
             return None
         try:
-            file = self._spool.read(turn.name)
+            file = self._spool.read(entry.name)
         except FileNotFoundError:
-            self._link.forget(turn.name)
-            self._settlement.suspects.discard(turn.name)
+            self._policy.forget(entry.name)
+            self._outcome.suspects.discard(entry.name)
             return None
         except StuckFileError as error:
-            self._settlement.stick(turn.name, str(error))
+            self._outcome.stick(entry.name, str(error))
             return None
-        self._settlement.unstick(turn.name)
-        if self._settlement.is_decided(file):
+        self._outcome.unstick(entry.name)
+        if self._outcome.is_decided(file):
             return None
-        unsettled_for_s = 0.0 if self._is_finished(file, turn) else self._unsettled_for_s(file)
+        unsettled_for_s = 0.0 if self._is_finished(file, entry) else self._unsettled_for_s(file)
         if unsettled_for_s:
             # What was announced was an empty file; what is written into it is announced anew, or has to settle.
-            self._lanes.hold(Turn(turn.name, announced=False), self._clock.monotonic_s() + unsettled_for_s)
+            self._queue.hold(QueueEntry(entry.name, announced=False), self._clock.monotonic_s() + unsettled_for_s)
             return None
         try:
-            return Parcel(turn, file, file.record())
+            return PendingRecord(entry, file, file.record())
         except RecordError as error:
-            self._settlement.reject(file, str(error))
+            self._outcome.reject(file, str(error))
             return None
 
-    def _is_finished(self, file: SpoolFile, turn: Turn) -> bool:
+    def _is_finished(self, file: SpoolFile, entry: QueueEntry) -> bool:
         """Whether the producer has visibly finished; an empty file is more likely about to be written."""
-        is_closed = turn.announced and not self._watcher.is_being_written(turn.name)
+        is_closed = entry.announced and not self._watcher.is_being_written(entry.name)
         return file.size > 0 and (is_closed or file.data.endswith(b"\n"))
 
     def _unsettled_for_s(self, file: SpoolFile) -> float:

@@ -1,7 +1,7 @@
 """The uploader: from a file in the spool to its acknowledgement.
 
 One thread waits for the watcher, takes the records whose turn it is, has them sent and settled. While there is a
-backlog and it pays, more threads with a connection each do the same (`Crew`); whatever they share is used under one
+backlog and it pays, more threads with a connection each do the same (`WorkerPool`); what they share is used under one
 lock, which nobody holds while it waits for the network.
 
 There are two lanes: what inotify announces goes first, the backlog that a scan finds goes behind it, oldest
@@ -16,19 +16,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kegnet_client.core.concurrency import Pace
-from kegnet_client.core.delivery_queue import Lanes
+from kegnet_client.core.concurrency import AdaptiveConcurrency
+from kegnet_client.core.delivery_queue import DeliveryQueue
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.core.records import Heartbeat, is_record_name
-from kegnet_client.core.retry_policy import Link
-from kegnet_client.delivery.outcome import Parcel, Settlement
-from kegnet_client.delivery.pickup import Intake
+from kegnet_client.core.retry_policy import RetryPolicy
+from kegnet_client.delivery.outcome import Outcome, PendingRecord
+from kegnet_client.delivery.pickup import Pickup
 from kegnet_client.delivery.progress import Progress
-from kegnet_client.delivery.workers import Crew
+from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.host.clock import Clock
 from kegnet_client.sinks.kegnet_forms import Sender
 from kegnet_client.spool.directory import Scan, Scanner, Spool, count_waiting, explain, printable
-from kegnet_client.spool.removal import Custody
+from kegnet_client.spool.removal import SpoolRemoval
 from kegnet_client.spool.watch import Events, Watcher
 
 log = logging.getLogger(__name__)
@@ -70,17 +70,17 @@ class Uploader:
         self._clock = clock
         self._changed = changed
         self._sender = open_sender()
-        self._crew = Crew(open_sender, self._help, self._helped)
+        self._workers = WorkerPool(open_sender, self._help, self._helped)
         self._shared = threading.Lock()
         self._watcher = Watcher()
-        self._custody = Custody(spool, clock)
-        self._link = Link(random)
-        self._lanes = Lanes(MAX_ANNOUNCED)
-        self._pace = Pace(self._sender.max_connections)
-        self._settlement = Settlement(
-            self._custody, self._lanes, self._link, self._pace, progress, clock, self._sender.max_records
+        self._removal = SpoolRemoval(spool, clock)
+        self._policy = RetryPolicy(random)
+        self._queue = DeliveryQueue(MAX_ANNOUNCED)
+        self._concurrency = AdaptiveConcurrency(self._sender.max_connections)
+        self._outcome = Outcome(
+            self._removal, self._queue, self._policy, self._concurrency, progress, clock, self._sender.max_records
         )
-        self._intake = Intake(spool, self._lanes, self._link, self._watcher, self._settlement, clock)
+        self._pickup = Pickup(spool, self._queue, self._policy, self._watcher, self._outcome, clock)
         self._heartbeats: deque[Heartbeat] = deque(maxlen=1)
         self._unwritable: str | None = None
         self._scanner: Scanner | None = None
@@ -107,23 +107,23 @@ class Uploader:
 
     def drain(self) -> None:
         """Try each record once, waiting for those that are still being written, then return."""
-        self._settlement.each_once = True
-        self._link.max_aside = MAX_ASIDE_ONCE
+        self._outcome.each_once = True
+        self._policy.max_aside = MAX_ASIDE_ONCE
         self._begin(math.inf)
-        while self._crew.is_busy or (self._link.ready(self._clock.monotonic_s()) and self._pause_s() < math.inf):
+        while self._workers.is_busy or (self._policy.ready(self._clock.monotonic_s()) and self._pause_s() < math.inf):
             self._turn(min(self._pause_s(), CHECK_INTERVAL_S))
         self._end()
 
     def stop(self) -> None:
         """End `run` after the exchanges that are under way; from any thread."""
-        self._settlement.silent = True
+        self._outcome.silent = True
         self._stopping.set()
         self._watcher.wake()
 
     def abort(self) -> None:
         """End the exchanges that are under way, as broken connections would; from any thread."""
         self._sender.abort()
-        self._crew.abort()
+        self._workers.abort()
 
     def nudge(self) -> None:
         """Have it renew `alive_at_s`, if it can; from any thread."""
@@ -136,7 +136,7 @@ class Uploader:
 
     def _begin(self, check_at_s: float) -> None:
         self._check_at_s = check_at_s
-        self._intake.look_at_clock()
+        self._pickup.look_at_clock()
         self._watch()
         self._see_whether_writable()
         self._start_scan()
@@ -147,7 +147,7 @@ class Uploader:
         self.scanned.set()
 
     def _end(self) -> None:
-        self._crew.close()
+        self._workers.close()
         self._sender.close()
         self._watcher.close()
         self._drop_scan()
@@ -161,21 +161,23 @@ class Uploader:
             self._note(events)
             if self._clock.monotonic_s() >= self._check_at_s:
                 self._check()
-            heartbeat, parcels = self._next()
-        if parcels:
-            self._deliver(parcels, self._sender)
+            heartbeat, taken = self._next()
+        if taken:
+            self._deliver(taken, self._sender)
         elif heartbeat:
             (verdict,) = self._sender.send([heartbeat])
             with self._shared:
-                self._settlement.settle_heartbeat(verdict)
+                self._outcome.settle_heartbeat(verdict)
 
     def _pause_s(self) -> float:
         """How long there is nothing to do unless something happens."""
         with self._shared:
-            has_heartbeat = bool(self._heartbeats) and not self._crew.is_busy  # whose end wakes this thread
+            has_heartbeat = bool(self._heartbeats) and not self._workers.is_busy  # whose end wakes this thread
             has_work = has_heartbeat or self._wants_scan or self._scanner is not None
-            due_s = 0.0 if has_work else self._lanes.due_s()
-            wake_at_s = self._check_at_s if due_s is None else min(self._check_at_s, max(due_s, self._link.retry_at_s))
+            due_s = 0.0 if has_work else self._queue.due_s()
+            wake_at_s = (
+                self._check_at_s if due_s is None else min(self._check_at_s, max(due_s, self._policy.retry_at_s))
+            )
             return max(0.0, wake_at_s - self._clock.monotonic_s())
 
     @property
@@ -184,13 +186,13 @@ class Uploader:
 
     def _note(self, events: Events) -> None:
         for name in events.completed:
-            if is_record_name(name) and not self._lanes.announce(name):
+            if is_record_name(name) and not self._queue.announce(name):
                 self._not_queued += 1
                 self._scan_wanted = True
         self._scan_wanted |= events.scan or events.reopen
         if events.scan:
             # What was said of a file may not hold any more: events are lost.
-            self._lanes.doubt()
+            self._queue.doubt()
         if events.reopen:
             self._reopen()
             self._watch()
@@ -198,8 +200,8 @@ class Uploader:
     def _check(self) -> None:
         """Compare what is known with what is: the clock, the directory, its watch, its files."""
         self._check_at_s = self._clock.monotonic_s() + CHECK_INTERVAL_S
-        self._intake.look_at_clock()
-        if self._custody.retry():
+        self._pickup.look_at_clock()
+        if self._removal.retry():
             self._check_at_s = self._clock.monotonic_s()
             return
         self._reopen()
@@ -230,8 +232,8 @@ class Uploader:
             log.warning("%s was replaced; going on with the new one", self._spool.path)
             if before is not None:
                 tell_left_behind(before)
-            self._lanes.clear()
-            self._custody.clear()
+            self._queue.clear()
+            self._removal.clear()
             self.progress.stuck = {}
             self._drop_scan()
             self._watch()
@@ -240,7 +242,7 @@ class Uploader:
     def _watch(self) -> None:
         self._watcher.watch(self._spool.fd)
         # What happens between two watches is not told.
-        self._lanes.doubt()
+        self._queue.doubt()
         problem = self._watcher.problem
         if problem and not self.progress.watch_problem:
             log.warning("%s; looking into the spool every %.0f s instead", problem, CHECK_INTERVAL_S)
@@ -249,7 +251,7 @@ class Uploader:
     def _start_scan(self) -> None:
         self._drop_scan()
         self._scan_wanted = False
-        known = self._lanes.held() | self._intake.names() | self._custody.pending() | self.progress.stuck.keys()
+        known = self._queue.held() | self._pickup.names() | self._removal.pending() | self.progress.stuck.keys()
         try:
             self._scanner = self._spool.scan(MAX_BACKLOG, known)
         except OSError as error:
@@ -269,11 +271,11 @@ class Uploader:
 
     def _take_scan(self, scan: Scan) -> None:
         # The stuck ones take no place from the others and have another look at the end.
-        self._lanes.refill([*scan.oldest, *self.progress.stuck])
+        self._queue.refill([*scan.oldest, *self.progress.stuck])
         self._not_queued = scan.more
         self._gone_at_scan = self._gone()
         for name, why in scan.stuck.items():
-            self._settlement.stick(name, why)
+            self._outcome.stick(name, why)
 
     def _cannot_scan(self, error: OSError) -> None:
         problem = f"{self._spool.path}: {explain(error)}"
@@ -291,49 +293,49 @@ class Uploader:
         """How many records have left the spool."""
         return self.progress.accepted + self.progress.rejected
 
-    def _next(self) -> tuple[Heartbeat | None, list[Parcel]]:
+    def _next(self) -> tuple[Heartbeat | None, list[PendingRecord]]:
         """What to send now, if it is time for that; otherwise a piece of what else is to be done."""
-        if not self._link.ready(self._clock.monotonic_s()):
-            self._crew.muster(1)
+        if not self._policy.ready(self._clock.monotonic_s()):
+            self._workers.resize(1)
             return None, []
         self._unpublished = True
         # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
-        if parcels := self._intake.take(self._settlement.batch):
-            if self._lanes.has_backlog:
-                self._crew.muster(self._pace.connections)
-            return None, parcels
+        if taken := self._pickup.take(self._outcome.batch):
+            if self._queue.has_backlog:
+                self._workers.resize(self._concurrency.connections)
+            return None, taken
         if self._scanner:
             self._go_on_scanning()
-        elif self._wants_scan and not self._lanes.has_backlog:
-            self._pace.interrupted()
+        elif self._wants_scan and not self._queue.has_backlog:
+            self._concurrency.interrupted()
             self._start_scan()
-        elif not self._crew.is_busy:
-            self._pace.restart()
-            self._crew.muster(1)
+        elif not self._workers.is_busy:
+            self._concurrency.restart()
+            self._workers.resize(1)
             return (self._heartbeats.popleft() if self._heartbeats else None), []
         return None, []
 
-    def _deliver(self, parcels: list[Parcel], sender: Sender) -> None:
+    def _deliver(self, taken: list[PendingRecord], sender: Sender) -> None:
         started_s = self._clock.monotonic_s()
         # A record that stands there under several names is sent once, and each of them has its verdict.
-        records = list(dict.fromkeys(parcel.record for parcel in parcels))
+        records = list(dict.fromkeys(pending.record for pending in taken))
         answered = dict(zip(records, sender.send(records), strict=True))
-        verdicts = [answered[parcel.record] for parcel in parcels]
+        verdicts = [answered[pending.record] for pending in taken]
         elapsed_s = self._clock.monotonic_s() - started_s
         with self._shared:
-            self._intake.done(parcels)
-            self._settlement.settle(parcels, verdicts, elapsed_s)
+            self._pickup.done(taken)
+            self._outcome.settle(taken, verdicts, elapsed_s)
 
     def _help(self, sender: Sender, number: int) -> None:
         """Carry the backlog beside the others, as long as there is one and so many are wanted."""
         while True:
             with self._shared:
-                wanted = number < self._pace.connections and self._lanes.has_backlog
-                ready = self._link.ready(self._clock.monotonic_s()) and not self._stopping.is_set()
-                parcels = self._intake.take(self._settlement.batch) if wanted and ready else []
-            if not parcels:
+                wanted = number < self._concurrency.connections and self._queue.has_backlog
+                ready = self._policy.ready(self._clock.monotonic_s()) and not self._stopping.is_set()
+                taken = self._pickup.take(self._outcome.batch) if wanted and ready else []
+            if not taken:
                 return
-            self._deliver(parcels, sender)
+            self._deliver(taken, sender)
 
     def _helped(self, fault: Exception | None) -> None:
         self._fault = self._fault or fault
@@ -343,10 +345,10 @@ class Uploader:
         self._unpublished = False
         self._publish_at_s = self._clock.monotonic_s() + PUBLISH_INTERVAL_S
         with self._shared:
-            self.progress.waiting = len(self._lanes) + len(self._intake) + self._not_queued
-            self.progress.link = self._link.state
-            self.progress.link_reason = self._link.reason
-            self.progress.spool_problem = self._reopen_problem or self._custody.problem or self._unwritable
+            self.progress.waiting = len(self._queue) + len(self._pickup) + self._not_queued
+            self.progress.link = self._policy.state
+            self.progress.link_reason = self._policy.reason
+            self.progress.spool_problem = self._reopen_problem or self._removal.problem or self._unwritable
         self._changed()
 
 

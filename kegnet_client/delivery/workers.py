@@ -9,10 +9,10 @@ from collections.abc import Callable
 from kegnet_client.sinks.kegnet_forms import Sender
 
 
-class Crew:
+class WorkerPool:
     """Runs ``work(sender, number)`` for each number from 1 on.
 
-    ``ended`` is called in the thread when it is over, with what it raised. `muster` and `close` are for one
+    ``ended`` is called in the thread when it is over, with what it raised. `resize` and `close` are for one
     thread.
     """
 
@@ -34,7 +34,7 @@ class Crew:
         """Whether anybody is at work."""
         return bool(self._at_work)
 
-    def muster(self, connections: int) -> None:
+    def resize(self, connections: int) -> None:
         """Have as many at work as make ``connections`` with the first one; close what more there is and idle."""
         for number in range(1, connections):
             if number not in self._at_work:
@@ -58,7 +58,7 @@ class Crew:
         """Wait for those at work, then close all connections."""
         for thread in self._threads.values():
             thread.join()
-        self.muster(1)
+        self.resize(1)
 
     def _run(self, sender: Sender, number: int) -> None:
         fault = None

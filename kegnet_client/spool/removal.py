@@ -27,7 +27,7 @@ class _Decision:
     """Why it is rejected; None when it is acknowledged."""
 
 
-class Custody:
+class SpoolRemoval:
     """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so."""
 
     def __init__(self, spool: Spool, clock: Clock) -> None:

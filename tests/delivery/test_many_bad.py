@@ -15,7 +15,7 @@ from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Scanner, Spool, enqueue
-from kegnet_client.spool.removal import Custody
+from kegnet_client.spool.removal import SpoolRemoval
 
 from ..support.waits import wait_until
 
@@ -79,17 +79,17 @@ def test_thousands_that_could_not_be_put_aside_hold_up_nobody_once_they_can_be(
     in_the_way.touch()
     for number in range(BAD):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
-    custody = Custody(spool, Clock())
+    removal = SpoolRemoval(spool, Clock())
     for number in range(BAD):
-        custody.reject(spool.read(f"{number}.pour"), "nonsense")
-    assert len(custody.pending()) == BAD
+        removal.reject(spool.read(f"{number}.pour"), "nonsense")
+    assert len(removal.pending()) == BAD
     in_the_way.unlink()
     monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.005))
 
     started_s = time.monotonic()
-    assert custody.retry(), "there is more to do"
+    assert removal.retry(), "there is more to do"
     assert time.monotonic() - started_s < 5
-    assert 0 < len(custody.pending()) < BAD
+    assert 0 < len(removal.pending()) < BAD
 
 
 def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
