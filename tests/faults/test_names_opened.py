@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.device import Device
+from ..support.device import Device
 from .misbehaving_server import Server
 
 STOPS_WITHIN_S = 2.0

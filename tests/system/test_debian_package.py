@@ -101,7 +101,7 @@ def test_the_client_starts_at_boot_and_the_hub_only_if_wanted(packaged: Any) -> 
 
 
 def test_nothing_is_compiled_at_every_start(packaged: Any) -> None:
-    packaged.sh("test -n \"$(find /usr/lib/kegnet-client -path '*/kegnet_client/__pycache__/daemon.*.pyc')\"")
+    packaged.sh("test -n \"$(find /usr/lib/kegnet-client -path '*/kegnet_client/__pycache__/cli.*.pyc')\"")
 
 
 def test_a_pour_arrives_at_the_hub(at_work: Any) -> None:
