@@ -5,8 +5,10 @@ in the uploader's thread, the bus is read in the thermometer's. Both are daemon 
 never returns does not hold up the end of the process.
 """
 
+import argparse
 import faulthandler
 import logging
+import os
 import random
 import signal
 import sys
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__, config
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
 from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading, format_celsius
@@ -26,7 +30,7 @@ from kegnet_client.core.wire.forms import Version
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader, tell_left_behind
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.log import CRASHED_ID
+from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.one_wire import BusReader
@@ -43,6 +47,16 @@ ABORT_S = 0.5
 EXIT_CRASHED = 70
 MAX_STUCK_TOLD = 20
 """So many files that cannot be taken are named; a producer that goes on making them must not fill what is written."""
+
+
+def add_arguments(_parser: Parser) -> None:
+    """It takes nothing."""
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Deliver until SIGTERM or SIGINT."""
+    set_up(os.environ)
+    return Daemon(configuration.root(options), options.config, os.environ).run()
 
 
 class Engine:

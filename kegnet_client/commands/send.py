@@ -1,11 +1,15 @@
 """``kegnet-client send``: deliver what is in the spool once, and end with what came of it."""
 
+import argparse
 import logging
+import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
 from kegnet_client import config
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
@@ -14,6 +18,15 @@ from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting
 
 REFUSED = (401, 403)
+
+
+def add_arguments(_parser: Parser) -> None:
+    """It takes nothing."""
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Deliver once."""
+    return send(configuration.root(options), options.config, os.environ)
 
 
 def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
