@@ -72,7 +72,7 @@ faults: test-packages .venv-test/tools
 	.venv-test/bin/python -m pytest -q -m case --faults-table tests/faults tests/system
 
 # What drives whole processes and takes minutes for it is run on the first Python only; the rest is what differs.
-ON_ONE_PYTHON = tests/process tests/enrolment tests/end_to_end tests/faults tests/torture tests/bench tests/interop
+ON_ONE_PYTHON = tests/processes tests/enrolment tests/end_to_end tests/faults tests/torture tests/bench tests/interop
 
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:

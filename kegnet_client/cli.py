@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from kegnet_client import __version__
 from kegnet_client.config import find_root
 from kegnet_client.core.errors import KegnetError, UsageError
-from kegnet_client.output import drop_output, tell
+from kegnet_client.host.stdout import drop_output, tell
 
 EXAMPLE = """\
 example:
@@ -104,7 +104,7 @@ def _parser(arguments: Sequence[str]) -> argparse.Namespace:
     demo.add_argument("--once", action="store_true", help="do one round, check it and end")
     hub = add("hub", _no_hub, "your own KegNet server: init, run, invite, devices, verify")
     if "hub" in arguments:
-        from kegnet_client.hub.cli import add_commands
+        from kegnet_client.commands.hub import add_commands
 
         add_commands(hub.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser))
     return parser.parse_args(arguments)
@@ -125,15 +125,15 @@ def _root(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from kegnet_client import log
-    from kegnet_client.daemon import Daemon
+    from kegnet_client.commands.run import Daemon
+    from kegnet_client.host import log
 
     log.set_up(os.environ)
     return Daemon(_root(options), options.config, os.environ).run()
 
 
 def _init(options: argparse.Namespace) -> int:
-    from kegnet_client.provisioning import init
+    from kegnet_client.enrolment.provision import init
 
     made = init(_root(options), options.url, options.ca)
     print(f"uuid: {made.uuid}\n{made.public_pem}")
@@ -143,23 +143,23 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from kegnet_client.enrolment import enroll
+    from kegnet_client.enrolment.enroll import enroll
 
     return enroll(_root(options), options.url, options.code, os.environ)
 
 
 def _rotate_key(options: argparse.Namespace) -> int:
-    from kegnet_client.rotation import rotate_key
+    from kegnet_client.enrolment.rotate_key import rotate_key
 
     return rotate_key(_root(options), options.config)
 
 
 def _pour(options: argparse.Namespace) -> int:
     from kegnet_client import config
-    from kegnet_client.clock import Clock
     from kegnet_client.core.errors import ClockError, RecordError
     from kegnet_client.core.records import make_pour
-    from kegnet_client.spool import enqueue
+    from kegnet_client.host.clock import Clock
+    from kegnet_client.spool.directory import enqueue
 
     started_ms = options.started_ms
     if started_ms is None:
@@ -178,26 +178,27 @@ def _pour(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
-    from kegnet_client.send import send
+    from kegnet_client.commands.send import send
 
     return send(_root(options), options.config, os.environ)
 
 
 def _status(options: argparse.Namespace) -> int:
-    from kegnet_client.status import print_status
+    from kegnet_client.commands.status import print_status
 
     return print_status(_root(options), options.config, as_json=options.json)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from kegnet_client.check import check
+    from kegnet_client.commands.check import check
 
     return check(_root(options), options.config, os.environ)
 
 
 def _rejected(options: argparse.Namespace) -> int:
-    from kegnet_client import config, rejected
-    from kegnet_client.spool import printable
+    from kegnet_client import config
+    from kegnet_client.spool import rejected
+    from kegnet_client.spool.directory import printable
 
     spool = config.load(_root(options), options.config).spool
     if options.action == "list":

@@ -10,13 +10,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from kegnet_client.clock import Clock
-from kegnet_client.identity import generate_private_key
-from kegnet_client.spool import Spool
+from kegnet_client.host.clock import Clock
+from kegnet_client.keys import generate_private_key
+from kegnet_client.spool.directory import Spool
 
-from .stage import postgresql
-from .stage.authority import Authority
-from .stage.postgresql import PostgreSQL
+from .support import postgresql
+from .support.authority import Authority
+from .support.postgresql import PostgreSQL
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import requests
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.demo.actors import SENSOR, draw
 from kegnet_client.demo.stage import Stage
+from kegnet_client.host.clock import Clock
 
 ROUND_TIMEOUT_S = 30.0
 
@@ -95,7 +95,7 @@ def _get(stage: Stage, path: str) -> list[dict[str, object]]:
 
 def _verify(stage: Stage) -> None:
     from kegnet_client.hub.home import Home
-    from kegnet_client.hub.store import Store
+    from kegnet_client.hub.store.records import Store
 
     store = Store(Home(stage.hub).database())
     try:

@@ -15,7 +15,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kegnet_client.core import enrolment
+from kegnet_client.core.wire import enrolment
 
 OPEN_PREFIX = "/rest/"
 OPEN_PATHS = enrolment.PATHS

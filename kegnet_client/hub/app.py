@@ -13,11 +13,13 @@ from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 import kegnet_client
-from kegnet_client.hub import access, api, docs, enrol_api, intake
-from kegnet_client.hub.database import StoreError
-from kegnet_client.hub.journal import Journal
+from kegnet_client.hub import access
+from kegnet_client.hub.api import docs, enrolment, records
+from kegnet_client.hub.ingest import routes
+from kegnet_client.hub.ingest.group_commit import Journal
 from kegnet_client.hub.refusals import Refusals
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.records import Store
 
 RETRY_AFTER_S = 10
 
@@ -51,11 +53,11 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return PlainTextResponse("the database cannot do it now; try again later\n", 503, headers)
 
-    writing = intake.make_router(journal, refusals, trouble.over, unavailable)
-    app.add_middleware(intake.ShortWay, endpoints=intake.endpoints_of(writing))
+    writing = routes.make_router(journal, refusals, trouble.over, unavailable)
+    app.add_middleware(routes.ShortWay, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
-    app.include_router(enrol_api.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
-    app.include_router(api.make_router(store), tags=["reading"])
+    app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
+    app.include_router(records.make_router(store), tags=["reading"])
     app.include_router(docs.router)
 
     app.add_exception_handler(StoreError, lambda _request, error: unavailable(error))

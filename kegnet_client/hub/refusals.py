@@ -12,7 +12,7 @@ from collections import OrderedDict
 from fastapi import Request
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.core.rest import is_uuid
+from kegnet_client.core.wire.forms import is_uuid
 
 MAX_SENDERS = 256
 MAX_TOLD = 16

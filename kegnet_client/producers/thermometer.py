@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
 
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Heartbeat, Reading, format_celsius
-from kegnet_client.producers.bus import BusReader, BusReading, name_missing
+from kegnet_client.host.clock import Clock
+from kegnet_client.producers.one_wire import BusReader, BusReading, name_missing
 
 CLOCK_CHECK_S = 60.0
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.program import COMMAND, Program
-from ..stage.waits import WAIT_S
+from ..support.program import COMMAND, Program
+from ..support.waits import WAIT_S
 from .device import Device
 from .nginx import Nginx
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..stage.program import Log
+from ..support.program import Log
 
 
 @dataclass

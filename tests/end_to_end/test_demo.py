@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ..stage.program import COMMAND
+from ..support.program import COMMAND
 
 TIMEOUT_S = 90.0
 

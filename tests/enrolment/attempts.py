@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.enrolment import enroll
+from kegnet_client.enrolment.enroll import enroll
 
 from .hub import Hub
 

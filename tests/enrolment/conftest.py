@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.core.rest import parse_base_url
+from kegnet_client.core.wire.forms import parse_base_url
+from kegnet_client.enrolment.provision import draft, write
 from kegnet_client.hub.app import wall_ms
-from kegnet_client.provisioning import draft, write
 
 from .device import Device
 from .hub import Hub, running_hub

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kegnet_client import config
-from kegnet_client.identity import Identity, load_identity
+from kegnet_client.keys import Identity, load_identity
 
 
 @dataclass

@@ -10,14 +10,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kegnet_client.core.enrolment import format_code
-from kegnet_client.hub import enrolment, pki, schema, serve
+from kegnet_client.core.wire.enrolment import format_code
+from kegnet_client.hub import pki, serve
 from kegnet_client.hub.app import create_app, wall_ms
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.receive import fingerprint
-from kegnet_client.hub.store import Query, Store
+from kegnet_client.hub.ingest.forms import fingerprint
+from kegnet_client.hub.store import enrolment, schema
+from kegnet_client.hub.store.records import Query, Store
 
-from ..stage.waits import WAIT_S
+from ..support.waits import WAIT_S
 
 
 @dataclass

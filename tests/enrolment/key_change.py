@@ -4,12 +4,12 @@ import stat
 
 import pytest
 
-from kegnet_client.check import send_heartbeat
-from kegnet_client.clock import Clock
+from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.rotation import UnfinishedError, rotate_key
+from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
+from kegnet_client.host.clock import Clock
 
-from ..stage.waits import WAIT_S
+from ..support.waits import WAIT_S
 from .device import Device
 from .hub import Hub
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client import config, provisioning
-from kegnet_client.core import enrolment as wire
+from kegnet_client import config
 from kegnet_client.core.errors import ConfigError, TransportError
-from kegnet_client.core.rest import Version
-from kegnet_client.enrolment import enroll
-from kegnet_client.identity import load_identity
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.forms import Version
+from kegnet_client.enrolment import provision
+from kegnet_client.enrolment.enroll import enroll
+from kegnet_client.keys import load_identity
 
 from .attempts import ENROL, refusal
 from .device import Device
@@ -87,7 +88,7 @@ def test_the_systems_store_is_not_made_where_it_is_missing(
     hub: Hub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = root / "certificates.crt"
-    for module in (config, provisioning):
+    for module in (config, provision):
         monkeypatch.setattr(module, "SYSTEM_CA_BUNDLE", system)
     (root / "conf").mkdir()
     (root / "conf/client.conf").write_text("[KegNet]\ncaBundle = system\n")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import config
-from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import (
     ConfigError,
     KegnetError,
@@ -18,7 +17,8 @@ from kegnet_client.core.errors import (
     UntrustedServerError,
     UsageError,
 )
-from kegnet_client.enrolment import TRIES, enroll
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.enrolment.enroll import TRIES, enroll
 from kegnet_client.hub import pki
 
 from .attempts import ENROL, answering, refusal, tree

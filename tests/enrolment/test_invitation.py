@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import cli
+from kegnet_client.commands import hub as hub_cli
 from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.hub import cli as hub_cli
-from kegnet_client.rotation import UnfinishedError, rotate_key
+from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 
 from .device import Device
 from .hub import Hub

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import cli
-from kegnet_client.check import send_heartbeat
-from kegnet_client.clock import Clock
+from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
-from kegnet_client.hub import receive
-from kegnet_client.rotation import rotate_key
+from kegnet_client.enrolment.rotate_key import rotate_key
+from kegnet_client.host.clock import Clock
+from kegnet_client.hub.ingest import forms
 
 from .device import Device
 from .hub import Hub
@@ -40,7 +40,7 @@ def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from kegnet_client.rotation import rotate_key
+from kegnet_client.enrolment.rotate_key import rotate_key
 
 def profile(frame, event, function):
     global left
@@ -132,7 +132,7 @@ def test_a_revoked_device_gets_no_other_key(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
     hub.store.revoke_device(device.uuid, 1)
     told = unfinished(device, kind=ServerRefusalError)
-    assert f"401: {receive.REVOKED}; the key was not changed" in told
+    assert f"401: {forms.REVOKED}; the key was not changed" in told
     assert device.identity().fingerprint == old
 
 

@@ -10,15 +10,15 @@ from signal import SIGKILL
 
 import pytest
 
-from kegnet_client.check import send_heartbeat
-from kegnet_client.clock import Clock
+from kegnet_client.commands.check import send_heartbeat
+from kegnet_client.commands.send import send
 from kegnet_client.core.records import make_pour
-from kegnet_client.rotation import UnfinishedError, rotate_key
-from kegnet_client.send import send
-from kegnet_client.spool import count_waiting, enqueue
+from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
+from kegnet_client.host.clock import Clock
+from kegnet_client.spool.directory import count_waiting, enqueue
 
-from ..stage.program import COMMAND, Program
-from ..stage.waits import WAIT_S
+from ..support.program import COMMAND, Program
+from ..support.waits import WAIT_S
 from .device import Device
 from .hub import Hub
 from .key_change import START_MS, settle, unfinished

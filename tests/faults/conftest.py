@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.authority import Authority
-from ..stage.device import Device
-from ..stage.program import Program
+from ..support.authority import Authority
+from ..support.device import Device
+from ..support.program import Program
 from .matrix_table import Table
 from .misbehaving_server import Serve, Server
 

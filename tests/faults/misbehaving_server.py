@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..stage.waits import WAIT_S
+from ..support.waits import WAIT_S
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from ..stage.device import Device
-from ..stage.program import Program
-from ..stage.waits import wait_until
-from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
+from ..support.device import Device
+from ..support.program import Program
+from ..support.waits import wait_until
+from ..support.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
 from .versions import BOTH, V2_LATER
 

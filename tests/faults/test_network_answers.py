@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ..stage.authority import Authority
-from ..stage.device import Device
-from ..stage.program import Program
-from ..stage.waits import wait_until
+from ..support.authority import Authority
+from ..support.device import Device
+from ..support.program import Program
+from ..support.waits import wait_until
 from .known import KEPT
 from .misbehaving_server import Asked, Serve, Server, first
 from .versions import BOTH, V2_LATER, V3, slowly

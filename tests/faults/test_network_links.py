@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ..stage.authority import Authority
-from ..stage.device import Device
-from ..stage.waits import wait_until
+from ..support.authority import Authority
+from ..support.device import Device
+from ..support.waits import wait_until
 from .known import BACK, KEPT
 from .misbehaving_server import Asked, Serve, Server, first, reset
 from .versions import V2_LATER, slowly

@@ -7,11 +7,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from kegnet_client.core.delivery import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
-from kegnet_client.core.link import Link
+from kegnet_client.core.retry_policy import RetryPolicy
+from kegnet_client.core.verdict import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
 
-from ..stage.device import Device
-from ..stage.waits import wait_until
+from ..support.device import Device
+from ..support.waits import wait_until
 from .known import BACK, KEPT
 from .misbehaving_server import Server, first
 from .versions import BOTH, V2_LATER, slowly
@@ -107,7 +107,7 @@ def test_a_5xx_without_end_costs_a_log_line_a_change_and_no_record(device: Devic
     assert not device.rejected.exists()
 
 
-def waits_s(link: Link, verdict: Verdict, tries: int) -> list[float]:
+def waits_s(link: RetryPolicy, verdict: Verdict, tries: int) -> list[float]:
     """How long ``link`` waits after each of so many failures."""
     now_s, waits = 0.0, []
     for _ in range(tries):
@@ -120,7 +120,7 @@ def waits_s(link: Link, verdict: Verdict, tries: int) -> list[float]:
 @pytest.mark.case(28, 17)
 def test_the_wait_after_failures_without_end_is_capped_and_never_the_same() -> None:
     verdict = Verdict(Disposition.DEFERRED, "no connection")
-    waits = waits_s(Link(random.Random(1).random), verdict, 200)  # noqa: S311 (no secret)
+    waits = waits_s(RetryPolicy(random.Random(1).random), verdict, 200)  # noqa: S311 (no secret)
     assert max(waits) <= 300
     assert max(waits) > 250
     assert len(set(waits)) > 190
@@ -164,7 +164,7 @@ def test_a_record_that_always_earns_a_5xx_holds_up_nobody(device: Device, server
 @pytest.mark.parametrize("retry_after_s", [None, 60.0])
 def test_a_fleet_that_lost_its_server_at_once_comes_back_spread_out(retry_after_s: float | None) -> None:
     verdict = Verdict(Disposition.DEFERRED, "no connection", retry_after_s=retry_after_s)
-    fleet = [Link(random.Random(seed).random) for seed in range(1000)]  # noqa: S311 (no secret)
+    fleet = [RetryPolicy(random.Random(seed).random) for seed in range(1000)]  # noqa: S311 (no secret)
     assert all(link.ready(0.0) for link in fleet), "the first try is at once"
     asked_s = retry_after_s or 0.0
     for tries in range(1, 11):

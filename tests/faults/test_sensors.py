@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.device import Device
-from ..stage.waits import wait_until
-from ..stage.watchdog import WATCHDOG_S, wait_until_fed, watched
+from ..support.device import Device
+from ..support.waits import wait_until
+from ..support.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
 from .versions import V2_LATER
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.device import Device
-from ..stage.program import asleep
-from ..stage.waits import wait_until
+from ..support.device import Device
+from ..support.program import asleep
+from ..support.waits import wait_until
 from .known import CHECK_S
 from .misbehaving_server import Server
 from .versions import BOTH

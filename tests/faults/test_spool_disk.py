@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.device import Device
-from ..stage.waits import wait_until
+from ..support.device import Device
+from ..support.waits import wait_until
 from .known import CHECK_S
 from .misbehaving_server import Asked, Server
 from .versions import V2_LATER

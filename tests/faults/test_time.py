@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ..stage.device import Device
-from ..stage.program import Program
-from ..stage.waits import wait_until
+from ..support.device import Device
+from ..support.program import Program
+from ..support.waits import wait_until
 from .known import KEPT
 from .misbehaving_server import Serve, Server
 from .versions import BOTH, V2_LATER

@@ -19,13 +19,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from kegnet_client.core.rest import SIGNED_FIELDS
-from kegnet_client.hub import receive, receive_v3, serve
+from kegnet_client.core.wire.forms import SIGNED_FIELDS
+from kegnet_client.hub import serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest import batch as ingest_batch
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.store.records import Store
 
-from ..stage.postgresql import PostgreSQL
+from ..support.postgresql import PostgreSQL
 
 NOW_MS = 1_800_000_000_000
 
@@ -137,16 +139,16 @@ def _sign(key: PrivateKey, data: bytes) -> bytes:
 
 
 @pytest.fixture
-def submission(batch: Batch) -> Callable[..., receive_v3.Batch]:
+def submission(batch: Batch) -> Callable[..., ingest_batch.Batch]:
     """``submission(device, records, ...)`` is that request as `Store.ingest` takes it."""
 
-    def make(device: str, what: Sequence[Record] | bytes, **options: object) -> receive_v3.Batch:
+    def make(device: str, what: Sequence[Record] | bytes, **options: object) -> ingest_batch.Batch:
         headers, content = batch(device, what, **options)
         fields = {name.replace("-", "_"): value for name, value in headers.items()}
         encoding = fields.pop("content_encoding", None)
         path = "/rest/v3/records"
-        return receive_v3.read_batch(
-            receive.SignedRequest(path=path, content_encoding=encoding, content=content, **fields)
+        return ingest_batch.read_batch(
+            forms.SignedRequest(path=path, content_encoding=encoding, content=content, **fields)
         )
 
     return make
@@ -255,10 +257,10 @@ def device(hub_store: Store, device_key: rsa.RSAPrivateKey) -> str:
 
 
 @pytest.fixture
-def claim(form: Form) -> Callable[..., receive.Claim]:
+def claim(form: Form) -> Callable[..., forms.Claim]:
     """``claim("pour", id=..., ...)`` is that record, signed, as `Store.ingest` takes it."""
 
-    def make(call: str, **fields: object) -> receive.Claim:
-        return receive.read_claim(call, receive.VERSIONS[1], form(call, **fields))
+    def make(call: str, **fields: object) -> forms.Claim:
+        return forms.read_claim(call, forms.VERSIONS[1], form(call, **fields))
 
     return make

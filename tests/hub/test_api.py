@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.receive import Claim
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.store.records import Store
 
 TS = 1_700_000_000_000
 

@@ -13,9 +13,11 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from kegnet_client.hub import bodies, receive, schema
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.store import Query, Store
+from kegnet_client.hub.ingest import body as ingest_body
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.records import Query, Store
 
 TS = 1_700_000_000_000
 
@@ -130,7 +132,7 @@ def test_a_revocation_counts_from_the_next_request_on(
         elsewhere.prepare()
         elsewhere.revoke_device(device, TS)
     answer = post("v2/pour", pour(form, device, pulses=600))
-    assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
+    assert (answer.status_code, answer.text) == (401, forms.REVOKED + "\n")
     assert rows()["pours"] == 1
 
 
@@ -215,7 +217,7 @@ def test_the_largest_body_is_read(post: Post, form: Form, device: str) -> None:
 def test_a_body_that_does_not_come_is_408_and_the_others_are_served(
     hub_url: str, trust: ssl.SSLContext, post: Post, form: Form, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "BODY_DEADLINE_S", 0.3)
+    monkeypatch.setattr(ingest_body, "BODY_DEADLINE_S", 0.3)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,
@@ -263,7 +265,7 @@ def test_a_locked_database_is_503_and_passes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 0.1)
+    monkeypatch.setattr("kegnet_client.hub.store.database.PATIENCE_S", 0.1)
     caplog.set_level("INFO", "kegnet_client.hub")
     home, tap = make_home(), str(uuid.uuid4())
     store.add_device(tap, device_key.public_key(), "tap", TS)

@@ -18,15 +18,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kegnet_client.commands import hub as commands_hub
 from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.hub import cli
-from kegnet_client.hub.receive import Claim
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.store.records import Store
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PROGRAM = """
 import argparse
-from kegnet_client.hub.cli import add_commands
+from kegnet_client.commands.hub import add_commands
 parser = argparse.ArgumentParser()
 add_commands(parser.add_subparsers(required=True))
 arguments = parser.parse_args()
@@ -42,7 +42,7 @@ def hub(tmp_path: Path) -> Hub:
 
     def run(*words: str) -> int:
         parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
+        commands_hub.add_commands(parser.add_subparsers(required=True))
         arguments = parser.parse_args([*words, "--dir", str(tmp_path / "hub")])
         return int(arguments.handler(arguments))
 
@@ -99,7 +99,7 @@ def test_the_directory_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("KEGNET_HUB_DIR", str(tmp_path / "there"))
     parser = argparse.ArgumentParser()
-    cli.add_commands(parser.add_subparsers(required=True))
+    commands_hub.add_commands(parser.add_subparsers(required=True))
     arguments = parser.parse_args(["init"])
     assert arguments.handler(arguments) == 0
     assert (tmp_path / "there" / "ca.crt").exists()
@@ -166,7 +166,7 @@ def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: 
         (
             "import sys",
             f"sys.modules.update(dict.fromkeys({missing}))",
-            "import argparse, kegnet_client.hub.cli as cli",
+            "import argparse, kegnet_client.commands.hub as cli",
             "parser = argparse.ArgumentParser()",
             "cli.add_commands(parser.add_subparsers())",
             f"words = ['init', '--dir', '{tmp_path}/hub', '--database', 'postgresql+psycopg://u@h/n']",

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from kegnet_client.core import enrolment as wire
 from kegnet_client.core.errors import UsageError
-from kegnet_client.hub import enrolment, receive, schema
+from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.store import Query, Store
-from kegnet_client.identity import Identity
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.store import enrolment, schema
+from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.keys import Identity
 
 TS = 1_700_000_000_000
 
@@ -157,7 +158,7 @@ def test_a_code_is_good_for_one_of_many_at_once(hub_store: Store, code: str, dev
     def enrol(request: enrolment.Request) -> bool:
         try:
             enrolment.enrol(hub_store, code, request, wall_ms())
-        except receive.RefusedError:
+        except forms.RefusedError:
             return False
         return True
 
@@ -181,7 +182,7 @@ def test_a_revoked_device_does_not_come_back_with_its_code(
     call("/enroll", **enrolling(code, me))
     hub_store.revoke_device(me.uuid, TS)
     answer = call("/enroll", **enrolling(code, me))
-    assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
+    assert (answer.status_code, answer.text) == (401, forms.REVOKED + "\n")
 
 
 def csr(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *names: str) -> str:
@@ -235,7 +236,7 @@ def test_another_type_and_too_much_are_refused_unread(web: httpx.Client, path: s
 def test_a_database_that_cannot_write_is_503_and_keeps_the_code_good(
     call: Call, code: str, me: Identity, hub_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 0.1)
+    monkeypatch.setattr("kegnet_client.hub.store.database.PATIENCE_S", 0.1)
     with closing(sqlite3.connect(hub_home.directory / "hub.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = call("/enroll", **enrolling(code, me))
@@ -346,7 +347,7 @@ def test_a_revoked_device_is_refused_with_both_keys_and_changes_none(
     hub_store.revoke_device(registered.uuid, TS)
     assert [send(post, form, who, n) for n, who in enumerate((registered, new), 1)] == [401, 401]
     for answer in (call("/rotate", **rotating(registered, new)), call("/rotate/confirm", **confirming(new))):
-        assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
+        assert (answer.status_code, answer.text) == (401, forms.REVOKED + "\n")
     with pytest.raises(UsageError, match="already"):
         hub_store.add_device(registered.uuid, other_key.public_key(), "again", TS)
 
@@ -359,9 +360,9 @@ def test_an_unknown_device_changes_nothing(call: Call, me: Identity, other_key: 
 def test_a_p256_signature_is_the_two_numbers_and_not_der() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     raw = Identity("", key).sign(b"data")
-    assert receive.is_signed(key.public_key(), raw, b"data")
-    assert not receive.is_signed(key.public_key(), raw, b"other")
+    assert forms.is_signed(key.public_key(), raw, b"data")
+    assert not forms.is_signed(key.public_key(), raw, b"other")
     der = key.sign(b"data", ec.ECDSA(hashes.SHA256()))
     assert decode_dss_signature(der)
-    assert not receive.is_signed(key.public_key(), der, b"data")
-    assert not receive.is_signed(key.public_key(), bytes(64), b"data")
+    assert not forms.is_signed(key.public_key(), der, b"data")
+    assert not forms.is_signed(key.public_key(), bytes(64), b"data")

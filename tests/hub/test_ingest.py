@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub import receive, schema
-from kegnet_client.hub.ingest import Outcome, Receipt
-from kegnet_client.hub.receive import Claim, Proven, RefusedError
-from kegnet_client.hub.store import Query, Store
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.forms import Claim, Proven, RefusedError
+from kegnet_client.hub.ingest.rows import Outcome, Receipt
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.records import Query, Store
 
 TS = 1_700_000_000_000
 
@@ -75,8 +76,8 @@ def test_one_that_is_refused_fails_none_of_its_neighbours(
     )
     assert kinds(outcomes) == [Receipt, RefusedError, RefusedError, RefusedError, ZeroDivisionError, Receipt]
     assert [str(outcome) for outcome in outcomes[1:4]] == [
-        receive.REVOKED,
-        receive.NOT_REGISTERED,
+        forms.REVOKED,
+        forms.NOT_REGISTERED,
         "the signature is not this device's",
     ]
     assert stored(store) == [good, good]

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kegnet_client.core import rest_v3
-from kegnet_client.hub import receive, schema
+from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.store import Query, Store
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.records import Query, Store
 
 TS = 1_700_000_000_000
 SENSOR = "28-0316a2795c5b"
@@ -151,12 +152,12 @@ def test_a_forged_an_unknown_and_a_revoked_devices_batch_is_401(
 ) -> None:
     assert send(device, pours, key=other_key).status_code == 401
     answer = send(str(uuid.uuid4()), pours)
-    assert (answer.status_code, answer.text) == (401, receive.NOT_REGISTERED + "\n")
+    assert (answer.status_code, answer.text) == (401, forms.NOT_REGISTERED + "\n")
     with closing(Store(hub_home.database())) as elsewhere:
         elsewhere.prepare()
         elsewhere.revoke_device(device, TS)
     answer = send(device, pours)
-    assert (answer.status_code, answer.text) == (401, receive.REVOKED + "\n")
+    assert (answer.status_code, answer.text) == (401, forms.REVOKED + "\n")
     assert answer.headers["www-authenticate"].startswith("KegNet")
     assert stored() == 0
 
@@ -197,8 +198,8 @@ def test_what_is_not_the_protocol_is_400_and_too_much_is_413(
     assert send(device, b"[]").status_code == 400
     many = [record("pour", device, pin=0, pulses=1 + n, elapsed_ms=1, started_ms=TS) for n in range(501)]
     assert send(device, many, pack=True).status_code == 413
-    assert send(device, b" " * (rest_v3.MAX_CONTENT_BYTES + 1)).status_code == 413
-    assert send(device, b" " * (rest_v3.MAX_CONTENT_BYTES + 1), pack=True).status_code == 413
+    assert send(device, b" " * (wire_batch.MAX_CONTENT_BYTES + 1)).status_code == 413
+    assert send(device, b" " * (wire_batch.MAX_CONTENT_BYTES + 1), pack=True).status_code == 413
     assert stored() == 0
     assert send(device, many[:500], pack=True).json()["accepted"] == 500
     assert stored() == 500
@@ -229,7 +230,7 @@ def test_a_locked_database_is_503_and_passes(
     device_key: rsa.RSAPrivateKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 0.1)
+    monkeypatch.setattr("kegnet_client.hub.store.database.PATIENCE_S", 0.1)
     home, tap = make_home(), str(uuid.uuid4())
     store.add_device(tap, device_key.public_key(), "tap", TS)
     url = start(home, store)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from kegnet_client.core import rest
-from kegnet_client.hub import journal
-from kegnet_client.hub.database import StoreError
-from kegnet_client.hub.ingest import Outcome, Receipt, Submission
-from kegnet_client.hub.journal import Journal
-from kegnet_client.hub.receive import Proven, RefusedError, SignedString
+from kegnet_client.core.wire import forms
+from kegnet_client.hub.ingest import group_commit
+from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedString
+from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.ingest.rows import Outcome, Receipt, Submission
+from kegnet_client.hub.store.database import StoreError
 
 
 class Sent:
@@ -22,7 +22,7 @@ class Sent:
         self.max_records = max_records
 
     def prove(self, _keys_pem: Sequence[str], _now_ms: int) -> Proven:
-        return Proven(self.device, rest.Version.V2, (), "", SignedString(b"", b""))
+        return Proven(self.device, forms.Version.V2, (), "", SignedString(b"", b""))
 
 
 class SlowStore:
@@ -129,7 +129,7 @@ def test_a_commit_that_fails_is_told_to_all_who_waited_for_it_and_the_next_one_i
 
 
 def test_a_commit_has_its_bound_and_the_rest_comes_next(slow: SlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "MAX_RECORDS", 1000)
+    monkeypatch.setattr(group_commit, "MAX_RECORDS", 1000)
 
     async def test(taker: Journal) -> None:
         slow.may_end.release(10)
@@ -142,7 +142,7 @@ def test_a_commit_has_its_bound_and_the_rest_comes_next(slow: SlowStore, monkeyp
 def test_nobody_waits_longer_than_the_patience_and_who_gave_up_is_left_out(
     slow: SlowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(group_commit, "PATIENCE_S", 0.05)
 
     async def test(taker: Journal) -> None:
         tasks = start(taker, "a")
@@ -150,7 +150,7 @@ def test_nobody_waits_longer_than_the_patience_and_who_gave_up_is_left_out(
         tasks += start(taker, "b")
         for failed in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(failed, StoreError)
-        monkeypatch.setattr(journal, "PATIENCE_S", 10)
+        monkeypatch.setattr(group_commit, "PATIENCE_S", 10)
         late = start(taker, "c")
         await asyncio.sleep(0)
         slow.may_end.release(2)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub.database import StoreError
-from kegnet_client.hub.receive import Claim
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.records import Store
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 START = 1_700_000_000_000

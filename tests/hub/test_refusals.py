@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import Request
 
 from kegnet_client.core.errors import RecordError
-from kegnet_client.hub import receive
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.refusals import MAX_SENDERS, MAX_TOLD, Refusals
-from kegnet_client.hub.store import Store
-from kegnet_client.identity import Identity
+from kegnet_client.hub.store.records import Store
+from kegnet_client.keys import Identity
 
 TS = 1_700_000_000_000
 FORM = "application/x-www-form-urlencoded"
@@ -64,13 +64,13 @@ def test_a_device_that_does_not_arrive_is_told_once_for_each_reason(
     fields = {"id": tap.upper(), "pin": 0, "pulses": 5, "et": 1, "ts": TS}
     good, forged = form("pour", **fields), form("pour", key=other_key, **fields)
     assert [fresh("/rest/v2/pour", good) for _ in range(3)] == [401] * 3
-    assert lines() == [f"127.0.0.1, which says it is {tap}, is refused: {receive.NOT_REGISTERED}"]
+    assert lines() == [f"127.0.0.1, which says it is {tap}, is refused: {forms.NOT_REGISTERED}"]
     store.add_device(tap, device_key.public_key(), "tap", TS)
     assert [fresh("/rest/v2/pour", forged) for _ in range(3)] == [401] * 3
     assert lines() == [f"127.0.0.1, which says it is {tap}, is refused: the signature is not this device's"]
     store.revoke_device(tap, TS)
     assert [fresh("/rest/v2/pour", good) for _ in range(3)] == [401] * 3
-    assert lines() == [f"127.0.0.1, which says it is {tap}, is refused: {receive.REVOKED}"]
+    assert lines() == [f"127.0.0.1, which says it is {tap}, is refused: {forms.REVOKED}"]
 
 
 def test_after_something_was_taken_the_same_is_news_again(
@@ -110,7 +110,7 @@ def test_a_change_of_key_that_is_refused_is_told(
     assert fresh(path, {name: values[name] for name in fields}) == 401
     assert fresh(path, {name: values[name] for name in fields} | {"signature": "?"}) == 400
     claim = f"127.0.0.1, which says it is {me.uuid}, is refused: "
-    assert lines() == [claim + receive.NOT_REGISTERED, claim + "signature is not base64"]
+    assert lines() == [claim + forms.NOT_REGISTERED, claim + "signature is not base64"]
 
 
 def request_from(host: str) -> Request:

@@ -18,7 +18,7 @@ from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub import pki, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home, write_file
-from kegnet_client.hub.store import Store
+from kegnet_client.hub.store.records import Store
 
 Serve = Callable[..., str]
 

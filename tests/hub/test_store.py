@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import Table, event
 
 from kegnet_client.core.errors import UsageError
-from kegnet_client.hub import schema
-from kegnet_client.hub.database import StoreError, check_url
-from kegnet_client.hub.ingest import Receipt, Submission
-from kegnet_client.hub.receive import Claim
-from kegnet_client.hub.receive_v3 import Batch
-from kegnet_client.hub.store import Query, Store
+from kegnet_client.hub.ingest.batch import Batch
+from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.ingest.rows import Receipt, Submission
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.database import StoreError, check_url
+from kegnet_client.hub.store.records import Query, Store
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 TWO = "11111111-2222-4333-8444-555555555555"
@@ -281,7 +281,7 @@ def test_who_waits_is_sent_home_when_the_hub_stops(
 def test_in_a_hurry_what_can_be_stored_is_and_no_lock_is_waited_for(
     store: Store, claim: MakeClaim, device_key: rsa.RSAPrivateKey, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kegnet_client.hub.database.PATIENCE_S", 60.0)
+    monkeypatch.setattr("kegnet_client.hub.store.database.PATIENCE_S", 60.0)
     fill(store, claim, device_key, 0)
     store.hurry()
     assert ingest(store, [pour(claim, 1)]) == [True]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kegnet_client.identity import PrivateKey
+from kegnet_client.keys import PrivateKey
 
 PACKAGE = "http-message-signatures"
 PLACES = [Path(sys.prefix) / "node", Path(__file__).parents[2] / ".venv-test" / "node"]

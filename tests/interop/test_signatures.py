@@ -14,15 +14,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kegnet_client.batch_sender import BatchSender
-from kegnet_client.core import rest_v3
-from kegnet_client.core.delivery import Answer
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
-from kegnet_client.core.rest import parse_base_url
+from kegnet_client.core.verdict import Answer
+from kegnet_client.core.wire import batch as wire_batch
+from kegnet_client.core.wire.forms import parse_base_url
 from kegnet_client.hub.app import create_app
-from kegnet_client.hub.store import Store
-from kegnet_client.identity import Identity, PrivateKey
-from kegnet_client.transport import Transport
+from kegnet_client.hub.store.records import Store
+from kegnet_client.keys import Identity, PrivateKey
+from kegnet_client.net.client import Transport
+from kegnet_client.sinks.kegnet_batch import BatchSender
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 NOW_MS = 1_800_000_000_000
@@ -132,8 +132,8 @@ def deliver(tmp_path: Path, peer: Peer, key: PrivateKey) -> Iterator[Deliver]:
                 return await client.post("/rest/v3/records", content=content, headers=headers)
 
         def run(number: int, *, pack: bool = False, change: Callable[[bytes], bytes] = bytes) -> httpx.Response:
-            batch = {rest_v3.identify(record, DEVICE): record for record in records(number)}
-            content = rest_v3.format_content(DEVICE, batch)
+            batch = {wire_batch.identify(record, DEVICE): record for record in records(number)}
+            content = wire_batch.format_content(DEVICE, batch)
             headers = {"content-type": "application/json"}
             if pack:
                 content, headers["content-encoding"] = gzip.compress(content), "gzip"

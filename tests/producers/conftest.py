@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kegnet_client.producers.bus import BusReader
+from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 
 from .stand_ins import FakeClock, Make, Outbox, Plug

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kegnet_client import RELEASED_MS
-from kegnet_client.clock import Clock
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Heartbeat, Reading
+from kegnet_client.host.clock import Clock
 from kegnet_client.producers.thermometer import Thermometer
 
 KEG = "28-0316a2795c5b"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kegnet_client.core.records import Heartbeat, Reading
-from kegnet_client.producers.bus import BusReading
+from kegnet_client.producers.one_wire import BusReading
 
 from .stand_ins import KEG, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
 

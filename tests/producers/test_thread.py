@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.records import Heartbeat, Reading
-from kegnet_client.producers.bus import BusReader, BusReading, read_bus
+from kegnet_client.producers.one_wire import BusReader, BusReading, read_bus
 from kegnet_client.producers.thermometer import Thermometer
 
 from .stand_ins import KEG, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
@@ -161,8 +161,8 @@ def test_a_program_with_a_read_that_hangs_can_end(bus: Path, hang: Callable[[str
     hang(KEG)
     program = (
         "import pathlib\n"
-        "from kegnet_client.clock import Clock\n"
-        "from kegnet_client.producers.bus import BusReader\n"
+        "from kegnet_client.host.clock import Clock\n"
+        "from kegnet_client.producers.one_wire import BusReader\n"
         "from kegnet_client.producers.thermometer import Thermometer\n"
         f"bus = BusReader(pathlib.Path({str(bus)!r}), timeout_s=0.2)\n"
         "Thermometer(bus=bus, interval_s=60, sensor=None, all_sensors=False,\n"

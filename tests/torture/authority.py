@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from kegnet_client.hub import pki
-from kegnet_client.identity import generate_private_key
+from kegnet_client.keys import generate_private_key
 
 
 class Authority:

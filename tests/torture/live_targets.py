@@ -19,8 +19,8 @@ from kegnet_client.core.errors import TransportError
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.serve import utc_now
-from kegnet_client.hub.store import Store
-from kegnet_client.transport import MAX_BODY_BYTES, Transport
+from kegnet_client.hub.store.records import Store
+from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 from targets import (
     ANSWER_TOKENS,
     BATCH_TOKENS,

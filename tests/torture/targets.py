@@ -14,10 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from bench import ONE_MS
 from kegnet_client import config
-from kegnet_client.core import delivery, records, rest, rest_v3
-from kegnet_client.core.delivery import Answer, Disposition
+from kegnet_client.core import records
+from kegnet_client.core import verdict as core_verdict
 from kegnet_client.core.errors import ConfigError, RecordError
-from kegnet_client.hub import receive, receive_v3
+from kegnet_client.core.verdict import Answer, Disposition
+from kegnet_client.core.wire import batch, forms
+from kegnet_client.hub.ingest import batch as ingest_batch
+from kegnet_client.hub.ingest import forms as ingest_forms
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
@@ -67,7 +70,7 @@ def read_configuration(data: bytes) -> None:
         expect(error.faults, "a refusal that names no fault")
         expect(all(fault.isprintable() for fault in error.faults), f"a fault that breaks the line: {error.faults}")
         return
-    expect(rest.is_uuid(settings.uuid), "no sense")
+    expect(forms.is_uuid(settings.uuid), "no sense")
     expect(settings.base.host, "no sense")
 
 
@@ -101,17 +104,17 @@ def split_answer(data: bytes) -> Answer:
 
 def judge_answer(data: bytes) -> None:
     answer = split_answer(data)
-    verdict = delivery.judge(answer, "https://kegnet.example/rest/v2/pour", ONE_MS)
+    verdict = core_verdict.judge(answer, "https://kegnet.example/rest/v2/pour", ONE_MS)
     expect((verdict.disposition is Disposition.ACCEPTED) == (200 <= answer.status < 300), str(verdict))
     expect((verdict.disposition is Disposition.REJECTED) == (answer.status in (400, 409, 413, 422)), str(verdict))
     expect(verdict.reason.isprintable(), f"a reason that breaks the line: {verdict.reason!r}")
-    wait_s = delivery.parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), ONE_MS)
-    expect(wait_s is None or 0 <= wait_s <= delivery.MAX_RETRY_AFTER_S, str(wait_s))
+    wait_s = core_verdict.parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), ONE_MS)
+    expect(wait_s is None or 0 <= wait_s <= core_verdict.MAX_RETRY_AFTER_S, str(wait_s))
 
 
 def judge_batch_answer(data: bytes) -> None:
     answer, ids = split_answer(data), ("a" * 32, "b" * 32, "c" * 32)
-    verdicts = rest_v3.judge(answer, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
+    verdicts = batch.judge(answer, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
     expect(len(verdicts) == len(ids), str(verdicts))
     expect(all(verdict.reason.isprintable() for verdict in verdicts), f"a reason that breaks the line: {verdicts}")
     accepted = sum(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
@@ -123,15 +126,15 @@ def judge_batch_answer(data: bytes) -> None:
 
 
 def read_form(data: bytes) -> None:
-    for name in receive.CALLS:
-        for version in receive.VERSIONS:
+    for name in ingest_forms.CALLS:
+        for version in ingest_forms.VERSIONS:
             try:
-                claim = receive.read_claim(name, version, data)
+                claim = ingest_forms.read_claim(name, version, data)
             except RecordError as error:
                 expect(str(error), "a refusal without a reason")
                 continue
             expect(claim.device == claim.device.lower(), "no sense")
-            again = receive.reread_claim(name, version, claim.proof.text, claim.proof.signature)
+            again = ingest_forms.reread_claim(name, version, claim.proof.text, claim.proof.signature)
             expect(again == claim, f"{claim} is {again} when it is read out of what was signed")
 
 
@@ -139,18 +142,18 @@ def read_form(data: bytes) -> None:
 def signed_requests(_: Path) -> Iterator[Feed]:
     """The headers that matter a line each, an empty line, the content."""
     key = ed25519.Ed25519PrivateKey.generate().public_key()
-    pem = receive.normal_pem(key)
+    pem = ingest_forms.normal_pem(key)
 
     def feed(data: bytes) -> None:
         head, _, content = data.partition(b"\n\n")
         fields = (head.decode("latin-1").split("\n") + [""] * 5)[:5]
         kind, encoding, digest, signature_input, signature = fields
-        request = receive.SignedRequest(
+        request = ingest_forms.SignedRequest(
             "/rest/v3/records", kind, encoding or None, digest, signature_input, signature, content
         )
         try:
-            receive_v3.read_batch(request).prove([pem], ONE_MS)
-        except (receive.RefusedError, rest_v3.ContentError, rest_v3.TooMuchError) as error:
+            ingest_batch.read_batch(request).prove([pem], ONE_MS)
+        except (ingest_forms.RefusedError, batch.ContentError, batch.TooMuchError) as error:
             expect(str(error), "a refusal without a reason")
 
     yield feed
@@ -158,14 +161,14 @@ def signed_requests(_: Path) -> Iterator[Feed]:
 
 def read_batch(data: bytes) -> None:
     try:
-        content = rest_v3.parse_content(data)
-    except rest_v3.ContentError as error:
+        content = batch.parse_content(data)
+    except batch.ContentError as error:
         expect(str(error), "a refusal without a reason")
         return
     for item in content.items:
         expect((item.record is None) == bool(item.reason), str(item))
-        expect(item.record is None or item.id == rest_v3.identify(item.record, content.device), str(item))
-    rest_v3.format_verdicts(content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason})
+        expect(item.record is None or item.id == batch.identify(item.record, content.device), str(item))
+    batch.format_verdicts(content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason})
 
 
 LINES = (
@@ -213,10 +216,10 @@ FORMS = (
 )
 FORM_TOKENS = (b"&pin=", b"&ts=", b"&sig=", b"&id=", b"%2B", b"%3D", b"==", b"&&", b"%E2%82%AC")
 BATCHES = (
-    rest_v3.format_content(
+    batch.format_content(
         UUID,
         {
-            rest_v3.identify(record, UUID): record
+            batch.identify(record, UUID): record
             for record in (
                 records.Pour(0, 586, 8123, ONE_MS),
                 records.Reading("28-0316a2795c5b", 3875, ONE_MS),

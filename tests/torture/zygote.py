@@ -132,8 +132,9 @@ class Child:
 
 
 def _serve() -> None:
-    for module in pkgutil.iter_modules(kegnet_client.__path__, "kegnet_client."):
-        if not module.ispkg:
+    # All but the hub and what needs it.
+    for module in pkgutil.walk_packages(kegnet_client.__path__, "kegnet_client."):
+        if not module.ispkg and "hub" not in module.name.split("."):
             importlib.import_module(module.name)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     while line := sys.stdin.readline():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from ...stage.program import Program
+from ...support.program import Program
 from .hub_process import Hub
 from .signed_request import Key
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ...stage.program import COMMAND, Program
+from ...support.program import COMMAND, Program
 from .signed_request import Key, Request
 
 RUN_ALL = """

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from ...stage.device import STARTED_MS
+from ...support.device import STARTED_MS
 
 COVERED = ("@method", "@path", "content-type", "content-digest")
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ...stage.program import COMMAND
+from ...support.program import COMMAND
 from ..versions import BOTH, V2_LATER, V3
 from .hub_process import Hub
 from .signed_request import Request

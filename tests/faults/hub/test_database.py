@@ -15,8 +15,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ...stage.program import Program
-from ...stage.waits import wait_until
+from ...support.program import Program
+from ...support.waits import wait_until
 from ..versions import V2_LATER
 from .hub_process import Hub
 from .signed_request import Request

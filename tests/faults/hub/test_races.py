@@ -13,17 +13,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import event
 
-from kegnet_client.core import enrolment as wire
-from kegnet_client.core.rest import Version
-from kegnet_client.hub import enrolment, receive
-from kegnet_client.hub.ingest import Receipt
-from kegnet_client.hub.receive import NOT_REGISTERED, REVOKED, RefusedError
-from kegnet_client.hub.store import Store
-from kegnet_client.identity import Identity
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.forms import Version
+from kegnet_client.hub.ingest.forms import NOT_REGISTERED, REVOKED, Claim, RefusedError, read_claim
+from kegnet_client.hub.ingest.rows import Receipt
+from kegnet_client.hub.store import enrolment
+from kegnet_client.hub.store.records import Store
+from kegnet_client.keys import Identity
 
-from ...stage.device import STARTED_MS
-from ...stage.postgresql import PostgreSQL
-from ...stage.waits import WAIT_S, wait_until
+from ...support.device import STARTED_MS
+from ...support.postgresql import PostgreSQL
+from ...support.waits import WAIT_S, wait_until
 from .signed_request import Request
 
 pytestmark = pytest.mark.case(57)
@@ -91,12 +91,12 @@ def new(old: Identity, other_key: rsa.RSAPrivateKey) -> Identity:
     return Identity(old.uuid, other_key)
 
 
-def pour(device: Identity, pulses: int) -> receive.Claim:
+def pour(device: Identity, pulses: int) -> Claim:
     assert isinstance(device.key, rsa.RSAPrivateKey)
-    return receive.read_claim("pour", Version.V2, Request("v2", device.uuid, device.key, [pulses]).body)
+    return read_claim("pour", Version.V2, Request("v2", device.uuid, device.key, [pulses]).body)
 
 
-def ingest(store: Store, *pours: receive.Claim) -> list[str]:
+def ingest(store: Store, *pours: Claim) -> list[str]:
     """For each whether it was taken, or why not."""
     outcomes = store.ingest(pours, STARTED_MS)
     return ["taken" if isinstance(one, Receipt) else str(one) for one in outcomes]
@@ -184,7 +184,7 @@ def test_who_takes_the_same_devices_in_another_order_does_not_block_itself(
         hub.one.add_device(device.uuid, key.public_key(), "tap", 1)
     pours = [pour(device, 1) for device in devices]
 
-    def ingest_often(store: Store, *pours: receive.Claim) -> list[str]:
+    def ingest_often(store: Store, *pours: Claim) -> list[str]:
         return [outcome for _ in range(30) for outcome in ingest(store, *pours)]
 
     with ThreadPoolExecutor(2) as threads:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kegnet_client.hub.receive import Proven, SignedRequest
+from kegnet_client.hub.ingest.forms import Proven, SignedRequest
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 OTHER = "11111111-2222-4333-8444-555555555555"

@@ -3,8 +3,8 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub import receive, receive_v3
-from kegnet_client.hub.receive import Proven, SignedRequest
+from kegnet_client.hub.ingest import batch, forms
+from kegnet_client.hub.ingest.forms import Proven, SignedRequest
 
 from .batch import DEVICE, NOW_MS, POUR, MakeRecord, PrivateKey, Prove, Record
 
@@ -14,8 +14,8 @@ def prove(device_key: rsa.RSAPrivateKey) -> Prove:
     """``prove(request)``: what the hub takes from it, if the device's key signed it."""
 
     def check(request: SignedRequest, *keys: PrivateKey, now_ms: int = NOW_MS) -> Proven:
-        pems = [receive.normal_pem(key.public_key()) for key in keys or (device_key,)]
-        return receive_v3.read_batch(request).prove(pems, now_ms)
+        pems = [forms.normal_pem(key.public_key()) for key in keys or (device_key,)]
+        return batch.read_batch(request).prove(pems, now_ms)
 
     return check
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.core import rest_v3
 from kegnet_client.core.records import Heartbeat, Pour
-from kegnet_client.core.rest_v3 import ContentError, TooMuchError
-from kegnet_client.hub.receive import Temperature
+from kegnet_client.core.wire import batch as wire_batch
+from kegnet_client.core.wire.batch import ContentError, TooMuchError
+from kegnet_client.hub.ingest.forms import Temperature
 
 from .batch import DEVICE, POUR, TS, MakeBatch, MakeRecord, Prove, Record, as_received
 
@@ -122,16 +122,16 @@ def test_a_bomb_is_unpacked_to_the_bound_and_no_further(
     batch: MakeBatch, prove: Prove, device_key: rsa.RSAPrivateKey
 ) -> None:
     exact = b'{"device": "%s", "records": [] ' % DEVICE.encode()
-    exact += b" " * (rest_v3.MAX_CONTENT_BYTES - len(exact) - 1) + b"}"
+    exact += b" " * (wire_batch.MAX_CONTENT_BYTES - len(exact) - 1) + b"}"
     assert prove(as_received(*batch(DEVICE, exact, pack=True))).records == ()
     bomb = as_received(*batch(DEVICE, b" " * (100 << 20), pack=True))
-    assert len(bomb.content) < rest_v3.MAX_CONTENT_BYTES
+    assert len(bomb.content) < wire_batch.MAX_CONTENT_BYTES
     tracemalloc.start()
     with pytest.raises(TooMuchError):
         prove(bomb)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 8 * rest_v3.MAX_CONTENT_BYTES
+    assert peak < 8 * wire_batch.MAX_CONTENT_BYTES
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from http_message_signatures import InvalidSignature
 
-from kegnet_client.hub.receive_v3 import Message, Verifier
+from kegnet_client.hub.ingest.batch import Message, Verifier
 
 RFC_KEYS = {
     "test-key-rsa": """-----BEGIN RSA PUBLIC KEY-----

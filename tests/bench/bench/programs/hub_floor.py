@@ -1,7 +1,7 @@
 """The hub's floor: what a pour costs at the least before it may be acknowledged, without a network or a server.
 
 The argument is a JSON object: ``key`` (the file), ``directory`` (for a database of its own), ``seconds`` (for each
-loop). Prints one JSON object: for each loop what `Pace` has. The table has the columns and the indexes
+loop). Prints one JSON object: for each loop what `AdaptiveConcurrency` has. The table has the columns and the indexes
 that a pour needs to be stored once, found by time and by device, and proven; every commit is on disk (WAL,
 synchronous=FULL).
 """
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 Values = tuple[str | int | bytes | None, ...]
 
 
-class Pace(TypedDict):
+class AdaptiveConcurrency(TypedDict):
     """How many a second, and the CPU of one."""
 
     per_s: float
@@ -65,7 +65,7 @@ class Floor:
         self._database.executescript(SCHEMA)
         self._lines = (f"0,586,8123,{started_ms}" for started_ms in self._times())
 
-    def paces(self) -> dict[str, Pace]:
+    def paces(self) -> dict[str, AdaptiveConcurrency]:
         """Each loop's."""
         line = next(self._lines)
         signature, signed = base64.b64decode(self._sign(line.encode())), line.encode()
@@ -93,7 +93,7 @@ class Floor:
             yield started_ms
             started_ms += 1
 
-    def _pace(self, work: Callable[[_T], None], size: int, made: Sequence[_T]) -> Pace:
+    def _pace(self, work: Callable[[_T], None], size: int, made: Sequence[_T]) -> AdaptiveConcurrency:
         """Over as many of ``made`` as there is time for."""
         started_s, cpu_s = time.perf_counter(), time.process_time()
         done = 0

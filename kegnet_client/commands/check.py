@@ -1,0 +1,147 @@
+"""``kegnet-client check``: is everything as it has to be? One line a part, and what to do where it is not.
+
+It does for real what the daemon does: it connects, it signs, it sends one sign of life, it reads the bus.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+from kegnet_client import config
+from kegnet_client.config import Config
+from kegnet_client.core.errors import (
+    ClockError,
+    KegnetError,
+    SpoolError,
+    SpoolInUseError,
+    ThermometerError,
+    TransportError,
+    UntrustedServerError,
+)
+from kegnet_client.core.records import Heartbeat, format_celsius
+from kegnet_client.core.verdict import Disposition
+from kegnet_client.host.clock import Clock
+from kegnet_client.net.errors import explain_failure
+from kegnet_client.net.tls import client_context
+from kegnet_client.producers.one_wire import BusReader, name_missing
+from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
+
+_T = TypeVar("_T")
+
+
+def check(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
+    """Print the report; the exit code is that of the first part that failed, or 0."""
+    clock = Clock()
+    report = _Report()
+    settings = report.on("configuration", lambda: config.load(root, file), lambda loaded: str(loaded.file))
+    if settings is None:
+        return report.code
+    identity = report.on("key", lambda: find_identity(settings, environ), lambda found: found.algorithm)
+    report.on("spool", lambda: _look_at_spool(settings), str)
+    report.on("clock", lambda: _look_at_clock(clock), str)
+    reachable = report.on("TLS", lambda: _shake_hands(settings, clock), str)
+    if identity and reachable:
+        report.on("server", lambda: send_heartbeat(settings, clock, environ), str)
+    report.on("thermometer", lambda: _read_bus(settings), str)
+    return report.code
+
+
+class _Report:
+    """Prints a line a part and keeps the exit code of the first that failed."""
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    def on(self, part: str, look: Callable[[], _T], describe: Callable[[_T], str]) -> _T | None:
+        """What ``look`` found; None when it failed."""
+        try:
+            found = look()
+        except KegnetError as error:
+            self.code = self.code or error.exit_code
+            self._print("FAIL", part, str(error))
+            return None
+        self._print("ok", part, describe(found))
+        return found
+
+    @staticmethod
+    def _print(mark: str, part: str, text: str) -> None:
+        for line in text.splitlines():
+            print(f"{mark:<4}  {part:<13}  {line}")
+
+
+def _look_at_spool(settings: Config) -> str:
+    if not settings.spool.exists() and settings.spool.parent.is_dir():
+        return f"{settings.spool} does not exist yet; the service makes it when it starts"
+    spool = Spool(settings.spool)
+    try:
+        spool.lock()
+        delivers = "nothing delivers from it at the moment"
+    except SpoolInUseError:
+        delivers = "a kegnet-client delivers from it"
+    finally:
+        problem = _problem_of(spool)
+        spool.close()
+    if problem:
+        raise SpoolError(f"{settings.spool}: {problem}")
+    return f"{settings.spool}, {count_waiting(settings.spool)} waiting; {delivers}"
+
+
+def _problem_of(spool: Spool) -> str | None:
+    """Why records cannot be put into ``spool`` or taken out of it, and what to do."""
+    if os.fstatvfs(spool.fd).f_flag & os.ST_RDONLY:
+        return explain(OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    if not spool.is_writable():
+        return "this user cannot write into it; give it access (chmod, or group kegnet)"
+    return find_no_room(spool.fd)
+
+
+def _look_at_clock(clock: Clock) -> str:
+    if doubt := clock.doubt():
+        raise ClockError(doubt)
+    return f"{datetime.fromtimestamp(clock.wall_ms() / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _shake_hands(settings: Config, clock: Clock) -> str:
+    base = settings.base
+    if base.url.startswith("http:"):
+        return "none: the server is on this machine"
+    context = client_context(settings.ca_bundle)
+    try:
+        with (
+            socket.create_connection((base.host, base.port), settings.deadline_s) as plain,
+            context.wrap_socket(plain, server_hostname=base.host) as secured,
+        ):
+            certificate = secured.getpeercert() or {}
+            return f"{secured.version()}, {base.host}'s certificate is good until {certificate.get('notAfter')}"
+    except OSError as error:
+        failure = explain_failure(error, settings.deadline_s, clock.wall_ms())
+        raise type(failure)(f"{base.host}:{base.port}: {failure}") from error
+
+
+def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
+    """One signed exchange; what came of it. Raises `KegnetError`."""
+    sender = connect(settings, clock, find_identity(settings, environ))()
+    try:
+        (verdict,) = sender.send([Heartbeat(clock.wall_ms())])
+    finally:
+        sender.close()
+    if verdict.disposition is Disposition.ACCEPTED:
+        return f"{settings.base.url} took a sign of life from {settings.uuid}"
+    refused = verdict.disposition is Disposition.MISCONFIGURED
+    raise (UntrustedServerError if refused else TransportError)(f"{settings.base.url}: {verdict.reason}")
+
+
+def _read_bus(settings: Config) -> str:
+    bus = name_missing(BusReader(settings.thermometer).read(Event()), settings.sensor)
+    failures = [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
+    if failures or not bus.complete or (bus.problem and settings.sensor):
+        raise ThermometerError("\n".join(filter(None, [bus.problem, *failures])))
+    if bus.problem:  # who has no thermometer misses none
+        return f"none: {bus.problem}"
+    return "\n".join(f"{sensor} reads {format_celsius(value)}" for sensor, value in bus.millidegrees.items())

@@ -1,0 +1,75 @@
+"""``kegnet-client status``: what stands in the spool, and what the running process says of itself."""
+
+import contextlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kegnet_client import __version__, config
+from kegnet_client.core.records import format_celsius
+from kegnet_client.host.state_file import StateFile
+from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
+from kegnet_client.spool.rejected import count_rejected
+
+
+def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:
+    """Print how things are, for a person or for a program. It is 0 also when nothing runs."""
+    settings = config.load(root, file)
+    state = StateFile(root).read()
+    waiting = _count_waiting(settings.spool)
+    status = {
+        "running": state is not None,
+        "spool": str(settings.spool),
+        "waiting": waiting or 0,
+        "rejected": count_rejected(settings.spool),
+        "server": settings.base.url,
+        "problems": [],
+        **(state or {}),
+    }
+    if state is None and waiting is not None:
+        names = find_irregular(settings.spool)
+        status["problems"] = [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    print(json.dumps(status, indent=2) if as_json else "\n".join(_lines(status)))
+    return 0
+
+
+def _count_waiting(spool: Path) -> int | None:
+    """How many wait; None where there is no spool yet."""
+    with contextlib.suppress(PermissionError):  # which is told below, with what to do
+        if not spool.exists():
+            return None
+    return count_waiting(spool)
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    lines = [
+        f"waiting      {status['waiting']} in {status['spool']}",
+        f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
+    ]
+    if not status["running"]:
+        return [f"kegnet-client {__version__} does not run", *lines, *_problems(status)]
+    counters = status["counters"]
+    acknowledged = status["last_acknowledged_ms"]
+    lines += [
+        f"server       {status['server']}, {status['link']}"
+        + (f": {status['link_reason']}" if status["link_reason"] else ""),
+        f"delivered    {counters['accepted']} since the start"
+        + (f"; last acknowledgement at {_when(acknowledged)}" if acknowledged else ""),
+        f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
+        f"{counters['rejected']} records rejected, {counters['readings_not_taken']} readings not spooled",
+    ]
+    lines += [
+        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {_when(one['taken_ms'])}"
+        for one in status["temperatures"]
+    ]
+    lines += _problems(status)
+    return [f"kegnet-client {status['version']} runs since {_when(status['started_ms'])}, pid {status['pid']}", *lines]
+
+
+def _problems(status: dict[str, Any]) -> list[str]:
+    return [f"look at      {problem}" for problem in status["problems"]]
+
+
+def _when(unix_ms: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"

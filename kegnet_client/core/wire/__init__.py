@@ -1,0 +1,1 @@
+"""What goes over the wire, one protocol a module, both directions, both ends. Pure."""

@@ -1,0 +1,1 @@
+"""From a file in the spool to its acknowledgement."""

@@ -1,0 +1,70 @@
+"""The connections beside the first: threads that carry a backlog and end with it.
+
+Each has a sender of its own, which is closed when it is not wanted any more.
+"""
+
+import threading
+from collections.abc import Callable
+
+from kegnet_client.sinks.kegnet_forms import Sender
+
+
+class WorkerPool:
+    """Runs ``work(sender, number)`` for each number from 1 on.
+
+    ``ended`` is called in the thread when it is over, with what it raised. `resize` and `close` are for one
+    thread.
+    """
+
+    def __init__(
+        self,
+        open_sender: Callable[[], Sender],
+        work: Callable[[Sender, int], None],
+        ended: Callable[[Exception | None], None],
+    ) -> None:
+        self._open_sender = open_sender
+        self._work = work
+        self._ended = ended
+        self._senders: dict[int, Sender] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        self._at_work: set[int] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anybody is at work."""
+        return bool(self._at_work)
+
+    def resize(self, connections: int) -> None:
+        """Have as many at work as make ``connections`` with the first one; close what more there is and idle."""
+        for number in range(1, connections):
+            if number not in self._at_work:
+                sender = self._senders.get(number) or self._senders.setdefault(number, self._open_sender())
+                thread = threading.Thread(
+                    target=self._run, args=(sender, number), name=f"uploader-{number + 1}", daemon=True
+                )
+                self._threads[number] = thread
+                self._at_work.add(number)
+                thread.start()
+        for number in [one for one in self._threads if one >= connections and one not in self._at_work]:
+            self._threads.pop(number).join()
+            self._senders.pop(number).close()
+
+    def abort(self) -> None:
+        """End every exchange that is under way; from any thread."""
+        for sender in list(self._senders.values()):
+            sender.abort()
+
+    def close(self) -> None:
+        """Wait for those at work, then close all connections."""
+        for thread in self._threads.values():
+            thread.join()
+        self.resize(1)
+
+    def _run(self, sender: Sender, number: int) -> None:
+        fault = None
+        try:
+            self._work(sender, number)
+        except Exception as error:  # the thread's outermost frame: the uploader ends with it, loudly
+            fault = error
+        self._at_work.discard(number)
+        self._ended(fault)

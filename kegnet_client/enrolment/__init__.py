@@ -1,0 +1,1 @@
+"""How a device gets its uuid, its key and its place at a hub."""

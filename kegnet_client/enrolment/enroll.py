@@ -1,0 +1,169 @@
+"""``kegnet-client enroll``: a device out of one line that the hub printed.
+
+In this order: what is on this machine is checked; the hub's CA certificate is fetched and compared with the
+code; the key is made; all files but client.conf are written; the hub, verified by that CA alone, takes the code
+and the public key; client.conf takes its place. Whatever fails before that leaves nothing behind, here, and
+nothing at the hub unless its answer was lost on the way, which is why it is asked up to `TRIES` times. Limits: a
+power cut in between may leave files here, which the next run names.
+
+Security: the certificate is fetched without verification, because there is nothing yet to verify with. Nothing
+is sent on that connection but ``GET /ca.crt``, and what it brings is believed only for having the SHA-256 that
+stands in the code. The code's other half, the secret, goes out only after that. The private key goes nowhere.
+"""
+
+import hashlib
+import hmac
+import json
+import shlex
+import ssl
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from urllib3.exceptions import InsecureRequestWarning
+
+from kegnet_client.commands.check import send_heartbeat
+from kegnet_client.config import DEFAULT_ROOT
+from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
+from kegnet_client.core.verdict import Answer
+from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.forms import BaseUrl, parse_base_url
+from kegnet_client.enrolment import provision
+from kegnet_client.enrolment.hub_client import call, describe
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.systemctl import UNIT, is_systemd_here
+from kegnet_client.keys import Identity, generate_private_key, parse_identity
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import context_for
+
+TRIES = 3
+PAUSE_S = 1.0
+
+
+def enroll(
+    root: Path,
+    url: str,
+    code_text: str,
+    environ: Mapping[str, str],
+    pause: Callable[[float], None] = time.sleep,
+) -> int:
+    """Make the device in ``root`` one of the hub at ``url``, and say what to do next. Raises `KegnetError`."""
+    base = _parse_url(url)
+    try:
+        code = wire.parse_code(code_text)
+    except ValueError as error:
+        raise UsageError(f"CODE {error}") from None
+    device = provision.draft(root, base, "enroll", brings_ca=True)
+    settings = device.settings
+    provision.refuse_existing(settings.private_key, device.public_key)
+
+    clock = Clock()
+    hub = base.url.removesuffix(wire.SERVICE)
+    ca = _fetch_ca(hub, code.ca_sha256, settings.deadline_s, clock)
+    ca_files = provision.ca_to_write(device, ca, f"the CA of {hub}")
+    key = generate_private_key()
+    identity = parse_identity(settings.uuid, key, base.version, settings.private_key)
+    transport = Transport(context_for(ca), settings.deadline_s, clock.wall_ms)
+    names: list[str] = []
+    try:
+        provision.write(
+            device,
+            [(settings.private_key, key, 0o600), (device.public_key, identity.public_pem(), 0o644), *ca_files],
+            lambda: names.append(_join(transport, hub, code.secret, identity, pause)),
+        )
+    finally:
+        transport.close()
+    print(f"{names[0]} is enrolled at {hub} as {settings.uuid}; its settings are in {settings.file}.")
+    print(send_heartbeat(settings, clock, environ))
+    is_service = is_systemd_here() and settings.root == DEFAULT_ROOT
+    places = "" if settings.root == DEFAULT_ROOT else f"--root {shlex.quote(str(settings.root))} "
+    print(f"Next: {f'sudo systemctl start {UNIT}' if is_service else f'kegnet-client {places}run'}")
+    return 0
+
+
+def _parse_url(url: str) -> BaseUrl:
+    how = "write it as the hub printed it: https://HOST:8443"
+    try:
+        base = parse_base_url(url.rstrip("/") + wire.SERVICE)
+    except ValueError as error:
+        raise UsageError(f"URL {url!r}: {error}; {how}") from None
+    if not base.url.startswith("https:") or urlsplit(base.url).path != wire.SERVICE:
+        raise UsageError(f"URL {url!r}: {how}")
+    return base
+
+
+def _fetch_ca(hub: str, sha256: bytes, deadline_s: float, clock: Clock) -> bytes:
+    """The hub's CA certificate, alone and in our own spelling, proven by its hash."""
+    transport = Transport(_believing_anyone(), deadline_s, clock.wall_ms)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+            answer = transport.get(hub + wire.CA_PATH)
+    except TransportError as error:
+        raise type(error)(f"{hub}: {error}") from error
+    finally:
+        transport.close()
+    try:
+        # Of what came only the first certificate is judged, so only that one may be kept.
+        certificate = x509.load_pem_x509_certificate(answer.body)
+    except ValueError:
+        certificate = None
+    der = b"" if certificate is None else certificate.public_bytes(Encoding.DER)
+    if certificate is None or not hmac.compare_digest(hashlib.sha256(der).digest(), sha256):
+        raise UntrustedServerError(
+            f"whoever answered at {hub} is not the hub that made this code, and was told nothing: "
+            "see that the address and the code are as the hub printed them"
+        )
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _believing_anyone() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _join(transport: Transport, hub: str, secret: str, identity: Identity, pause: Callable[[float], None]) -> str:
+    """The name under which the hub has registered the device."""
+    request = identity.certificate_request().decode("ascii")
+    answer = _ask(
+        lambda: call(transport.post, hub + wire.ENROL_PATH, code=secret, uuid=identity.uuid, request=request),
+        hub,
+        pause,
+    )
+    if answer.status == 401 or answer.status == 409:
+        raise ServerRefusalError(f"{hub}: {describe(answer)}")
+    if answer.status == 503:
+        raise TransportError(f"{hub}: {describe(answer)}; run the same again")
+    name = None
+    if answer.status == 200:
+        try:
+            name = json.loads(answer.body)["name"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            name = None
+    if not isinstance(name, str):
+        raise ConfigError(f"{hub}: {describe(answer)}; that is no enrolment, nothing was written")
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _ask(exchange: Callable[[], Answer], hub: str, pause: Callable[[float], None]) -> Answer:
+    """An answer that was lost is asked for again: the hub takes the same request as often as it comes."""
+    left = TRIES
+    while True:
+        left -= 1
+        try:
+            return exchange()
+        except UntrustedServerError as error:
+            raise UntrustedServerError(f"{hub}: {error}") from error
+        except TransportError as error:
+            if not left:
+                raise TransportError(
+                    f"{hub}: {error}; run the same again, and if the code was used by then, ask for another"
+                ) from error
+        pause(PAUSE_S)

@@ -1,0 +1,1 @@
+"""What the machine gives: clocks, log, whole files, systemd, the state file."""

@@ -1,0 +1,121 @@
+"""What the daemon tells ``kegnet-client status``: one small JSON file, written by the one, read by the other.
+
+It holds what a restart may lose. It is in /run/kegnet-client for the installed root, so that no SD card wears
+out for it, and in ROOT/.state for every other root and where /run is not ours to write.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from kegnet_client.config import DEFAULT_ROOT
+from kegnet_client.host.regular_file import read_regular
+
+RUN_DIRECTORY = Path("/run/kegnet-client")
+FILE_NAME = "state.json"
+MAX_FILE_BYTES = 1024 * 1024
+CLOSE_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class StateFile:
+    """The file of one root. ``problem`` says why it cannot be written, if so."""
+
+    def __init__(self, root: Path, run_directory: Path = RUN_DIRECTORY) -> None:
+        self._directories = [*([run_directory] if root == DEFAULT_ROOT else []), root / ".state"]
+        self._path: Path | None = None
+        self.problem: str | None = None
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace what readers see; without fsync, since a power cut may have it."""
+        data = json.dumps({"pid": os.getpid(), "born": _born(os.getpid()), **state})
+        for directory in [self._path.parent] if self._path else self._directories:
+            try:
+                directory.mkdir(mode=0o755, exist_ok=True)
+                temp = directory / f".{FILE_NAME}.tmp"
+                temp.unlink(missing_ok=True)  # whatever it is: nothing that stood there before is written to
+                # The group may read it and not write, whatever the umask leaves it in the spool.
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                with os.fdopen(fd, "w", encoding="utf-8") as file:
+                    file.write(data)
+                self._path = temp.replace(directory / FILE_NAME)
+                self.problem = None
+            except OSError as error:
+                self.problem = f"{directory}: {error.strerror}; kegnet-client status knows nothing of this process"
+            else:
+                return
+
+    def remove(self) -> None:
+        """The process that it tells of ends."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def read(self) -> dict[str, Any] | None:
+        """What a running process says of itself; None when none runs."""
+        for directory in self._directories:
+            try:
+                state: dict[str, Any] = json.loads(read_regular(directory / FILE_NAME, MAX_FILE_BYTES))
+            except (OSError, ValueError):
+                continue
+            born = _born(state.get("pid"))
+            if born is not None and born == state.get("born"):
+                return state
+        return None
+
+
+class StateWriter:
+    """Writes the newest state in a thread of its own, because a slow card must not hold up a pour.
+
+    What it is given between two writes is passed over for what comes last.
+    """
+
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
+        self._changed = threading.Condition()
+        self._newest: dict[str, Any] | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="state", daemon=True)
+        self._thread.start()
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Have ``state`` written soon."""
+        with self._changed:
+            self._newest = state
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Remove the file: the process ends. A disk that hangs does not hold that up."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._file.remove()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest is not None or self._closed)
+                state, self._newest = self._newest, None
+                if self._closed or state is None:
+                    return
+            before = self._file.problem
+            self._file.write(state)
+            if self._file.problem and not before:
+                log.warning("%s", self._file.problem)
+
+
+def _born(pid: object) -> int | None:
+    """When the process ``pid`` began, in ticks since the boot: no later one with this number has the same. None
+    when there is none."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(status.rpartition(b")")[2].split()[19])

@@ -1,0 +1,1 @@
+"""What the hub answers people and programs, one file a resource."""

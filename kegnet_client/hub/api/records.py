@@ -1,0 +1,195 @@
+"""What the hub shows: pours, temperatures and devices, as JSON or, where ``Accept`` asks for it, as CSV.
+
+Pages come newest first. A page's ``next`` goes into the next request's ``after``; it is a position, not an
+offset, so that what arrives meanwhile neither repeats a row nor hides one. The same link stands in the header
+``Link``, which CSV needs. Times are Unix milliseconds, intervals begin at ``since_ms`` and end before
+``until_ms``.
+"""
+
+import csv
+import io
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Table
+
+from kegnet_client.core.records import LAST_MS, MAX_PIN
+from kegnet_client.hub.store import records, schema
+
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+
+_QUALITY = re.compile(r";\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)")
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+Time = Annotated[int | None, Field(ge=0, le=LAST_MS + 1, description="Unix milliseconds")]
+
+
+class Filter(BaseModel):
+    """What every list takes; a parameter that it does not know would narrow nothing, and is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: Annotated[str | None, Field(pattern=_UUID, description="a device's uuid")] = None
+    since_ms: Time = None
+    until_ms: Time = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="how many rows at most")] = DEFAULT_LIMIT
+    after: Annotated[
+        str | None, Field(pattern=r"^\d{1,15}\.\d{1,15}$", description="a page's `next`: go on behind it")
+    ] = None
+
+
+class PourFilter(Filter):
+    """Which pours."""
+
+    pin: Annotated[int | None, Field(ge=0, le=MAX_PIN)] = None
+
+
+class TemperatureFilter(Filter):
+    """Which temperatures."""
+
+    sensor: Annotated[str | None, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")] = None
+
+
+class Pour(BaseModel):
+    """What one tap gave in one go."""
+
+    device: str
+    pin: int
+    pulses: int
+    elapsed_ms: int
+    started_ms: int
+    received_ms: int
+    record_id: str
+
+
+class Temperature(BaseModel):
+    """One temperature; ``sensor`` is null where the protocol does not tell it."""
+
+    device: str
+    sensor: str | None
+    millidegrees: int
+    taken_ms: int
+    received_ms: int
+    record_id: str
+
+
+class Device(BaseModel):
+    """A registered device; ``key`` is its public key's SHA-256, ``address`` what it last told itself."""
+
+    uuid: str
+    name: str
+    key: str
+    added_ms: int
+    revoked_ms: int | None
+    last_seen_ms: int | None
+    address: str | None
+
+
+class Pours(BaseModel):
+    """A page of pours."""
+
+    items: list[Pour]
+    next: str | None
+
+
+class Temperatures(BaseModel):
+    """A page of temperatures."""
+
+    items: list[Temperature]
+    next: str | None
+
+
+class Devices(BaseModel):
+    """A page of devices."""
+
+    items: list[Device]
+    next: str | None
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+    401: {"description": "no token, or a wrong one"},
+    503: {"description": "the database cannot answer now"},
+}
+
+
+def make_router(hub_store: records.Store) -> APIRouter:
+    """The routes under ``/api``, reading from ``hub_store``."""
+    # The door has checked the token already; this tells the documentation's page how to send it.
+    router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
+
+    def answer(
+        request: Request, asked: Filter, table: Table, time: str, kind: type[BaseModel], **equal: str | int | None
+    ) -> Response:
+        query = records.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
+        page = hub_store.page(table, time, query)
+        position = None if page.next is None else f"{page.next[0]}.{page.next[1]}"
+        headers = {"Vary": "Accept"}
+        if position is not None:
+            url = request.url.include_query_params(after=position)
+            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        items = [{name: row._mapping[name] for name in kind.model_fields} for row in page.rows]
+        if _wants_csv(request.headers.get("accept", "")):
+            return Response(_csv(list(kind.model_fields), items), media_type="text/csv", headers=headers)
+        return JSONResponse({"items": items, "next": position}, headers=headers)
+
+    @router.get("/pours", response_model=Pours)
+    def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
+        """Pours, newest first by when they started."""
+        return answer(request, asked, schema.pours, "started_ms", Pour, device=asked.device, pin=asked.pin)
+
+    @router.get("/temperatures", response_model=Temperatures)
+    def temperatures(request: Request, asked: Annotated[TemperatureFilter, Query()]) -> Response:
+        """Temperatures, newest first by when they were taken."""
+        table = schema.temperatures
+        return answer(request, asked, table, "taken_ms", Temperature, device=asked.device, sensor=asked.sensor)
+
+    @router.get("/devices", response_model=Devices)
+    def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
+        """Devices, newest first by when they were registered."""
+        return answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
+
+    return router
+
+
+def _position(after: str | None) -> tuple[int, int] | None:
+    if after is None:
+        return None
+    time_ms, _, row_id = after.partition(".")
+    return int(time_ms), int(row_id)
+
+
+def _equal(**filters: str | int | None) -> tuple[tuple[str, str | int], ...]:
+    """The filters that are set; ids are kept in lower case."""
+    return tuple(
+        (name, value.lower() if isinstance(value, str) else value)
+        for name, value in filters.items()
+        if value is not None
+    )
+
+
+def _wants_csv(accept: str) -> bool:
+    """Whether ``Accept`` likes CSV better than JSON, or names it where JSON is only let in by a wildcard."""
+    given: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        quality = _QUALITY.search(part)
+        given[part.partition(";")[0].strip()] = 1.0 if quality is None else float(quality[1])
+
+    def liking(*ranges: str) -> tuple[float, int]:
+        return next(((given[one], -place) for place, one in enumerate(ranges) if one in given), (0.0, -len(ranges)))
+
+    csv_liking = liking("text/csv", "text/*", "*/*")
+    return csv_liking[0] > 0 and csv_liking > liking("application/json", "application/*", "*/*")
+
+
+def _csv(names: list[str], items: list[dict[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(items)
+    return text.getvalue()

@@ -1,0 +1,176 @@
+"""What was sent becomes rows: many submissions in one transaction, each judged for itself.
+
+The devices are looked up in the transaction that stores their records, which no other writer can enter: a device
+added or revoked by another process counts from the next transaction on, and nothing of one revoked slips through.
+A submission that is refused changes nothing for its neighbours.
+
+A record is new where there is none of its device with its id, whatever protocol brought that one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+
+from kegnet_client.core.records import Heartbeat, Pour
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.forms import Address, Proven, SignedString, Temperature
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.devices import Device, select_devices
+
+
+class Submission(Protocol):
+    """What someone says is from ``device`` (a lower-case uuid); not more than ``max_records`` of them."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def max_records(self) -> int: ...
+
+    def prove(self, keys_pem: Sequence[str], now_ms: int) -> Proven:
+        """What one of the device's keys did sign; `RefusedError` where none did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a submission that was taken: for each of its records, whether it is new."""
+
+    device_name: str
+    proven: Proven
+    is_new: tuple[bool, ...]
+
+
+_Key = tuple[Table, str, str]
+"""A record's table, device and id."""
+
+Outcome = Receipt | Exception
+"""An exception is about its own submission, of which nothing was stored."""
+
+
+def ingest(connection: Connection, submissions: Sequence[Submission], now_ms: int) -> list[Outcome]:
+    """Store what ``submissions`` prove to be from their devices; an outcome for each."""
+    devices = _lock_devices(connection, {one.device for one in submissions})
+    judged = [_judge(one, devices.get(one.device), now_ms) for one in submissions]
+    proven = [one for one in judged if isinstance(one, Proven)]
+    proofs = [_keep_proof(connection, one, now_ms) for one in proven]
+    new = _insert(connection, proven, proofs, now_ms)
+    _touch(connection, proven, new, now_ms)
+    is_new = [_take(new, one) for one in proven]
+    _drop_requests(
+        connection, [proof["request"] for proof, of_one in zip(proofs, is_new, strict=True) if not any(of_one)]
+    )
+    receipts = iter(is_new)
+    return [
+        one if isinstance(one, Exception) else Receipt(devices[one.device].name, one, next(receipts)) for one in judged
+    ]
+
+
+def table_of(content: forms.Content) -> Table:
+    """Where ``content`` is kept."""
+    match content:
+        case Pour():
+            return schema.pours
+        case Temperature():
+            return schema.temperatures
+        case Heartbeat() | Address():
+            return schema.heartbeats
+
+
+def columns_of(content: forms.Content) -> dict[str, Any]:
+    """What ``content`` is in its table."""
+    match content:
+        case Pour(pin, pulses, elapsed_ms, started_ms):
+            return {"pin": pin, "pulses": pulses, "elapsed_ms": elapsed_ms, "started_ms": started_ms}
+        case Temperature(millidegrees, taken_ms, sensor):
+            return {"sensor": sensor, "millidegrees": millidegrees, "taken_ms": taken_ms}
+        case Heartbeat(at_ms):
+            return {"address": None, "at_ms": at_ms}
+        case Address(address, at_ms):
+            return {"address": address, "at_ms": at_ms}
+
+
+def _lock_devices(connection: Connection, uuids: set[str]) -> dict[str, Device]:
+    locked = connection.scalars(_LOCK, {"devices": list(uuids)}).all()
+    return {row.uuid: Device(*row) for row in connection.execute(_DEVICES, {"devices": locked})}
+
+
+def _judge(submission: Submission, device: Device | None, now_ms: int) -> Proven | Exception:
+    try:
+        if device is None:
+            raise forms.RefusedError(forms.NOT_REGISTERED)
+        if device.revoked_ms is not None:
+            raise forms.RefusedError(forms.REVOKED)
+        return submission.prove(device.keys_pem, now_ms)
+    except Exception as error:
+        # Whatever it is, its own sender is told, and the others of this transaction are not.
+        return error
+
+
+def _keep_proof(connection: Connection, proven: Proven, now_ms: int) -> dict[str, Any]:
+    """The columns by which a record is verified again."""
+    columns: dict[str, Any] = {"protocol": proven.version.value, "key": proven.key_fingerprint}
+    if isinstance(proven.proof, SignedString):
+        return {**columns, "signed": proven.proof.text, "signature": proven.proof.signature, "request": None}
+    request = {**asdict(proven.proof), "device": proven.device, "key": proven.key_fingerprint, "received_ms": now_ms}
+    return {**columns, "signed": b"", "signature": b"", "request": connection.execute(_REQUEST, request).scalar_one()}
+
+
+def _insert(
+    connection: Connection, proven: Sequence[Proven], proofs: Sequence[dict[str, Any]], now_ms: int
+) -> set[_Key]:
+    """Insert the records that are not there; which those were."""
+    rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in schema.RECORDS}
+    for one, proof in zip(proven, proofs, strict=True):
+        common = {**proof, "device": one.device, "received_ms": now_ms}
+        for record_id, content in one.records:
+            rows[table_of(content)].append({**common, **columns_of(content), "record_id": record_id})
+    return {
+        (table, row.device, row.record_id)
+        for table, of_table in rows.items()
+        for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id)
+    }
+
+
+def _take(new: set[_Key], proven: Proven) -> tuple[bool, ...]:
+    """For each record of ``proven`` whether it is in ``new``, where none is found twice."""
+    keys = [(table_of(content), proven.device, record_id) for record_id, content in proven.records]
+    is_new = tuple(key in new for key in keys)
+    new.difference_update(keys)
+    return is_new
+
+
+def _drop_requests(connection: Connection, requests: Sequence[int | None]) -> None:
+    """Keep no request that brought nothing new: nothing points at it, and a resend would pile them up."""
+    kept = [request for request in requests if request is not None]
+    if kept:
+        connection.execute(_DROP, {"requests": kept})
+
+
+def _touch(connection: Connection, proven: Sequence[Proven], new: set[_Key], now_ms: int) -> None:
+    """Note of whom something new arrived, and which address it told last."""
+    if new:
+        connection.execute(_SEEN, {"devices": list({device for _, device, _ in new}), "now_ms": now_ms})
+    told = {
+        one.device: content.address
+        for one in proven
+        for record_id, content in one.records
+        if isinstance(content, Address) and (schema.heartbeats, one.device, record_id) in new
+    }
+    if told:
+        connection.execute(_TOLD, [{"who": device, "told": address} for device, address in told.items()])
+
+
+# Made once: SQLAlchemy takes longer to put them together than the database to answer.
+_devices = schema.devices.c
+_IS_ASKED = _devices.uuid.in_(bindparam("devices", expanding=True))
+# SQLite has one writer anyway. PostgreSQL locks these rows, in one order, so that no two writers block each other.
+# Keys are read afterwards: who waits for a lock gets the row as it has become, but joined to what was there before.
+_LOCK = select(_devices.uuid).where(_IS_ASKED).order_by(_devices.id).with_for_update()
+_DEVICES = select_devices().where(_IS_ASKED)
+_REQUEST = insert(schema.requests).returning(schema.requests.c.id)
+_SEEN = update(schema.devices).where(_IS_ASKED).values(last_seen_ms=bindparam("now_ms"))
+_TOLD = update(schema.devices).where(_devices.uuid == bindparam("who")).values(address=bindparam("told"))
+_DROP = delete(schema.requests).where(schema.requests.c.id.in_(bindparam("requests", expanding=True)))

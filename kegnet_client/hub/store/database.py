@@ -1,0 +1,227 @@
+"""The hub's database as such: its connections, its one writer at a time, its bounds.
+
+What `Database.write` returned from is on disk: SQLite runs in WAL mode with ``synchronous=FULL``, PostgreSQL with
+``synchronous_commit=on``. Whatever the database cannot do now (locked, full, away) is a `StoreError`; nothing
+of that transaction is kept then, and the sender tries again.
+
+SQLite has one writer at a time, so writers queue here, in this process, and take the database's lock at the
+transaction's beginning: none of them finds out halfway that it came too late.
+"""
+
+import functools
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Column, Connection, Engine, Row, Select, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from kegnet_client.core.errors import KegnetError, UsageError
+from kegnet_client.hub.store import schema
+
+PATIENCE_S = 4.0
+"""How long a writer waits for its turn."""
+_SLICE_S = 0.25
+
+_T = TypeVar("_T")
+
+
+class StoreError(KegnetError):
+    """The database cannot do it now: wait, or mend the database; nothing was half done."""
+
+    exit_code = 75
+
+
+def check_url(url: str) -> None:
+    """`UsageError` unless ``url`` is that of a database that the hub can use."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # a port that is no number
+        parsed = URL.create("none")
+    is_file = parsed.drivername == "sqlite" and Path(parsed.database or "").is_absolute()
+    if not is_file and parsed.drivername != "postgresql+psycopg":
+        raise UsageError("--database takes postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH")
+
+
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Whether ``row`` is new in ``table``; nothing is changed where there is one with its key."""
+    # Asked for the row's key, because not every driver counts the rows of an insert.
+    statement = _insert(table, connection.dialect.name).returning(*table.primary_key.columns)
+    return connection.execute(statement, row).first() is not None
+
+
+def insert_all(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *columns: Column[Any]
+) -> Sequence[Row[Any]]:
+    """The ``columns`` of those of ``rows`` that are new in ``table``; the others are there already."""
+    return connection.execute(_insert(table, connection.dialect.name).returning(*columns), rows).all() if rows else ()
+
+
+@functools.cache
+def _insert(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table).on_conflict_do_nothing()
+
+
+class Database:
+    """The database at ``database``: a SQLite file, or an SQLAlchemy URL."""
+
+    def __init__(self, database: Path | str) -> None:
+        url = URL.create("sqlite", database=str(database)) if isinstance(database, Path) else make_url(database)
+        self._engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._writer = self._engine.execution_options(kegnet_writes=True)
+        self._file = Path(url.database) if self._is_sqlite and url.database else None
+        self._file_id: tuple[int, int] | None = None
+        self._had_log = False
+        self._turn = threading.Lock()
+        self._hurries = threading.Event()
+        self._closing = threading.Event()
+
+    def prepare(self) -> None:
+        """Make what is missing of the tables; a new SQLite file belongs to this user alone."""
+        if self._file is not None:
+            try:
+                os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._file_id = _file_id(self._file)
+            except OSError as error:
+                raise StoreError(f"{self._file} cannot be opened: {error.strerror}") from error
+        try:
+            self.write(schema.make)
+        except StoreError as error:
+            if _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            raise StoreError(f"{self._file}: {_told(error.__cause__)}; put it back from a backup") from error
+
+    def hurry(self) -> None:
+        """From now on nobody waits for a lock that another process holds."""
+        self._hurries.set()
+
+    def close(self) -> None:
+        """Send those who wait home and close the connections."""
+        self._closing.set()
+        has_turn = self._turn.acquire(timeout=_SLICE_S * 2)  # a disk that hangs shall not hang the stop
+        self._engine.dispose()
+        if has_turn:
+            self._turn.release()
+
+    def read(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` gives, which changes nothing."""
+        try:
+            with self._engine.connect() as connection:
+                return work(connection)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _store_error(error) from error
+
+    def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        """What ``statement`` finds."""
+        return self.read(lambda connection: connection.execute(statement).all())
+
+    def write(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` gives, in one transaction that is on disk on return; an exception undoes all of it."""
+        if not self._is_sqlite:
+            return self._transact(work)
+        deadline = time.monotonic() + PATIENCE_S
+        if not self._turn.acquire(timeout=PATIENCE_S):
+            raise StoreError("the database is busy with other writers")
+        try:
+            while not self._closing.is_set():
+                self._check_file()
+                try:
+                    return self._transact(work)
+                except StoreError as error:
+                    # Another process writes. SQLite's own wait cannot be ended, so it is short and repeated.
+                    is_over = self._hurries.is_set() or time.monotonic() > deadline
+                    if is_over or not _is_locked(error.__cause__):
+                        raise
+            raise StoreError("the hub is stopping")
+        finally:
+            self._turn.release()
+
+    def _transact(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            with self._writer.connect() as connection:
+                with connection.begin():
+                    done = work(connection)
+                self._check_log(connection)
+                return done
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _store_error(error) from error
+
+    def _check_file(self) -> None:
+        # SQLite goes on writing into a file that was removed or replaced, and all of that would be lost.
+        if self._file is not None and self._file_id is not None and _file_id(self._file) != self._file_id:
+            raise StoreError(f"{self._file} was removed or replaced: put it back, or start the hub again")
+
+    def _check_log(self, connection: Connection) -> None:
+        # The same goes for the write-ahead log, which is there for as long as a connection is open.
+        if self._file is None:
+            return
+        log = Path(f"{self._file}-wal")
+        if log.exists():
+            self._had_log = True  # some file systems allow none
+        elif self._had_log:
+            # What only this connection can still read goes into the database, and the next one begins another log.
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(FULL)")
+            self._engine.dispose()
+            connection.invalidate()
+            raise StoreError(f"{log} was removed: leave it alone while the hub runs, it holds what was stored last")
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _SLICE_S}, pool_timeout=PATIENCE_S)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin below, not where the driver sees fit
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("kegnet_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    settings = {"synchronous_commit": "on", "lock_timeout": "3s", "statement_timeout": "5s"}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return create_engine(
+        url, connect_args={"connect_timeout": 2, "options": options}, pool_pre_ping=True, pool_timeout=PATIENCE_S
+    )
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _store_error(error: Exception) -> StoreError:
+    return StoreError(f"the database cannot do it now: {_told(error)}")
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _told(error: BaseException | None) -> str:
+    """What the database itself said."""
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
+def _code(error: BaseException | None) -> int | None:
+    """SQLite's primary result code, if it is an error of SQLite's."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return (getattr(cause, "sqlite_errorcode", 0) or 0) & 0xFF if isinstance(cause, sqlite3.Error) else None

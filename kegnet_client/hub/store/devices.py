@@ -1,0 +1,52 @@
+"""Who may send: a registered device, as a row of the database says it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from kegnet_client.hub.store import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registered device. ``last_seen_ms`` is when it last sent something new, by the hub's clock.
+
+    While it changes its key it has two: what either signed is taken.
+    """
+
+    id: int
+    uuid: str
+    name: str
+    key_fingerprint: str
+    public_key_pem: str
+    next_key_pem: str | None
+    added_ms: int
+    revoked_ms: int | None
+    last_seen_ms: int | None
+    address: str | None
+
+    @property
+    def keys_pem(self) -> tuple[str, ...]:
+        """The public keys that it may sign with."""
+        return (self.public_key_pem,) if self.next_key_pem is None else (self.public_key_pem, self.next_key_pem)
+
+
+def select_devices() -> Select[Any]:
+    """The devices, each row with the fields of `Device`, in the order of registration."""
+    table, key, next_key = schema.devices, schema.keys.alias(), schema.keys.alias()
+    statement = select(
+        table.c.id,
+        table.c.uuid,
+        table.c.name,
+        table.c.key.label("key_fingerprint"),
+        key.c.pem.label("public_key_pem"),
+        next_key.c.pem.label("next_key_pem"),
+        table.c.added_ms,
+        table.c.revoked_ms,
+        table.c.last_seen_ms,
+        table.c.address,
+    )
+    joined = table.join(key, table.c.key == key.c.fingerprint)
+    joined = joined.outerjoin(next_key, table.c.next_key == next_key.c.fingerprint)
+    return statement.select_from(joined).order_by(table.c.id)

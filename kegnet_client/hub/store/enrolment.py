@@ -1,0 +1,201 @@
+"""How a device gets into the hub's database without anyone copying files, and how it changes its key.
+
+Joining: `invite` keeps the SHA-256 of a secret that is shown once; `enrol` takes the secret for one device,
+within its time, once. A device that never saw its answer asks the same again and is told the same.
+
+Changing the key: `rotate` takes a new key on the word of one that is in force, and both are in force from then
+on; `confirm` takes the new one's word that it is in use, and the old one is not in force any more. A device has
+at most two keys. Each step may be repeated, and one that was begun and forgotten is replaced by the next.
+
+Security: what a request claims is checked in the transaction that acts on it, behind a lock on the code or the
+device, so that two of them at once cannot both use a code and a revocation counts at once.
+"""
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
+from sqlalchemy import Connection, select, update
+
+from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
+from kegnet_client.core.wire import enrolment
+from kegnet_client.core.wire.forms import is_uuid
+from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.records import Store
+
+MAX_BODY_BYTES = 16 * 1024
+"""A certificate request for RSA-4096 has 1.7 KB, its signature a third of that."""
+
+_ASK = "ask for a new one (`kegnet-client hub invite`)"
+
+
+class KnownError(KegnetError):
+    """This uuid is registered already: enrol as a new device."""
+
+    exit_code = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A certificate request that its own key has signed. ``device`` is a lower-case uuid."""
+
+    device: str
+    key: forms.PublicKey
+    pem: str
+
+
+def read_request(device: str, pem: str) -> Request:
+    """The certificate request ``pem`` of the device ``device``; `RecordError` says what is wrong with it."""
+    if not is_uuid(device):
+        raise RecordError(f"{device[:40]!r} is not a UUID")
+    try:
+        request = x509.load_pem_x509_csr(pem.encode("ascii"))
+        key = forms.load_public_key(
+            request.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+        names = [str(one.value).lower() for one in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        is_own = request.is_signature_valid
+    except ConfigError as error:
+        raise RecordError(f"request: {error}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise RecordError("request is not a certificate request in PEM that the hub can read") from None
+    if not is_own:
+        raise RecordError("request is not signed with its own key")
+    if names != [device.lower()]:
+        raise RecordError("request must have the device's uuid as its only CN")
+    return Request(device.lower(), key, pem)
+
+
+def invite(store: Store, name: str | None, expires_ms: int) -> bytes:
+    """A new secret that enrols one device, called ``name``, before ``expires_ms``."""
+    secret = secrets.token_bytes(enrolment.SECRET_BYTES)
+    row = {
+        "secret_sha256": enrolment.hash_secret(enrolment.format_secret(secret)),
+        "name": name,
+        "expires_ms": expires_ms,
+    }
+    store.write(lambda connection: database.insert_new(connection, schema.invitations, row))
+    return secret
+
+
+def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
+    """Register the device with the key in ``request``; its name. `RefusedError` says what is wrong with the code."""
+    # Found by its hash, so that how long the search takes says nothing about any secret.
+    secret_sha256 = enrolment.hash_secret(secret)
+    pem = forms.normal_pem(request.key)
+    fingerprint = forms.fingerprint(pem)
+
+    def work(connection: Connection) -> str:
+        table = schema.invitations
+        is_it = table.c.secret_sha256 == secret_sha256
+        row = connection.execute(select(table).where(is_it).with_for_update()).first()
+        if row is None:
+            raise RefusedError(f"no such code was made here: paste it whole, or {_ASK}")
+        if row.used_ms is not None:
+            return _name_if_the_same(connection, row.device, request.device, fingerprint)
+        if now_ms >= row.expires_ms:
+            raise RefusedError(f"the code has expired: {_ASK}")
+        name = str(row.name or request.device.partition("-")[0])
+        device = {"uuid": request.device, "name": name, "key": fingerprint, "added_ms": now_ms}
+        database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
+        if not database.insert_new(connection, schema.devices, device):
+            raise KnownError(f"{request.device} is registered already, and the code is still good: take a new uuid")
+        connection.execute(update(table).where(is_it).values(used_ms=now_ms, device=request.device))
+        return name
+
+    return store.write(work)
+
+
+def rotate(store: Store, request: Request, signature: str) -> str:
+    """Put the key in ``request`` in force beside the device's own, one of which signed this; the device's name."""
+    proof = _decode(signature)
+    signed = enrolment.rotation_bytes(request.pem)
+    pem = forms.normal_pem(request.key)
+    new = forms.fingerprint(pem)
+
+    def work(connection: Connection) -> str:
+        device = _device(connection, request.device)
+        keys = _keys(connection, device)
+        signer = next((key for key, known in keys.items() if forms.is_signed(known, proof, signed)), None)
+        if signer is None:
+            raise RefusedError("the signature is not this device's")
+        if new == signer:
+            raise RecordError("the new key is the one that signed this: make another")
+        database.insert_new(connection, schema.keys, {"fingerprint": new, "pem": pem})
+        # One that was announced and signs this is in use: it takes the place of the one before it.
+        _set_keys(connection, request.device, key=signer, next_key=new)
+        return str(device.name)
+
+    return store.write(work)
+
+
+def confirm(store: Store, device_id: str, fingerprint: str, signature: str) -> str:
+    """Leave the key with ``fingerprint``, which signed this, as the device's only one; the device's name."""
+    proof = _decode(signature)
+    signed = enrolment.confirmation_bytes(device_id, fingerprint)
+    if not is_uuid(device_id):
+        raise RecordError(f"{device_id[:40]!r} is not a UUID")
+
+    def work(connection: Connection) -> str:
+        device = _device(connection, device_id.lower())
+        key = _keys(connection, device).get(fingerprint)
+        if key is None:
+            raise RefusedError("this device has no such key: announce it first (`kegnet-client rotate-key`)")
+        if not forms.is_signed(key, proof, signed):
+            raise RefusedError("the signature is not that of the new key")
+        if fingerprint == device.next_key:
+            _set_keys(connection, device.uuid, key=fingerprint, next_key=None)
+        elif device.next_key is not None:
+            raise RefusedError("this key is in force, and another one is announced: confirm that one")
+        return str(device.name)
+
+    return store.write(work)
+
+
+def _name_if_the_same(connection: Connection, enrolled: str, device: str, fingerprint: str) -> str:
+    used = RefusedError(f"the code was used already: {_ASK}")
+    if enrolled != device:
+        raise used
+    row = _device(connection, enrolled)
+    if row.key != fingerprint:
+        raise used
+    return str(row.name)
+
+
+def _device(connection: Connection, uuid: str) -> Any:
+    row = connection.execute(select(schema.devices).where(schema.devices.c.uuid == uuid).with_for_update()).first()
+    if row is None:
+        raise RefusedError(forms.NOT_REGISTERED)
+    if row.revoked_ms is not None:
+        raise RefusedError(forms.REVOKED)
+    return row
+
+
+def _keys(connection: Connection, device: Any) -> dict[str, forms.PublicKey]:
+    """The keys of the row ``device``, by their fingerprints."""
+    table = schema.keys
+    names = [name for name in (device.key, device.next_key) if name is not None]
+    rows = connection.execute(select(table).where(table.c.fingerprint.in_(names)))
+    return {row.fingerprint: forms.load_registered(row.pem) for row in rows}
+
+
+def _set_keys(connection: Connection, uuid: str, *, key: str, next_key: str | None) -> None:
+    table = schema.devices
+    connection.execute(update(table).where(table.c.uuid == uuid).values(key=key, next_key=next_key))
+
+
+def _decode(signature: str) -> bytes:
+    try:
+        return base64.b64decode(signature, validate=True)
+    except (binascii.Error, ValueError):
+        raise RecordError("signature is not base64") from None

@@ -1,0 +1,104 @@
+"""What the hub keeps: who may send, what was sent, and the proof of it.
+
+What `Store.ingest` returned from is on disk. Nothing is cached: a device added or revoked by another process
+counts from the next request on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_, update
+
+from kegnet_client.core.errors import UsageError
+from kegnet_client.hub.ingest import forms, verify
+from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
+from kegnet_client.hub.ingest.verify import Verification
+from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store.database import Database
+from kegnet_client.hub.store.devices import Device, select_devices
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows to read: from ``since_ms`` on, before ``until_ms``; ``after`` is the last row seen."""
+
+    limit: int
+    after: tuple[int, int] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    equal: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows, newest first, and where the next page goes on."""
+
+    rows: Sequence[Row[Any]]
+    next: tuple[int, int] | None
+
+
+class Store(Database):
+    """The database at ``database``, with what the hub does in it."""
+
+    def add_device(self, uuid: str, key: forms.PublicKey, name: str, now_ms: int) -> None:
+        """Register a device; `UsageError` if there is one with this uuid, revoked or not."""
+        pem = forms.normal_pem(key)
+        values = {"uuid": uuid.lower(), "name": name, "key": forms.fingerprint(pem), "added_ms": now_ms}
+
+        def work(connection: Connection) -> bool:
+            database.insert_new(connection, schema.keys, {"fingerprint": values["key"], "pem": pem})
+            return database.insert_new(connection, schema.devices, values)
+
+        if not self.write(work):
+            raise UsageError(f"{uuid} is registered already; a device with a new key gets a new uuid")
+
+    def revoke_device(self, uuid: str, now_ms: int) -> None:
+        """Take nothing more from a device; `UsageError` if there is no such device."""
+        table = schema.devices
+        statement = (
+            update(table).where(table.c.uuid == uuid.lower(), table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
+        )
+        if not self.write(lambda connection: connection.execute(statement).rowcount) and self.device(uuid) is None:
+            raise UsageError(f"{uuid} is not registered; `kegnet-client hub devices list` shows who is")
+
+    def device(self, uuid: str) -> Device | None:
+        """The device with this uuid, revoked or not."""
+        return next(iter(self._devices(select_devices().where(schema.devices.c.uuid == uuid.lower()))), None)
+
+    def devices(self) -> list[Device]:
+        """Every device, in the order of registration."""
+        return self._devices(select_devices())
+
+    def ingest(self, submissions: Sequence[Submission], received_ms: int) -> list[Outcome]:
+        """Store ``submissions`` in one transaction; an outcome for each. On return what is new is on disk."""
+        return self.write(lambda connection: ingest(connection, submissions, received_ms))
+
+    def page(self, table: Table, time_column: str, query: Query) -> Page:
+        """The rows of ``table`` that ``query`` asks for, newest first."""
+        when, row_id = table.c[time_column], table.c.id
+        statement = select(table).order_by(when.desc(), row_id.desc()).limit(query.limit + 1)
+        if query.since_ms is not None:
+            statement = statement.where(when >= query.since_ms)
+        # One bound where there are two: with both SQLite does not see which index is best. No row has the id 0.
+        bounds = [query.after, None if query.until_ms is None else (query.until_ms, 0)]
+        if any(bounds):
+            statement = statement.where(tuple_(when, row_id) < tuple_(*min(filter(None, bounds))))
+        for column, value in query.equal:
+            statement = statement.where(table.c[column] == value)
+        rows = self.rows(statement)
+        if len(rows) <= query.limit:
+            return Page(rows, None)
+        last = rows[query.limit - 1]._mapping
+        return Page(rows[: query.limit], (last[time_column], last["id"]))
+
+    def count(self) -> int:
+        """How many records there are."""
+        return sum(self.rows(select(func.count()).select_from(table))[0][0] for table in schema.RECORDS)
+
+    def verify_stored(self, device: str | None = None) -> Iterator[Verification]:
+        """Verify every stored row again, or those of one device, from the stored bytes and keys alone."""
+        return verify.verify_stored(self, device)
+
+    def _devices(self, statement: Select[Any]) -> list[Device]:
+        return [Device(**row._mapping) for row in self.rows(statement)]

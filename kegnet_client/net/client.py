@@ -1,0 +1,172 @@
+"""One HTTPS exchange: POST bytes (or GET), get an answer, or a reason why there is none.
+
+No retry, no redirect, no cookie, and nothing from the environment: no proxy, no netrc, no CA variables. The
+connection is kept between exchanges (`kegnet_client.net.adapter`).
+
+One deadline bounds the exchange: a timeout starts anew with every byte, so a second thread shuts the socket when the
+time is up. Limit: it cannot shorten a name lookup that hangs (the resolver's own timeouts end that one).
+"""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from kegnet_client import __version__
+from kegnet_client.core.errors import TransportError
+from kegnet_client.core.verdict import Answer
+from kegnet_client.net.adapter import Adapter, prepare
+from kegnet_client.net.errors import explain_failure
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+MAX_BODY_BYTES = 256 * 1024
+"""The verdicts on a whole batch, each with a long reason, are half of it."""
+
+
+class Transport:
+    """The way to one server. ``context`` is None for plain http; ``wall_ms`` is the Unix time, for messages.
+
+    Used by one thread at a time; `abort` may come from any.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, deadline_s: float, wall_ms: Callable[[], int]) -> None:
+        self._deadline_s = deadline_s
+        self._wall_ms = wall_ms
+        self._adapter = Adapter(context, self._connected)
+        self._socket: socket.socket | None = None
+        self._aborted = False
+        self._alarm = _Alarm(self.abort)
+        self._headers = {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
+        self._prepared: dict[str, PreparedRequest] = {}
+
+    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
+        """The server's answer to ``body``, its own body cut at `MAX_BODY_BYTES`.
+
+        Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
+        other end could not prove who it is; it has not seen a byte of the request then.
+        """
+        return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
+
+    def get(self, url: str) -> Answer:
+        """What the server has at ``url``; bounds and errors as with `post`."""
+        return self._exchange("GET", url, {}, None)
+
+    def spell(self, url: str) -> str:
+        """``url`` with its characters encoded as they go over the wire."""
+        return str(prepare("POST", url).url)
+
+    def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        self._aborted = False
+        self._alarm.set(self._deadline_s)
+        try:
+            request = self._prepare(method, url, headers, body)
+            exchange = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s)).raw
+            try:
+                answer_body = _read(exchange.response)
+            except BaseException:
+                exchange.break_off()
+                raise
+            exchange.finish()
+            if self._aborted:
+                # To HTTP a connection that was cut may look like one that came to its end.
+                raise ConnectionAbortedError
+            answer_headers = {name.lower(): value for name, value in exchange.response.headers.items()}
+            return Answer(exchange.response.status, answer_headers, answer_body)
+        except Exception as error:
+            # Whatever a server says must end here: http.client raises more than its documentation names.
+            if self._alarm.rang:
+                raise TransportError(f"no whole answer within {self._deadline_s:g} s") from error
+            raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
+        finally:
+            self._alarm.clear()
+
+    def _prepare(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> "PreparedRequest":
+        # Preparing costs more than sending, and of one call to the next only the body differs.
+        request = self._prepared.get(url)
+        if request is None or request.method != method:
+            self._prepared[url] = request = prepare(method, url)
+        request.body = body
+        # A plain dictionary, whose names are ours: it is copied on the way.
+        request.headers = dict(headers, **self._headers)  # type: ignore[assignment]  # a mapping is what it takes
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+        return request
+
+    def abort(self) -> None:
+        """End the exchange that is under way, as a broken connection would."""
+        self._aborted = True
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket's own shutdown, which another thread's read does not survive.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the kept connection."""
+        self._alarm.stop()
+        self._adapter.close()
+
+    def _connected(self, connection: socket.socket) -> None:
+        self._socket = connection
+        if self._aborted:  # before there was anything to shut, such as during a slow name lookup
+            raise ConnectionAbortedError
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    body = b""
+    # Once is not enough: only the read that finds nothing more tells an end from a connection that broke.
+    while len(body) < MAX_BODY_BYTES and (more := response.read(MAX_BODY_BYTES - len(body))):
+        body += more
+        if response.length == 0:
+            return body
+    if response.length and len(body) < MAX_BODY_BYTES:
+        raise http.client.IncompleteRead(body, response.length)
+    return body
+
+
+class _Alarm:
+    """Calls ``ring`` when the time is up, on a thread of its own that sleeps for ever while nothing is set."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._changed = threading.Condition()
+        self._due_s: float | None = None
+        self._asleep = False
+        self._stopped = False
+        self.rang = False
+        threading.Thread(target=self._run, name="deadline", daemon=True).start()
+
+    def set(self, seconds: float) -> None:
+        with self._changed:
+            self.rang = False
+            self._due_s = time.monotonic() + seconds
+            # While it waits for an earlier time it looks again by itself; waking it each time costs a switch.
+            if self._asleep:
+                self._changed.notify()
+
+    def clear(self) -> None:
+        with self._changed:
+            self._due_s = None
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                left_s = None if self._due_s is None else self._due_s - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    self._due_s = None
+                    self.rang = True
+                    self._ring()  # under the lock, so that it never ends the exchange after this one
+                    continue
+                self._asleep = left_s is None
+                self._changed.wait(left_s)

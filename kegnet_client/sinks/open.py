@@ -1,0 +1,51 @@
+"""From a configuration to something that sends: what ``run``, ``send`` and ``check`` have in common."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kegnet_client.config import Config
+from kegnet_client.core.wire.forms import Version
+from kegnet_client.host.clock import Clock
+from kegnet_client.keys import Identity, load_identity
+from kegnet_client.net.client import Transport
+from kegnet_client.net.tls import client_context
+from kegnet_client.sinks.kegnet_forms import FormSender, Sender
+
+CREDENTIAL = "privkey.pem"
+"""What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""
+
+
+def find_identity(settings: Config, environ: Mapping[str, str]) -> Identity:
+    """The configured device with its key. Raises `ConfigError`."""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    credentials = Path(directory) if directory else None
+    if credentials and (credentials / CREDENTIAL).exists():
+        return load_identity(settings.uuid, credentials / CREDENTIAL, settings.base.version, credentials)
+    return load_identity(settings.uuid, settings.private_key, settings.base.version)
+
+
+def server_context(settings: Config) -> ssl.SSLContext | None:
+    """What the configured server has to prove, None for plain http. Raises `ConfigError`."""
+    return client_context(settings.ca_bundle) if settings.base.url.startswith("https:") else None
+
+
+def reach(settings: Config, clock: Clock) -> Transport:
+    """The way to the configured server, unused yet. Raises `ConfigError`."""
+    return Transport(server_context(settings), settings.deadline_s, clock.wall_ms)
+
+
+def connect(settings: Config, clock: Clock, identity: Identity) -> Callable[[], Sender]:
+    """Opens connections that sign as ``identity`` and send to the configured server. Raises `ConfigError` at once."""
+    base = settings.base
+    context = server_context(settings)
+
+    def transport() -> Transport:
+        return Transport(context, settings.deadline_s, clock.wall_ms)
+
+    if base.version is not Version.V3:
+        return lambda: FormSender(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
+    # Late, because of what it imports.
+    from kegnet_client.sinks.kegnet_batch import BatchSender
+
+    return lambda: BatchSender(identity, base, transport(), clock.wall_ms)

@@ -1,0 +1,347 @@
+"""The spool: a directory that is the queue.
+
+A producer only writes a file and renames it into place; `enqueue` is how this package does it. One instance
+at a time, the one that holds the lock on the directory itself, reads, removes and rejects. Nothing here
+removes a file but `Spool.remove`, and it removes only the very file that was read: a producer that reuses
+a name for a new record in the meantime keeps it (but for the microseconds between the look and the unlink).
+
+Names are what the file system has, not necessarily UTF-8: `str` with surrogate escapes, which `printable`
+makes fit for messages.
+"""
+
+import errno
+import fcntl
+import heapq
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kegnet_client.core.errors import KegnetError, RecordError, SpoolError, SpoolInUseError
+from kegnet_client.core.records import (
+    MAX_FILE_BYTES,
+    Pour,
+    Reading,
+    Record,
+    format_record,
+    is_record_name,
+    parse,
+    spool_suffix,
+)
+from kegnet_client.host.atomic_file import write_file
+
+REJECTED = "rejected"
+RECORD_MODE = 0o640
+"""The owner's, and readable by the spool's group, which the daemon is in."""
+MIN_FREE_FOR_READINGS = 0.05
+SETTLED_AFTER_S = 10.0
+"""A file in place that no event announced and no newline ends is whole once it has not changed for so long."""
+
+
+class StuckFileError(Exception):
+    """A file that is named like a record and cannot be taken; the message says what to do. It stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """A spool file as it was when it was read; ``data`` is empty where ``size`` is more than a record has."""
+
+    name: str
+    data: bytes
+    size: int
+    inode: int
+    mtime_ns: int
+
+    def record(self) -> Record:
+        """The record in it; `RecordError` when it is none."""
+        if self.size > MAX_FILE_BYTES:
+            raise RecordError(f"the file has {self.size} bytes, a record fits in {MAX_FILE_BYTES}")
+        return parse(self.name, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What stands in the spool: the oldest records' names, oldest first, how many more there are, and the names
+    that are like a record's with why they cannot be taken (directories, links, pipes, damaged files)."""
+
+    oldest: list[str]
+    more: int
+    stuck: dict[str, str]
+
+
+def printable(name: str) -> str:
+    """``name`` for a message: nothing in it can break a line or an encoding."""
+    if name.isascii() and name.isprintable():
+        return name
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def enqueue(directory: Path, record: Record) -> str:
+    """Put ``record`` into the spool and return its name there; when this returns, a power cut does not lose it.
+
+    Raises `SpoolError` that says what is wrong with the spool.
+    """
+    when, what = _name_parts(record)
+    # The random part keeps a rename from ever meeting another record's name.
+    name = f"{when}-{what}-{secrets.token_hex(4)}{spool_suffix(record)}"
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if isinstance(record, Reading) and (problem := find_no_room(fd)):
+                raise SpoolError(f"{directory}: {problem}")
+            write_file(fd, name, format_record(record), RECORD_MODE)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise SpoolError(f"{directory}: {explain(error)}") from error
+    return name
+
+
+def find_no_room(fd: int) -> str | None:
+    """Why the disk of the spool at ``fd`` has no room for readings, and what to do; None when it has."""
+    disk = os.fstatvfs(fd)
+    # Some file systems (btrfs, network ones) do not count blocks.
+    if not disk.f_blocks or disk.f_bavail / disk.f_blocks >= MIN_FREE_FOR_READINGS:
+        return None
+    return f"less than {MIN_FREE_FOR_READINGS:.0%} of the disk is free, which is kept for pours; make room"
+
+
+def count_waiting(directory: Path) -> int:
+    """How many records wait in the spool at ``directory``; raises `SpoolError` when it cannot be read."""
+    return sum(is_regular for _, is_regular in _record_names(directory))
+
+
+def find_irregular(directory: Path) -> list[str]:
+    """The names in the spool at ``directory`` that only look like records; raises `SpoolError`."""
+    return [name for name, is_regular in _record_names(directory) if not is_regular]
+
+
+def _record_names(directory: Path) -> Iterator[tuple[str, bool]]:
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if is_record_name(entry.name):
+                    yield entry.name, entry.is_file(follow_symlinks=False)
+    except OSError as error:
+        raise SpoolError(f"{directory}: {explain(error)}") from error
+
+
+def explain(error: OSError) -> str:
+    """What an operating system's error means for a spool, and what to do."""
+    remedies = {
+        errno.ENOENT: "make it, or mend [Spool] directory in client.conf",
+        errno.EEXIST: "something else stands there: remove it, or mend [Spool] directory in client.conf",
+        errno.ENOTDIR: "mend [Spool] directory in client.conf",
+        errno.EACCES: "give this user access to it, or use sudo",
+        errno.EPERM: "give this user access to it, or use sudo",
+        errno.ENOSPC: "make room on the disk",
+        errno.EDQUOT: "make room on the disk",
+        errno.EROFS: "make the file system writable again (mount -o remount,rw)",
+    }
+    text = os.strerror(error.errno) if error.errno else str(error)
+    remedy = remedies.get(error.errno or 0)
+    return f"{text}; {remedy}" if remedy else text
+
+
+class Spool:
+    """The spool directory ``path``, opened; made if it is missing. Raises `SpoolError` where that fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.fd = self._open()
+        except OSError as error:
+            raise SpoolError(f"{path}: {explain(error)}") from error
+
+    def close(self) -> None:
+        """Give up the directory and the lock on it."""
+        os.close(self.fd)
+
+    def place(self) -> Path | None:
+        """Where the directory is now, which may have been moved away from ``path``; None where /proc is not there."""
+        try:
+            return Path(f"/proc/self/fd/{self.fd}").readlink()
+        except OSError:
+            return None
+
+    def is_writable(self) -> bool:
+        """Whether this user can change the directory."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self.fd)
+
+    def has(self, name: str) -> bool:
+        """Whether anything stands under ``name``, as far as can be told."""
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass  # a directory that may not be searched, a damaged inode
+        return True
+
+    def lock(self) -> None:
+        """Become the one instance that delivers from here; `SpoolInUseError` when there is one."""
+        _lock(self.fd, self.path)
+
+    def reopen_if_replaced(self) -> bool:
+        """Go on with the directory that stands at the path now, if it is another; True then.
+
+        Raises `SpoolError` or `SpoolInUseError` when that one cannot be had; the old one stays then.
+        """
+        try:
+            if os.path.samestat(self.path.stat(), os.fstat(self.fd)):
+                return False
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {explain(error)}") from error
+        try:
+            fd = self._open()
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {explain(error)}") from error
+        try:
+            _lock(fd, self.path)
+        except KegnetError:
+            os.close(fd)
+            raise
+        os.close(self.fd)
+        self.fd = fd
+        return True
+
+    def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
+        """A look for the ``limit`` oldest records whose names are not in ``skip``, by modification time."""
+        return Scanner(self.fd, limit, skip)
+
+    def read(self, name: str) -> SpoolFile:
+        """The file ``name`` as it is now.
+
+        Raises `FileNotFoundError` when it is gone, `StuckFileError` when it cannot be taken. Never follows a link,
+        never blocks.
+        """
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StuckFileError(_why_stuck(error)) from error
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise StuckFileError(NOT_REGULAR)
+            too_large = status.st_size > MAX_FILE_BYTES
+            data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise StuckFileError(_why_stuck(error)) from error
+        finally:
+            os.close(fd)
+        size = status.st_size if too_large else len(data)
+        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns)
+
+    def remove(self, file: SpoolFile) -> bool:
+        """Remove ``file`` after its acknowledgement; False when it is gone or replaced by a newer one.
+
+        Raises `OSError` when the directory cannot be changed.
+        """
+        if not self.holds(file):
+            return False
+        os.unlink(file.name, dir_fd=self.fd)
+        return True
+
+    def holds(self, file: SpoolFile) -> bool:
+        """Whether under the name of ``file`` stands what was read, and not something newer or nothing."""
+        try:
+            now = os.stat(file.name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (now.st_ino, now.st_mtime_ns, now.st_size) == (file.inode, file.mtime_ns, file.size)
+
+    def _open(self) -> int:
+        # Sticky, so that no producer removes what another one wrote; the group is that of a setgid parent.
+        self.path.mkdir(mode=0o1770, parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class Scanner:
+    """A scan of the open directory in pieces, because of a hundred thousand files it takes most of a second.
+
+    Memory is bounded by ``limit``, whatever stands in the directory.
+    """
+
+    def __init__(self, fd: int, limit: int, skip: Container[str]) -> None:
+        self._entries = os.scandir(fd)
+        self._limit = limit
+        self._skip = skip
+        self._found = 0
+        self._youngest_first: list[tuple[int, str]] = []
+        self._stuck: dict[str, str] = {}
+
+    def look(self, entries: int) -> bool:
+        """Go on for so many ``entries``; whether there are more. Raises `OSError` where the directory fails."""
+        seen = 0
+        for entry in itertools.islice(self._entries, entries):
+            seen += 1
+            name = entry.name
+            if not is_record_name(name) or name in self._skip:
+                continue
+            try:
+                if not entry.is_file(follow_symlinks=False):
+                    self._stuck[name] = NOT_REGULAR
+                    continue
+                age = -entry.stat(follow_symlinks=False).st_mtime_ns
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # one bad file must not hide the others
+                self._stuck[name] = _why_stuck(error)
+                continue
+            self._found += 1
+            if len(self._youngest_first) < self._limit:
+                heapq.heappush(self._youngest_first, (age, name))
+            else:
+                heapq.heappushpop(self._youngest_first, (age, name))
+        return seen == entries
+
+    def close(self) -> None:
+        """Give it up before its end."""
+        self._entries.close()
+
+    def finish(self) -> Scan:
+        """What was found, after a look at what is left. Raises `OSError` where the directory fails."""
+        while self.look(self._limit):
+            pass
+        oldest = [name for _, name in sorted(self._youngest_first, key=lambda found: (-found[0], found[1]))]
+        return Scan(oldest, self._found - len(oldest), self._stuck)
+
+
+NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"
+
+
+def _why_stuck(error: OSError) -> str:
+    match error.errno:
+        case errno.ELOOP | errno.ENXIO:
+            return NOT_REGULAR
+        case errno.EACCES | errno.EPERM:
+            return "cannot be read; make it readable for the group of the spool (chmod g+r)"
+        case _:
+            return f"cannot be read: {explain(error)}"
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SpoolInUseError(
+            f"{path}: another kegnet-client delivers from this spool; stop it first (systemctl stop kegnet-client)"
+        ) from None
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be locked ({error.strerror}); put the spool on a local disk") from error
+
+
+def _name_parts(record: Record) -> tuple[int, str]:
+    match record:
+        case Pour(pin=pin, started_ms=started_ms):
+            return started_ms, f"pin{pin}"
+        case Reading(sensor=sensor, taken_ms=taken_ms):
+            return taken_ms, sensor

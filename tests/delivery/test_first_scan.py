@@ -1,0 +1,59 @@
+"""A stop during the first scan of a spool that holds very much."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from kegnet_client.core.records import Heartbeat, Record
+from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.delivery.progress import Progress
+from kegnet_client.delivery.uploader import Uploader
+from kegnet_client.host.clock import Clock
+from kegnet_client.spool.directory import Scanner, Spool
+
+TIMEOUT_S = 20.0
+
+
+class Connection:
+    """To a server that takes everything."""
+
+    max_records = 500
+    max_connections = 1
+
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        return [Verdict(Disposition.ACCEPTED, "the server answered 200", 200)] * len(records)
+
+    def abort(self) -> None:
+        """Nothing here takes its time."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_stop_does_not_wait_for_the_first_scan_which_proves_to_be_alive(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = threading.Semaphore(0)
+    looks = threading.Semaphore(0)
+
+    def look(_self: Scanner, _entries: int) -> bool:
+        looks.release()
+        assert pieces.acquire(timeout=TIMEOUT_S)
+        return True
+
+    monkeypatch.setattr(Scanner, "look", look)
+    uploader = Uploader(spool, Connection, Clock(), lambda: 0.5, Progress())
+    thread = threading.Thread(target=uploader.run, daemon=True)
+    thread.start()
+    alive: set[float] = set()
+    for _ in range(3):
+        assert looks.acquire(timeout=TIMEOUT_S)
+        alive.add(uploader.alive_at_s)
+        pieces.release()
+    assert len(alive) == 3
+
+    uploader.stop()
+    pieces.release()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()

@@ -1,0 +1,197 @@
+"""The command line: help, usage, and the commands that need no server."""
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kegnet_client import __version__
+
+from ..support.device import Device
+
+COMMANDS = ["run", "init", "pour", "send", "status", "check", "rejected", "demo", "hub"]
+HUB_COMMANDS = ["hub init", "hub run", "hub devices", "hub devices add", "hub devices list", "hub devices revoke"]
+POUR = ("pour", "--pin", "3", "--pulses", "586", "--elapsed-ms", "8123")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, *HUB_COMMANDS])
+def test_every_command_has_help(device: Device, command: str) -> None:
+    ended = device.command(*command.split(), "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"usage: {' '.join(['kegnet-client', *command.split()])} [-h]")
+
+
+def test_the_help_names_every_command(device: Device) -> None:
+    text = device.command("--help").stdout
+    assert [command for command in COMMANDS if f"\n    {command} " not in text] == []
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_tells_the_version(device: Device, command: str) -> None:
+    ended = device.command(*command.split(), "--version")
+    assert (ended.returncode, ended.stdout) == (0, f"kegnet-client {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("run", "--fast"),
+        ("init",),
+        ("init", "--url", "http://kegnet.example/rest/v2"),
+        ("status", "now"),
+        ("rejected",),
+        ("rejected", "burn"),
+        ("rejected", "list", "a.pour"),
+        ("hub",),
+        ("hub", "fly"),
+        ("pour",),
+        (*POUR[:-1], "8.1"),
+        (*POUR[:-1], "-1"),
+        (*POUR[:-1], "86400001"),
+        (*POUR, "--pin", "256"),
+        (*POUR, "--pin", "-1"),
+        (*POUR, "--pulses", "0"),
+        (*POUR, "--pulses", "many"),
+        (*POUR, "--started-ms", "1700000000"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_call_ends_with_64_and_says_what_is_wrong(device: Device, arguments: Sequence[str]) -> None:
+    ended = device.command(*arguments)
+    assert (ended.returncode, ended.stdout) == (64, "")
+    assert ended.stderr.splitlines()[-1].startswith("kegnet-client")
+    assert "Traceback" not in ended.stderr
+    assert list(device.spool.iterdir()) == []
+
+
+def test_the_root_may_be_named_before_and_after_the_command_and_by_the_environment(
+    device: Device, tmp_path: Path
+) -> None:
+    for arguments in (("status",), ("--root", device.root, "status"), ("status", "--root", device.root)):
+        assert str(device.spool) in device.command(*arguments).stdout
+    elsewhere = device.command("status", "--root", tmp_path / "none")
+    assert elsewhere.returncode == 78
+    assert f"{tmp_path}/none/conf/client.conf: does not exist" in elsewhere.stderr
+
+
+def test_another_configuration_can_be_named(device: Device, tmp_path: Path) -> None:
+    other = (device.root / "conf" / "client.conf").rename(tmp_path / "other.conf")
+    assert device.command("status").returncode == 78
+    assert device.command("status", "--config", other).returncode == 0
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(device: Device) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = device.start("status", stdout=writer)
+    os.close(writer)
+    assert program.process.wait(20) == 0
+    assert program.log.lines() == []
+
+
+# pour
+
+
+def test_a_pour_by_hand_stands_in_the_spool_and_its_path_is_told(device: Device) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    ended = device.command(*POUR)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    path = Path(ended.stdout.removesuffix("\n"))
+    assert [path] == list(device.spool.iterdir())
+    pin, pulses, elapsed, started = path.read_text().removesuffix("\n").split(",")
+    assert (pin, pulses, elapsed) == ("3", "586", "8123")
+    assert before_ms <= int(started) + 8123 <= time.time_ns() // 1_000_000
+
+
+def test_a_pour_by_hand_may_say_when_it_was(device: Device) -> None:
+    path = Path(device.command(*POUR, "--started-ms", "1700000000000").stdout.strip())
+    assert path.read_text() == "3,586,8123,1700000000000\n"
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", ">&- 2>&-"])
+def test_a_pour_that_stands_in_the_spool_is_done_though_its_path_cannot_be_told(device: Device, output: str) -> None:
+    program = device.start(*POUR, before=("sh", "-c", f'exec "$0" "$@" {output}'))
+    assert program.process.wait(20) == 0
+    assert len(list(device.spool.iterdir())) == 1
+    assert program.log.lines() == []
+
+
+def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: Device) -> None:
+    device.spool.rmdir()
+    ended = device.command(*POUR)
+    assert (ended.returncode, ended.stdout) == (75, "")
+    assert ended.stderr == (
+        f"kegnet-client: {device.spool}: No such file or directory; make it, or mend [Spool] directory in client.conf\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("ro", "Read-only file system; make the file system writable again (mount -o remount,rw)"),
+        ("nr_inodes=1", "No space left on device; make room on the disk"),
+    ],
+)
+def test_a_disk_that_takes_nothing_ends_a_pour_with_75_and_what_to_do(
+    device: Device, options: str, message: str
+) -> None:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a disk of one's own takes root")
+    mount = 'mount -t tmpfs -o "$0" tmpfs "$KEGNET_ROOT/spool" && exec "$@"'
+    program = device.start(*POUR, before=("unshare", "-m", "sh", "-c", mount, options))
+    assert program.process.wait(20) == 75
+    assert message in program.log.wait_for("kegnet-client: ")
+
+
+def test_without_a_configuration_a_pour_ends_with_78(device: Device) -> None:
+    (device.root / "conf" / "client.conf").unlink()
+    assert device.command(*POUR).returncode == 78
+
+
+# rejected
+
+
+@pytest.fixture
+def rejected(device: Device) -> Device:
+    """A device with two rejected records."""
+    (device.spool / "bad.pour").write_text("0,586\n")
+    (device.spool / "worse.pour").write_text("0,586,1,1\n")
+    assert device.command("send").returncode == 65
+    return device
+
+
+def test_rejected_records_are_listed_with_their_reasons(rejected: Device) -> None:
+    ended = rejected.command("rejected", "list")
+    assert ended.returncode == 0
+    bad, worse = ended.stdout.splitlines()
+    assert bad.startswith("bad.pour  ")
+    assert "expected 4 fields pin,pulses,elapsed,started, found 2: '0,586'" in bad
+    assert worse.startswith("worse.pour  ")
+    assert "a time before 2001: it was written before the clock was set" in worse
+
+
+def test_nothing_rejected_is_an_empty_list(device: Device) -> None:
+    ended = device.command("rejected", "list")
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_retry_puts_back_the_named_or_all_of_them(rejected: Device) -> None:
+    ended = rejected.command("rejected", "retry", "bad.pour")
+    assert ended.returncode == 0
+    (back,) = rejected.spool.glob("*.pour")
+    assert ended.stdout == f"bad.pour waits again as {back.name}\n"
+    assert back.read_text() == "0,586\n"
+    assert rejected.command("rejected", "retry").returncode == 0
+    assert sorted(path.read_text() for path in rejected.spool.glob("*.pour")) == ["0,586\n", "0,586,1,1\n"]
+    assert list((rejected.spool / "rejected").iterdir()) == []
+
+
+def test_retry_of_what_is_not_there_ends_with_75(rejected: Device) -> None:
+    ended = rejected.command("rejected", "retry", "none.pour")
+    assert ended.returncode == 75
+    assert "none.pour: no rejected record has this name; see 'kegnet-client rejected list'" in ended.stderr

@@ -1,0 +1,22 @@
+"""A reload that changes the spool, and what waits in the one before."""
+
+from ..support.device import Device
+from .server import Server
+
+
+def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: Device, server: Server) -> None:
+    server.answer = lambda _: 401
+    for number in range(3):
+        device.drop(100 + number)
+    program = device.start()
+    program.log.wait_for("answered 401")
+    device.configure(spool="other")
+    device.reload(program)
+    line = program.log.wait_for("from where nothing is delivered any more")
+    assert f"3 waiting in {device.spool}" in line
+
+    device.configure(spool="spool")
+    server.answer = lambda _: 200
+    device.reload(program)
+    program.log.wait_for("delivered", 3)
+    assert len(program.log.lines("from where nothing is delivered any more")) == 1

@@ -1,0 +1,126 @@
+"""One record to the server, and what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from kegnet_client.core.errors import TransportError, UntrustedServerError
+from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
+from kegnet_client.core.verdict import Answer, Disposition
+from kegnet_client.core.wire.forms import CONTENT_TYPE, parse_base_url, read_call
+from kegnet_client.sinks.kegnet_forms import FormSender
+
+DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
+WALL_MS = 1_800_000_000_000
+POUR = Pour(3, 1234, 5999, WALL_MS - 1)
+READING = Reading("28-0316a2795c5b", -500, WALL_MS + 999)
+
+
+def ok(_url: str) -> Answer:
+    return Answer(200, {})
+
+
+@dataclass
+class Server:
+    """Takes what is posted and does what ``answer`` does."""
+
+    answer: Callable[[str], Answer] = ok
+    posts: list[tuple[str, str, bytes]] = field(default_factory=list)
+
+    def post(self, url: str, content_type: str, body: bytes) -> Answer:
+        self.posts.append((url, content_type, body))
+        return self.answer(url)
+
+    def abort(self) -> None:
+        """Nothing here takes its time."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def sender(server: Server, version: str = "v2") -> FormSender:
+    base = parse_base_url(f"https://hub.example:8443/keg/rest/{version}")
+    return FormSender(DEVICE, lambda data: b"signed:" + data, base, server, lambda: WALL_MS)
+
+
+@pytest.mark.parametrize(
+    ("version", "record", "call", "signed"),
+    [
+        ("v2", POUR, "pour", f"{DEVICE},3,1234,5999,1799999999999"),
+        ("v1", POUR, "pour", f"{DEVICE},3,1234,5,1799999999"),
+        ("v2", READING, "ping", f"{DEVICE},-500,1800000000999"),
+        ("v1", READING, "ping", f"{DEVICE},-500,1800000000"),
+        ("v2", Heartbeat(WALL_MS), "ping", f"{DEVICE},-1,1800000000000"),
+        ("v1", Heartbeat(WALL_MS + 999), "ping", f"{DEVICE},-1,1800000000"),
+    ],
+)
+def test_a_record_goes_to_its_call_signed_over_exactly_what_is_sent(
+    version: str, record: Record | Heartbeat, call: str, signed: str
+) -> None:
+    server = Server()
+    (verdict,) = sender(server, version).send([record])
+
+    assert verdict.disposition is Disposition.ACCEPTED
+    [(url, content_type, body)] = server.posts
+    assert url == f"https://hub.example:8443/keg/rest/{version}/{call}"
+    assert content_type == CONTENT_TYPE
+    sent, signature = read_call(call, body)
+    assert sent.canonical_string == signed.encode()
+    assert signature == b"signed:" + signed.encode()
+
+
+def test_a_resend_carries_the_same_bytes() -> None:
+    server = Server()
+    first = sender(server)
+    first.send([POUR])
+    first.send([POUR])
+    sender(server).send([POUR])
+
+    assert len(set(server.posts)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "disposition"),
+    [
+        (Answer(200, {}), Disposition.ACCEPTED),
+        (Answer(400, {}), Disposition.REJECTED),
+        (Answer(401, {}), Disposition.MISCONFIGURED),
+        (Answer(503, {}), Disposition.DEFERRED),
+    ],
+)
+def test_the_answer_is_judged(answer: Answer, disposition: Disposition) -> None:
+    (verdict,) = sender(Server(lambda _: answer)).send([POUR])
+
+    assert (verdict.disposition, verdict.status) == (disposition, answer.status)
+
+
+def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_came_from() -> None:
+    late = Answer(401, {"date": "Fri, 15 Jan 2027 07:00:00 GMT"})
+    missing = Answer(404, {})
+
+    assert "this clock is 60 min ahead" in sender(Server(lambda _: late)).send([POUR])[0].reason
+    assert (
+        "https://hub.example:8443/keg/rest/v2/pour is not where"
+        in sender(Server(lambda _: missing)).send([POUR])[0].reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "disposition"),
+    [
+        (TransportError("no route to hub.example"), Disposition.DEFERRED),
+        (UntrustedServerError("hub.example shows a certificate of somebody else"), Disposition.MISCONFIGURED),
+    ],
+)
+def test_without_an_answer_the_record_is_kept_and_the_reason_told(
+    error: TransportError, disposition: Disposition
+) -> None:
+    def fail(_url: str) -> Answer:
+        raise error
+
+    (verdict,) = sender(Server(fail)).send([POUR])
+
+    assert (verdict.disposition, verdict.reason, verdict.status) == (disposition, f"hub.example:8443: {error}", None)
+    assert not verdict.record_may_be_the_cause
+    assert verdict.retry_after_s is None
