@@ -18,6 +18,7 @@ from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.records import is_sensor
 from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.core.wire.forms import is_uuid
+from kegnet_client.host.regular_file import read_regular
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
 
 DEFAULT_ROOT = Path("/usr/share/kegnet-client")
@@ -213,8 +214,7 @@ def load(root: Path, file: Path | None = None) -> Config:
 def read(file: Path) -> str:
     """The text of ``file``; `ConfigError` says why there is none."""
     try:
-        with file.open("rb") as stream:
-            data = stream.read(_MAX_FILE_BYTES + 1)
+        data = read_regular(file, _MAX_FILE_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{file}: does not exist; {_TO_MAKE_ONE}, or name another with --config FILE") from None
     except PermissionError:
@@ -223,8 +223,6 @@ def read(file: Path) -> str:
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); name another with --config FILE") from None
-    if len(data) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{file}: is larger than {_MAX_FILE_BYTES // 1024} KiB; name another with --config FILE")
     try:
         return data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:

@@ -26,7 +26,7 @@ from kegnet_client.host import log
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"
 README = (CHECKOUT / "README.md").read_text()
-PAGES = ("kegnet-client.8", "client.conf.5")
+PAGES = ("kegnet-client.8", "kegnet-client.conf.5")
 COMMON = {"--help", "--version", "--root", "--config", "--dir"}
 """What stands in the page once, not with every command."""
 
@@ -132,7 +132,7 @@ def test_the_completion_goes_past_options_and_their_values(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("setting", config.SETTINGS, ids=lambda setting: f"{setting.section} {setting.name}")
 def test_the_manual_page_has_every_setting_with_its_default_and_bounds(setting: config.Setting) -> None:
-    sections = re.split(r"^\.SH (.*)$", plain("client.conf.5"), flags=re.MULTILINE)
+    sections = re.split(r"^\.SH (.*)$", plain("kegnet-client.conf.5"), flags=re.MULTILINE)
     section = sections[sections.index(f"SECTION [{setting.section}]") + 1]
     described = entry(section, f"{setting.name} =")
     bounds = re.findall(r"[0-9]+ to [0-9]+", " ".join(setting.explanation))

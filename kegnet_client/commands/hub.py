@@ -213,13 +213,15 @@ def _invite(arguments: argparse.Namespace) -> int:
 
 
 def _add_device(arguments: argparse.Namespace) -> int:
+    from kegnet_client.host.regular_file import read_regular
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.ingest import forms
+    from kegnet_client.keys import MAX_KEY_FILE_BYTES
 
     uuid = _uuid(arguments.uuid)
     name = _name(uuid.partition("-")[0] if arguments.name is None else arguments.name)
     try:
-        key = forms.load_public_key(arguments.public_key.read_bytes())
+        key = forms.load_public_key(read_regular(arguments.public_key, MAX_KEY_FILE_BYTES))
     except OSError as error:
         raise ConfigError(f"{arguments.public_key} cannot be read: {error.strerror}") from None
     except ConfigError as error:

@@ -22,6 +22,7 @@ from kegnet_client import config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.host.atomic_file import sync_directory
+from kegnet_client.host.regular_file import read_regular
 from kegnet_client.keys import generate_private_key, parse_identity
 from kegnet_client.net.tls import MAX_BUNDLE_BYTES, SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
 
@@ -174,8 +175,7 @@ def write(
 
 def _checked_ca(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            bundle = file.read(MAX_BUNDLE_BYTES + 1)
+        bundle = read_regular(path, MAX_BUNDLE_BYTES)
         context_for(bundle)
     except (OSError, ValueError) as error:
         why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error

@@ -41,8 +41,9 @@ from kegnet_client.enrolment.hub_client import Post, call, describe
 from kegnet_client.host import systemctl
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.state_file import StateFile
-from kegnet_client.keys import Identity, generate_private_key, load_identity
+from kegnet_client.keys import MAX_KEY_FILE_BYTES, Identity, generate_private_key, load_identity
 from kegnet_client.sinks.open import reach
 
 TAKE_OVER_S = 30.0
@@ -171,7 +172,7 @@ class Rotation:
 
     def _switch(self) -> None:
         owner = self._path.stat()
-        write_file(self._directory, self._previous.name, self._path.read_bytes(), 0o600)
+        write_file(self._directory, self._previous.name, read_regular(self._path, MAX_KEY_FILE_BYTES), 0o600)
         if os.geteuid() == 0:  # anyone else who can read the key owns it
             for path in (self._previous, self._next):
                 os.chown(path, owner.st_uid, owner.st_gid)

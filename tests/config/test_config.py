@@ -236,9 +236,13 @@ def test_text_in_another_encoding_names_the_line(tmp_path: Path) -> None:
         load(tmp_path, file)
 
 
-def test_an_endless_file_is_not_read_to_its_end(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="larger than 64 KiB"):
+def test_a_file_without_end_is_not_read_to_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a regular file"):
         load(tmp_path, Path("/dev/zero"))
+    with (tmp_path / "client.conf").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match="larger than 64 KiB"):
+        load(tmp_path, tmp_path / "client.conf")
 
 
 def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
