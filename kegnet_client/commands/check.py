@@ -131,11 +131,11 @@ def _shake_hands(settings: Config, clock: Clock) -> str:
 
 def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
     """One signed exchange; what came of it. Raises `KegnetError`."""
-    sender = connect(settings, clock, find_identity(settings, environ))()
+    sink = connect(settings, clock, find_identity(settings, environ))()
     try:
-        (verdict,) = sender.send([Heartbeat(clock.wall_ms())])
+        (verdict,) = sink.send([Heartbeat(clock.wall_ms())])
     finally:
-        sender.close()
+        sink.close()
     if verdict.disposition is Disposition.ACCEPTED:
         return f"{settings.base.url} took a sign of life from {settings.uuid}"
     refused = verdict.disposition is Disposition.MISCONFIGURED

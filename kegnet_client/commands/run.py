@@ -26,7 +26,7 @@ from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.retry_policy import LinkState
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader, tell_left_behind
 from kegnet_client.host.clock import Clock
@@ -67,8 +67,8 @@ class Engine:
         self.spool = spool
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
-        open_sender = connect(settings, daemon.clock, identity)
-        self.uploader = Uploader(spool, open_sender, daemon.clock, random.random, daemon.progress, daemon.report)
+        open_sink = connect(settings, daemon.clock, identity)
+        self.uploader = Uploader(spool, open_sink, daemon.clock, random.random, daemon.progress, daemon.report)
         self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
 
     def __str__(self) -> str:

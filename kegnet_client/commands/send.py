@@ -34,11 +34,11 @@ def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = config.load(root, file)
     clock = Clock()
-    open_sender = connect(settings, clock, find_identity(settings, environ))
+    open_sink = connect(settings, clock, find_identity(settings, environ))
     spool = Spool(settings.spool)
     spool.lock()
     progress = Progress()
-    Uploader(spool, open_sender, clock, random.random, progress).drain()
+    Uploader(spool, open_sink, clock, random.random, progress).drain()
     remaining = count_waiting(settings.spool)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
     # Without a status it was a certificate that did not hold.

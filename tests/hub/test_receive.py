@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import Address, RefusedError, Temperature
 
