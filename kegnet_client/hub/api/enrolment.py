@@ -16,6 +16,7 @@ from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.hub.listener import prove
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import enrolment
 from kegnet_client.hub.store.records import Store
@@ -90,6 +91,7 @@ def _endpoint(
             return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
         except enrolment.KnownError as error:
             return _text(409, str(error))
+        prove(request.scope)
         refusals.over(request, device)
         return answer
 

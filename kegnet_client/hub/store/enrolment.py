@@ -67,7 +67,7 @@ def read_request(device: str, pem: str) -> Request:
         is_own = request.is_signature_valid
     except ConfigError as error:
         raise RecordError(f"request: {error}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise RecordError("request is not a certificate request in PEM that the hub can read") from None
     if not is_own:
         raise RecordError("request is not signed with its own key")
