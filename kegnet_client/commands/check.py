@@ -30,7 +30,8 @@ from kegnet_client.net.errors import explain_failure
 from kegnet_client.net.tls import client_context
 from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.sinks.open import connect, find_identity
-from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
+from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
+from kegnet_client.spool.rejected import count_rejected
 
 _T = TypeVar("_T")
 
@@ -72,7 +73,7 @@ class _Report:
     @staticmethod
     def _print(mark: str, part: str, text: str) -> None:
         for line in text.splitlines():
-            print(f"{mark:<4}  {part:<13}  {line}")
+            print(f"{mark:<4}  {part:<13}  {printable(line)}")
 
 
 def _look_at_spool(settings: Config) -> str:
@@ -89,6 +90,7 @@ def _look_at_spool(settings: Config) -> str:
         spool.close()
     if problem:
         raise SpoolError(f"{settings.spool}: {problem}")
+    count_rejected(settings.spool)  # which tells of one that is somebody else's
     return f"{settings.spool}, {count_waiting(settings.spool)} waiting; {delivers}"
 
 

@@ -22,7 +22,7 @@ def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     settings = config.load(root, file)
     clock = Clock()
     open_sender = connect(settings, clock, find_identity(settings, environ))
-    spool = Spool(settings.spool)
+    spool = Spool(settings.spool, make=False)
     spool.lock()
     progress = Progress()
     Uploader(spool, open_sender, clock, random.random, progress).drain()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__, config
+from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
@@ -18,19 +19,25 @@ def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:
     settings = config.load(root, file)
     state = StateFile(root).read()
     waiting = _count_waiting(settings.spool)
+    problems = []
+    try:
+        rejected = count_rejected(settings.spool)
+    except SpoolError as error:
+        rejected, problems = 0, [str(error)]
     status = {
         "running": state is not None,
         "spool": str(settings.spool),
         "waiting": waiting or 0,
-        "rejected": count_rejected(settings.spool),
+        "rejected": rejected,
         "server": settings.base.url,
-        "problems": [],
         **(state or {}),
     }
     if state is None and waiting is not None:
         names = find_irregular(settings.spool)
-        status["problems"] = [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
-    print(json.dumps(status, indent=2) if as_json else "\n".join(_lines(status)))
+        problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    status["problems"] = [*status.get("problems", ()), *problems]
+    # What the server, a sensor or a producer has named may hold anything.
+    print(json.dumps(status, indent=2) if as_json else "\n".join(printable(line) for line in _lines(status)))
     return 0
 
 
