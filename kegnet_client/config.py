@@ -16,7 +16,8 @@ from typing import Any
 
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.records import is_sensor
-from kegnet_client.core.wire.forms import BaseUrl, is_uuid, parse_base_url
+from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
+from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
 

@@ -17,9 +17,10 @@ import pytest
 from kegnet_client import config
 from kegnet_client.cli import main
 from kegnet_client.commands.run import EXIT_CRASHED
-from kegnet_client.core import errors, records, verdict
-from kegnet_client.core.verdict import Answer
+from kegnet_client.core import errors, records
+from kegnet_client.core.wire import answer as wire_answer
 from kegnet_client.core.wire import batch
+from kegnet_client.core.wire.answer import Answer
 from kegnet_client.host import log
 
 CHECKOUT = Path(__file__).parents[1]
@@ -176,7 +177,7 @@ def test_the_manual_page_says_what_becomes_of_one_record_at_each_status(version:
     }
     for status in [200, *range(300, 600)]:
         answer = Answer(status, {"content-type": "application/json"}, b'{"accepted": 1, "rejected": []}')
-        judged = batch.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else verdict.judge(answer, "", 0)
+        judged = batch.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else wire_answer.judge(answer, "", 0)
         kind = "redirects" if 300 <= status < 400 else f"{status // 100}xx"
         assert words[judged.disposition.value] == said.get(str(status), said[kind]), status
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.keys import Identity, generate_private_key, load_identity, parse_identity
 
 UUID = "6F1C0e8a-0d5e-4d43-9b0e-5f2d0c2b7a11"

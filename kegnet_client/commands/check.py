@@ -3,16 +3,17 @@
 It does for real what the daemon does: it connects, it signs, it sends one sign of life, it reads the bus.
 """
 
+import argparse
 import errno
 import os
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from kegnet_client import config
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
 from kegnet_client.config import Config
 from kegnet_client.core.errors import (
     ClockError,
@@ -36,19 +37,23 @@ from kegnet_client.spool.rejected import count_rejected
 _T = TypeVar("_T")
 
 
-def check(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
+def add_arguments(_parser: Parser) -> None:
+    """It takes nothing."""
+
+
+def handle(options: argparse.Namespace) -> int:
     """Print the report; the exit code is that of the first part that failed, or 0."""
     clock = Clock()
     report = _Report()
-    settings = report.on("configuration", lambda: config.load(root, file), lambda loaded: str(loaded.file))
+    settings = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
     if settings is None:
         return report.code
-    identity = report.on("key", lambda: find_identity(settings, environ), lambda found: found.algorithm)
+    identity = report.on("key", lambda: find_identity(settings, os.environ), lambda found: found.algorithm)
     report.on("spool", lambda: _look_at_spool(settings), str)
     report.on("clock", lambda: _look_at_clock(clock), str)
     reachable = report.on("TLS", lambda: _shake_hands(settings, clock), str)
     if identity and reachable:
-        report.on("server", lambda: send_heartbeat(settings, clock, environ), str)
+        report.on("server", lambda: send_heartbeat(settings, clock, os.environ), str)
     report.on("thermometer", lambda: _read_bus(settings), str)
     return report.code
 
@@ -128,11 +133,11 @@ def _shake_hands(settings: Config, clock: Clock) -> str:
 
 def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
     """One signed exchange; what came of it. Raises `KegnetError`."""
-    sender = connect(settings, clock, find_identity(settings, environ))()
+    sink = connect(settings, clock, find_identity(settings, environ))()
     try:
-        (verdict,) = sender.send([Heartbeat(clock.wall_ms())])
+        (verdict,) = sink.send([Heartbeat(clock.wall_ms())])
     finally:
-        sender.close()
+        sink.close()
     if verdict.disposition is Disposition.ACCEPTED:
         return f"{settings.base.url} took a sign of life from {settings.uuid}"
     refused = verdict.disposition is Disposition.MISCONFIGURED

@@ -5,8 +5,10 @@ in the uploader's thread, the bus is read in the thermometer's. Both are daemon 
 never returns does not hold up the end of the process.
 """
 
+import argparse
 import faulthandler
 import logging
+import os
 import random
 import signal
 import sys
@@ -18,15 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__, config
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
 from kegnet_client.config import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.retry_policy import LinkState
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader, tell_left_behind
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.log import CRASHED_ID
+from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.one_wire import BusReader
@@ -45,6 +49,16 @@ MAX_STUCK_TOLD = 20
 """So many files that cannot be taken are named; a producer that goes on making them must not fill what is written."""
 
 
+def add_arguments(_parser: Parser) -> None:
+    """It takes nothing."""
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Deliver until SIGTERM or SIGINT."""
+    set_up(os.environ)
+    return Daemon(configuration.root(options), options.config, os.environ).run()
+
+
 class Engine:
     """One configuration's delivery. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
 
@@ -53,8 +67,8 @@ class Engine:
         self.spool = spool
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
-        open_sender = connect(settings, daemon.clock, identity)
-        self.uploader = Uploader(spool, open_sender, daemon.clock, random.random, daemon.progress, daemon.report)
+        open_sink = connect(settings, daemon.clock, identity)
+        self.uploader = Uploader(spool, open_sink, daemon.clock, random.random, daemon.progress, daemon.report)
         self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
 
     def __str__(self) -> str:

@@ -1,12 +1,15 @@
 """``kegnet-client status``: what stands in the spool, and what the running process says of itself."""
 
+import argparse
 import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kegnet_client import __version__, config
+from kegnet_client import __version__
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
@@ -14,10 +17,15 @@ from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irreg
 from kegnet_client.spool.rejected import count_rejected
 
 
-def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what ``status`` takes."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def handle(options: argparse.Namespace) -> int:
     """Print how things are, for a person or for a program. It is 0 also when nothing runs."""
-    settings = config.load(root, file)
-    state = StateFile(root).read()
+    settings = configuration.load(options)
+    state = StateFile(settings.root).read()
     waiting = _count_waiting(settings.spool)
     problems = []
     try:
@@ -37,7 +45,7 @@ def print_status(root: Path, file: Path | None, *, as_json: bool) -> int:
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
-    print(json.dumps(status, indent=2) if as_json else "\n".join(printable(line) for line in _lines(status)))
+    print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
     return 0
 
 

@@ -29,9 +29,9 @@ from urllib3.exceptions import InsecureRequestWarning
 from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.config import DEFAULT_ROOT
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
-from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import enrolment as wire
-from kegnet_client.core.wire.forms import BaseUrl, parse_base_url
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.enrolment import provision
 from kegnet_client.enrolment.hub_client import call, describe
 from kegnet_client.host.clock import Clock

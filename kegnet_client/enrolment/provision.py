@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kegnet_client import config
 from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.core.wire.forms import BaseUrl, parse_base_url
+from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.host.atomic_file import sync_directory
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.keys import generate_private_key, parse_identity

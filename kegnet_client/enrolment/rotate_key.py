@@ -35,8 +35,8 @@ from pathlib import Path
 from kegnet_client import config
 from kegnet_client.config import Config
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
-from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.answer import Answer
 from kegnet_client.enrolment.hub_client import Post, call, describe
 from kegnet_client.host import systemctl
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file

@@ -1,16 +1,17 @@
 """From a configuration to something that sends: what ``run``, ``send`` and ``check`` have in common."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kegnet_client.config import Config
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
-from kegnet_client.sinks.kegnet_forms import FormSender, Sender
+from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.kegnet_forms import KegnetForms
 
 CREDENTIAL = "privkey.pem"
 """What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""
@@ -35,7 +36,7 @@ def reach(settings: Config, clock: Clock) -> Transport:
     return Transport(server_context(settings), settings.deadline_s, clock.wall_ms)
 
 
-def connect(settings: Config, clock: Clock, identity: Identity) -> Callable[[], Sender]:
+def connect(settings: Config, clock: Clock, identity: Identity) -> OpenSink:
     """Opens connections that sign as ``identity`` and send to the configured server. Raises `ConfigError` at once."""
     base = settings.base
     context = server_context(settings)
@@ -44,8 +45,8 @@ def connect(settings: Config, clock: Clock, identity: Identity) -> Callable[[], 
         return Transport(context, settings.deadline_s, clock.wall_ms)
 
     if base.version is not Version.V3:
-        return lambda: FormSender(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
+        return lambda: KegnetForms(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
     # Late, because of what it imports.
-    from kegnet_client.sinks.kegnet_batch import BatchSender
+    from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
-    return lambda: BatchSender(identity, base, transport(), clock.wall_ms)
+    return lambda: KegnetBatch(identity, base, transport(), clock.wall_ms)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kegnet_client import config
 from kegnet_client.config import Config, fill, find_root, load, parse, render
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
 
 REPOSITORY = Path(__file__).parents[2]

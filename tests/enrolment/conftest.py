@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.core.wire.forms import parse_base_url
+from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.enrolment.provision import draft, write
 from kegnet_client.hub.app import wall_ms
 

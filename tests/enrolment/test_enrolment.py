@@ -10,7 +10,7 @@ import pytest
 from kegnet_client import config
 from kegnet_client.core.errors import ConfigError, TransportError
 from kegnet_client.core.wire import enrolment as wire
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.enrolment import provision
 from kegnet_client.enrolment.enroll import enroll
 from kegnet_client.keys import load_identity

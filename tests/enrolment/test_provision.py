@@ -15,7 +15,7 @@ import pytest
 
 from kegnet_client.config import fill, load, render
 from kegnet_client.core.errors import ConfigError, KegnetError, UsageError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.enrolment.provision import init
 from kegnet_client.keys import load_identity
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE

@@ -64,7 +64,7 @@ def test_nothing_is_taken_from_or_put_into_a_rejected_of_a_neighbour_and_it_is_s
     assert told in program.log.wait_for("cannot be changed")
     shared.rejected.rename(tmp_path / "moved away")
     shared.reload(program)
-    program.log.wait_for("the spool can be changed again")
+    program.log.wait_for("it is kept in rejected/")
     assert shared.rejected.stat().st_uid == OWNER
     assert (shared.rejected / "bad.pour").read_text() == "nonsense\n"
 

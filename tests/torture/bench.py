@@ -18,7 +18,7 @@ from typing import Any
 
 from authority import Authority
 from kegnet_client import config
-from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.base_url import Version
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 ONE_MS = 1_700_000_000_000
@@ -56,7 +56,7 @@ def make_random(*seed: object) -> random.Random:
 
 def versions() -> list[str]:
     """The protocols that the program under test speaks and that lose nothing of a record's time."""
-    return [version.value for version in forms.Version if version.value != "v1"]
+    return [version.value for version in Version if version.value != "v1"]
 
 
 def version_of(number: int) -> str:

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from bench import ONE_MS
 from kegnet_client import config
 from kegnet_client.core import records
-from kegnet_client.core import verdict as core_verdict
 from kegnet_client.core.errors import ConfigError, RecordError
-from kegnet_client.core.verdict import Answer, Disposition
+from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.wire import answer as wire_answer
 from kegnet_client.core.wire import batch, forms
+from kegnet_client.core.wire.answer import Answer
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
 
@@ -104,12 +105,12 @@ def split_answer(data: bytes) -> Answer:
 
 def judge_answer(data: bytes) -> None:
     answer = split_answer(data)
-    verdict = core_verdict.judge(answer, "https://kegnet.example/rest/v2/pour", ONE_MS)
+    verdict = wire_answer.judge(answer, "https://kegnet.example/rest/v2/pour", ONE_MS)
     expect((verdict.disposition is Disposition.ACCEPTED) == (200 <= answer.status < 300), str(verdict))
     expect((verdict.disposition is Disposition.REJECTED) == (answer.status in (400, 409, 413, 422)), str(verdict))
     expect(verdict.reason.isprintable(), f"a reason that breaks the line: {verdict.reason!r}")
-    wait_s = core_verdict.parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), ONE_MS)
-    expect(wait_s is None or 0 <= wait_s <= core_verdict.MAX_RETRY_AFTER_S, str(wait_s))
+    wait_s = wire_answer.parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"), ONE_MS)
+    expect(wait_s is None or 0 <= wait_s <= wire_answer.MAX_RETRY_AFTER_S, str(wait_s))
 
 
 def judge_batch_answer(data: bytes) -> None:
@@ -174,7 +175,7 @@ def read_batch(data: bytes) -> None:
 LINES = (
     b"0,586,8123,1700000000000\n",
     b"0,586,8,1700000000",
-    b"255,2147483647,86400000,253402300799999\n",
+    b"255,2147483647,86400000,4102444799999\n",
     b"28-0316a2795c5b,3875,1700000000000\n",
     b"28-0316a2795c5b,-55000,978307200000",
 )
