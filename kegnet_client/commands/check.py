@@ -30,7 +30,8 @@ from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.producers.thermometer_section import THERMOMETER, ThermometerSettings
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.open import find_identity, send_heartbeat
-from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
+from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
+from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
 _T = TypeVar("_T")
@@ -78,7 +79,7 @@ class _Report:
     @staticmethod
     def _print(mark: str, part: str, text: str) -> None:
         for line in text.splitlines():
-            print(f"{mark:<4}  {part:<13}  {line}")
+            print(f"{mark:<4}  {part:<13}  {printable(line)}")
 
 
 def _look_at_spool(directory: Path) -> str:
@@ -95,6 +96,7 @@ def _look_at_spool(directory: Path) -> str:
         spool.close()
     if problem:
         raise SpoolError(f"{directory}: {problem}")
+    count_rejected(directory)  # which tells of one that is somebody else's
     return f"{directory}, {count_waiting(directory)} waiting; {delivers}"
 
 

@@ -31,7 +31,7 @@ def handle(options: argparse.Namespace) -> int:
     directory = config.section(SPOOL).directory
     clock = Clock()
     open_sink = connect(settings, clock, find_identity(settings, os.environ))
-    spool = Spool(directory)
+    spool = Spool(directory, make=False)
     spool.lock()
     progress = Progress()
     Uploader(spool, open_sink, clock, random.random, progress).drain()

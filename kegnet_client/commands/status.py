@@ -10,6 +10,7 @@ from typing import Any
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.sinks.kegnet_section import KEGNET
@@ -29,19 +30,25 @@ def handle(options: argparse.Namespace) -> int:
     spool = config.section(SPOOL).directory
     state = StateFile(config.root).read()
     waiting = _count_waiting(spool)
+    problems = []
+    try:
+        rejected = count_rejected(spool)
+    except SpoolError as error:
+        rejected, problems = 0, [str(error)]
     status = {
         "running": state is not None,
         "spool": str(spool),
         "waiting": waiting or 0,
-        "rejected": count_rejected(spool),
+        "rejected": rejected,
         "server": config.section(KEGNET).base.url,
-        "problems": [],
         **(state or {}),
     }
     if state is None and waiting is not None:
         names = find_irregular(spool)
-        status["problems"] = [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
-    print(json.dumps(status, indent=2) if options.json else "\n".join(_lines(status)))
+        problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    status["problems"] = [*status.get("problems", ()), *problems]
+    # What the server, a sensor or a producer has named may hold anything.
+    print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
     return 0
 
 

@@ -250,7 +250,7 @@ def _interpret(name: str, fields: dict[str, str], unit_ms: int) -> tuple[Content
         )
         return pour, (pour.pin, pour.pulses, pour.elapsed_ms, pour.started_ms)
     if not records.FIRST_MS <= at_ms <= records.LAST_MS:
-        raise RecordError(f"ts is {fields['ts']}, a time before 2001 or after 9999: the clock was not set")
+        raise RecordError(f"ts is {fields['ts']}, a time before 2001 or after 2099: the clock was not set")
     if name == "ip":
         return Address(_ipv4(fields["ip"]), at_ms), (fields["ip"], at_ms)
     millidegrees = records.parse_integer("temp", fields["temp"])
