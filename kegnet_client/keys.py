@@ -31,14 +31,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
+from kegnet_client.host.regular_file import open_regular, read_whole
 
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 MIN_RSA_BITS = 2048
 
 _SIGNED_WITH_RSA = (Version.V1, Version.V2)
-_MAX_KEY_FILE_BYTES = 64 * 1024
+MAX_KEY_FILE_BYTES = 64 * 1024
 _ANY_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _PRIVATE_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _P256_FIELD_BYTES = 32
@@ -127,7 +128,14 @@ def parse_identity(uuid: str, pem: bytes, version: Version, path: Path) -> Ident
 
 def _read(path: Path, *, is_credential: bool) -> bytes:
     try:
-        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 (closed below; what reads it fails differently)
+        fd = open_regular(path)
+        try:
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
+            if mode & 0o077 and not is_credential:
+                raise _fault(path, f"is open to others (mode {mode:04o})", f"`chmod 600 {_quoted(path)}`")
+            data = read_whole(fd, MAX_KEY_FILE_BYTES)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         raise _missing(path) from None
     except PermissionError:
@@ -138,24 +146,9 @@ def _read(path: Path, *, is_credential: bool) -> bytes:
         ) from None
     except OSError as error:
         raise _fault(path, f"cannot be read ({error.strerror})", "name the key's file with privateKey") from None
-    with file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _fault(path, "is not a regular file", "name the key's file with privateKey")
-        mode = stat.S_IMODE(status.st_mode)
-        if mode & 0o077 and not is_credential:
-            raise _fault(path, f"is open to others (mode {mode:04o})", f"`chmod 600 {_quoted(path)}`")
-        data = file.read(_MAX_KEY_FILE_BYTES + 1)
-    if len(data) > _MAX_KEY_FILE_BYTES:
-        raise _fault(path, "is too large for a key", "name the key's file with privateKey")
     if is_credential and data.strip() == b"absent":  # what the unit's SetCredential= puts where there is no key
         raise _missing(path)
     return data
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # A FIFO or a terminal in the key's place must not hold up the start.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _parse_key(pem: bytes, path: Path) -> PrivateKey:

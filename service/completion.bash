@@ -43,7 +43,7 @@ _kegnet_client() {
         'hub init') words="--host --database $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
-        'hub devices') words='add list revoke --help' ;;
+        'hub devices') words='add list revoke --help --version' ;;
         'hub devices add')
             words="--name $hub"
             # A public key is a file.

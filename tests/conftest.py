@@ -1,4 +1,4 @@
-"""A spool, a device's key, a CA, disks of their own, and processes that die."""
+"""A spool, a device's key, a CA, a database server, disks of their own, and processes that die."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import generate_private_key
 from kegnet_client.spool.directory import Spool
 
+from .support import postgresql
 from .support.authority import Authority
+from .support.postgresql import PostgreSQL
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
@@ -51,6 +53,7 @@ def die_at_every_step(prepare, work, check):
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """An empty spool that this process delivers from."""
+    (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool")
     spool.lock()
     yield spool
@@ -79,6 +82,13 @@ def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def chain(authority: Authority) -> Path:
     """A good server's key and certificate."""
     return authority.issue()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for the session."""
+    with postgresql.running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.keys import Identity, generate_private_key, load_identity, parse_identity
 
 UUID = "6F1C0e8a-0d5e-4d43-9b0e-5f2d0c2b7a11"
@@ -282,9 +282,9 @@ def test_an_unreadable_key_says_who_must_read_it(rsa_pem: bytes, key_file: KeyFi
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
-    assert "is not a regular file; name" in refusal(tmp_path / "fifo")
+    assert "cannot be read (not a regular file); name" in refusal(tmp_path / "fifo")
     assert "cannot be read (Is a directory); name" in refusal(tmp_path)
-    assert "is not a regular file" in refusal(Path("/dev/zero"))
+    assert "not a regular file" in refusal(Path("/dev/zero"))
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert "cannot be read (Too many levels of symbolic links)" in refusal(tmp_path / "loop", credentials=tmp_path)
 
@@ -306,7 +306,7 @@ def test_a_damaged_key_holds_no_private_key(rsa_pem: bytes, key_file: KeyFile) -
 
 
 def test_a_file_too_large_for_a_key_is_not_read_to_its_end(rsa_pem: bytes, key_file: KeyFile) -> None:
-    assert "is too large for a key" in refusal(key_file(b"\n" * 65536 + rsa_pem))
+    assert "cannot be read (larger than 64 KiB); name" in refusal(key_file(b"\n" * 65536 + rsa_pem))
 
 
 def test_a_public_key_or_certificate_is_called_what_it_is(rsa_pem: bytes, key_file: KeyFile) -> None:

@@ -10,6 +10,11 @@ name       line                               units
 NAME.pour     ``pin,pulses,elapsed,started``  milliseconds since 1970; seconds before v2
 NAME.reading  ``sensor,millidegrees,taken``   thousandths of a degree Celsius, milliseconds
 ========== ================================== ==========================================
+
+A producer that dies while it writes in place leaves the beginning of a line, and a whole line need not end with a
+newline. So no beginning of a record's line may be another record: times are of 2001 to 2099, where no time begins with
+all the digits of another, and ten digits of a time in milliseconds count as seconds only where the meter could have
+run so slowly. Only a pour of as many pulses as milliseconds (a single one in no time at all) is not safe from that.
 """
 
 import re
@@ -29,18 +34,19 @@ MAX_PULSES = 2**31 - 1
 MAX_ELAPSED_MS = 24 * 3600 * 1000
 
 FIRST_SECOND = 978_307_200
-"""2001-01-01T00:00:00Z. A time before it was written by a clock that was not set yet."""
+"""2001-01-01T00:00:00Z. A time before it was torn, or written by a clock that was not set yet."""
 END_OF_SECONDS = 4_102_444_800
-"""2100-01-01T00:00:00Z. From ``FIRST_SECOND`` up to here ``started`` is an old producer's seconds."""
+"""2100-01-01T00:00:00Z. From ``FIRST_SECOND`` up to here ``started`` can be an old producer's seconds."""
 FIRST_MS = FIRST_SECOND * 1000
-LAST_MS = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z, the last time that calendars in wide use can show."""
+LAST_MS = END_OF_SECONDS * 1000 - 1
+"""2099-12-31T23:59:59.999Z. A later time is no clock's, and could begin with all the digits of an earlier one."""
 
 MIN_MILLIDEGREES = -55_000
 MAX_MILLIDEGREES = 125_000
 NO_TEMPERATURE = -1
 """How REST v1 and v2 say "no reading". No DS18B20 reads it: its steps are 62.5 thousandths."""
 
+_TORN = "the line was torn or the clock was not set"
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _SENSOR = re.compile(r"[0-9a-f]{2}-[0-9a-f]{12}", re.ASCII)
@@ -181,12 +187,20 @@ def format_celsius(millidegrees: int) -> str:
 
 def _parse_pour(line: str) -> Pour:
     pin, pulses, elapsed, started = _split(line, ("pin", "pulses", "elapsed", "started"))
+    pulses_value = parse_natural("pulses", pulses)
     elapsed_value = parse_natural("elapsed", elapsed)
     started_value = parse_natural("started", started)
     if FIRST_SECOND <= started_value < END_OF_SECONDS:
+        # A meter gives at least one pulse a second and fewer than a thousand: as many as the seconds of its pour, and
+        # fewer than its milliseconds.
+        if elapsed_value > pulses_value:
+            raise RecordError(
+                f"started is {started_value}, a time in seconds, and elapsed is {elapsed_value}, more seconds than the "
+                f"{pulses_value} pulses can take: {_TORN}"
+            )
         elapsed_value *= 1000
         started_value *= 1000
-    return make_pour(parse_natural("pin", pin), parse_natural("pulses", pulses), elapsed_value, started_value)
+    return make_pour(parse_natural("pin", pin), pulses_value, elapsed_value, started_value)
 
 
 def _parse_reading(line: str) -> Reading:
@@ -208,6 +222,6 @@ def _check(name: str, value: int, low: int, high: int, unit: str = "") -> None:
 
 def _check_time(name: str, unix_ms: int) -> None:
     if unix_ms < FIRST_MS:
-        raise RecordError(f"{name} is {unix_ms} ms, a time before 2001: it was written before the clock was set")
+        raise RecordError(f"{name} is {unix_ms} ms, a time before 2001: {_TORN}")
     if unix_ms > LAST_MS:
-        raise RecordError(f"{name} is {unix_ms}, a time after the year 9999")
+        raise RecordError(f"{name} is {unix_ms} ms, a time after 2099: mend what wrote it, or its clock")

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Backoff, Disposition, Verdict
+from kegnet_client.core.verdict import Disposition, Verdict
 
+FIRST_CEILING_S = 1.0
+MAX_CEILING_S = 300.0
+MISCONFIGURED_RETRY_S = 300.0
 MAX_REJECTIONS = 10
 MAX_FAILURES = 3
 HEARTBEAT = "heartbeat"
@@ -52,6 +55,20 @@ class Decision:
 
     action: Action
     until_s: float = 0.0
+
+
+class Backoff:
+    """The growing wait of something that keeps failing. ``random`` gives a float in [0, 1)."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._ceiling_s = FIRST_CEILING_S
+
+    def next_s(self, retry_after_s: float | None = None) -> float:
+        """How long to wait now: the jitter goes on top of what the server asked for."""
+        wait_s = self._random() * self._ceiling_s
+        self._ceiling_s = min(self._ceiling_s * 2, MAX_CEILING_S)
+        return wait_s + (retry_after_s or 0.0)
 
 
 class RetryPolicy:

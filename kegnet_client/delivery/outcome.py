@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from kegnet_client.core.concurrency import AdaptiveConcurrency
 from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
 from kegnet_client.core.records import Record
-from kegnet_client.core.retry_policy import HEARTBEAT, Action, Decision, LinkState, RetryPolicy
-from kegnet_client.core.verdict import MISCONFIGURED_RETRY_S, Disposition, Verdict
+from kegnet_client.core.retry_policy import HEARTBEAT, MISCONFIGURED_RETRY_S, Action, Decision, LinkState, RetryPolicy
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import MISCONFIGURED_ID
@@ -92,7 +92,7 @@ class Outcome:
         self._concurrency.restart()
         if len(taken) > 1 and verdict.record_may_be_the_cause:
             self._progress.deferred += 1
-            self._progress.last_status = verdict.status
+            self._progress.last_status = verdict.code
             self.suspects |= names
             self._send_fewer(taken)
         else:
@@ -100,7 +100,7 @@ class Outcome:
 
     def settle_heartbeat(self, verdict: Verdict) -> None:
         """Take note of what came of a sign of life, which says something of the link, too."""
-        about_records = verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.status in (
+        about_records = verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.code in (
             None,
             401,
             403,
@@ -191,7 +191,7 @@ class Outcome:
         decision = self._policy.settle(
             name, verdict, self._clock.monotonic_s(), beside_an_acceptance=beside_an_acceptance
         )
-        self._progress.last_status = verdict.status
+        self._progress.last_status = verdict.code
         match verdict.disposition:
             case Disposition.ACCEPTED:
                 self._progress.last_accepted_ms = self._clock.wall_ms()

@@ -26,7 +26,7 @@ from kegnet_client.delivery.pickup import Pickup
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.host.clock import Clock
-from kegnet_client.sinks.kegnet_forms import Sender
+from kegnet_client.sinks.base import OpenSink, Sink
 from kegnet_client.spool.directory import Scan, Scanner, Spool, count_waiting, explain, printable
 from kegnet_client.spool.removal import SpoolRemoval
 from kegnet_client.spool.watch import Events, Watcher
@@ -48,7 +48,7 @@ PUBLISH_INTERVAL_S = 1.0
 
 
 class Uploader:
-    """Delivers what stands in ``spool``, which it holds the lock on, by what ``open_sender`` gives.
+    """Delivers what stands in ``spool``, which it holds the lock on, by what ``open_sink`` gives.
 
     ``random`` gives a float in [0, 1). ``scanned`` is set once the spool has been read for the first time;
     ``changed`` is called in the uploader's thread when ``progress`` has changed.
@@ -57,7 +57,7 @@ class Uploader:
     def __init__(
         self,
         spool: Spool,
-        open_sender: Callable[[], Sender],
+        open_sink: OpenSink,
         clock: Clock,
         random: Callable[[], float],
         progress: Progress,
@@ -69,16 +69,16 @@ class Uploader:
         self._spool = spool
         self._clock = clock
         self._changed = changed
-        self._sender = open_sender()
-        self._workers = WorkerPool(open_sender, self._help, self._helped)
+        self._sink = open_sink()
+        self._workers = WorkerPool(open_sink, self._help, self._helped)
         self._shared = threading.Lock()
         self._watcher = Watcher()
         self._removal = SpoolRemoval(spool, clock)
         self._policy = RetryPolicy(random)
         self._queue = DeliveryQueue(MAX_ANNOUNCED)
-        self._concurrency = AdaptiveConcurrency(self._sender.max_connections)
+        self._concurrency = AdaptiveConcurrency(self._sink.max_connections)
         self._outcome = Outcome(
-            self._removal, self._queue, self._policy, self._concurrency, progress, clock, self._sender.max_records
+            self._removal, self._queue, self._policy, self._concurrency, progress, clock, self._sink.max_records
         )
         self._pickup = Pickup(spool, self._queue, self._policy, self._watcher, self._outcome, clock)
         self._heartbeats: deque[Heartbeat] = deque(maxlen=1)
@@ -122,7 +122,7 @@ class Uploader:
 
     def abort(self) -> None:
         """End the exchanges that are under way, as broken connections would; from any thread."""
-        self._sender.abort()
+        self._sink.abort()
         self._workers.abort()
 
     def nudge(self) -> None:
@@ -148,7 +148,7 @@ class Uploader:
 
     def _end(self) -> None:
         self._workers.close()
-        self._sender.close()
+        self._sink.close()
         self._watcher.close()
         self._drop_scan()
 
@@ -163,9 +163,9 @@ class Uploader:
                 self._check()
             heartbeat, taken = self._next()
         if taken:
-            self._deliver(taken, self._sender)
+            self._deliver(taken, self._sink)
         elif heartbeat:
-            (verdict,) = self._sender.send([heartbeat])
+            (verdict,) = self._sink.send([heartbeat])
             with self._shared:
                 self._outcome.settle_heartbeat(verdict)
 
@@ -315,18 +315,18 @@ class Uploader:
             return (self._heartbeats.popleft() if self._heartbeats else None), []
         return None, []
 
-    def _deliver(self, taken: list[PendingRecord], sender: Sender) -> None:
+    def _deliver(self, taken: list[PendingRecord], sink: Sink) -> None:
         started_s = self._clock.monotonic_s()
         # A record that stands there under several names is sent once, and each of them has its verdict.
         records = list(dict.fromkeys(pending.record for pending in taken))
-        answered = dict(zip(records, sender.send(records), strict=True))
+        answered = dict(zip(records, sink.send(records), strict=True))
         verdicts = [answered[pending.record] for pending in taken]
         elapsed_s = self._clock.monotonic_s() - started_s
         with self._shared:
             self._pickup.done(taken)
             self._outcome.settle(taken, verdicts, elapsed_s)
 
-    def _help(self, sender: Sender, number: int) -> None:
+    def _help(self, sink: Sink, number: int) -> None:
         """Carry the backlog beside the others, as long as there is one and so many are wanted."""
         while True:
             with self._shared:
@@ -335,7 +335,7 @@ class Uploader:
                 taken = self._pickup.take(self._outcome.batch) if wanted and ready else []
             if not taken:
                 return
-            self._deliver(taken, sender)
+            self._deliver(taken, sink)
 
     def _helped(self, fault: Exception | None) -> None:
         self._fault = self._fault or fault

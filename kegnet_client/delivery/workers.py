@@ -1,16 +1,16 @@
 """The connections beside the first: threads that carry a backlog and end with it.
 
-Each has a sender of its own, which is closed when it is not wanted any more.
+Each has a sink of its own, which is closed when it is not wanted any more.
 """
 
 import threading
 from collections.abc import Callable
 
-from kegnet_client.sinks.kegnet_forms import Sender
+from kegnet_client.sinks.base import OpenSink, Sink
 
 
 class WorkerPool:
-    """Runs ``work(sender, number)`` for each number from 1 on.
+    """Runs ``work(sink, number)`` for each number from 1 on.
 
     ``ended`` is called in the thread when it is over, with what it raised. `resize` and `close` are for one
     thread.
@@ -18,14 +18,14 @@ class WorkerPool:
 
     def __init__(
         self,
-        open_sender: Callable[[], Sender],
-        work: Callable[[Sender, int], None],
+        open_sink: OpenSink,
+        work: Callable[[Sink, int], None],
         ended: Callable[[Exception | None], None],
     ) -> None:
-        self._open_sender = open_sender
+        self._open_sink = open_sink
         self._work = work
         self._ended = ended
-        self._senders: dict[int, Sender] = {}
+        self._sinks: dict[int, Sink] = {}
         self._threads: dict[int, threading.Thread] = {}
         self._at_work: set[int] = set()
 
@@ -38,21 +38,21 @@ class WorkerPool:
         """Have as many at work as make ``connections`` with the first one; close what more there is and idle."""
         for number in range(1, connections):
             if number not in self._at_work:
-                sender = self._senders.get(number) or self._senders.setdefault(number, self._open_sender())
+                sink = self._sinks.get(number) or self._sinks.setdefault(number, self._open_sink())
                 thread = threading.Thread(
-                    target=self._run, args=(sender, number), name=f"uploader-{number + 1}", daemon=True
+                    target=self._run, args=(sink, number), name=f"uploader-{number + 1}", daemon=True
                 )
                 self._threads[number] = thread
                 self._at_work.add(number)
                 thread.start()
         for number in [one for one in self._threads if one >= connections and one not in self._at_work]:
             self._threads.pop(number).join()
-            self._senders.pop(number).close()
+            self._sinks.pop(number).close()
 
     def abort(self) -> None:
         """End every exchange that is under way; from any thread."""
-        for sender in list(self._senders.values()):
-            sender.abort()
+        for sink in list(self._sinks.values()):
+            sink.abort()
 
     def close(self) -> None:
         """Wait for those at work, then close all connections."""
@@ -60,10 +60,10 @@ class WorkerPool:
             thread.join()
         self.resize(1)
 
-    def _run(self, sender: Sender, number: int) -> None:
+    def _run(self, sink: Sink, number: int) -> None:
         fault = None
         try:
-            self._work(sender, number)
+            self._work(sink, number)
         except Exception as error:  # the thread's outermost frame: the uploader ends with it, loudly
             fault = error
         self._at_work.discard(number)

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 
-from kegnet_client.core.verdict import Answer, quote
 from kegnet_client.core.wire import enrolment as wire
+from kegnet_client.core.wire.answer import Answer, quote
 
 Post = Callable[[str, str, bytes], Answer]
 

@@ -12,10 +12,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from kegnet_client.config import DEFAULT_ROOT
+from kegnet_client.host.regular_file import read_regular
+from kegnet_client.host.root import DEFAULT_ROOT
 
 RUN_DIRECTORY = Path("/run/kegnet-client")
 FILE_NAME = "state.json"
+MAX_FILE_BYTES = 1024 * 1024
 CLOSE_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,11 @@ class StateFile:
             try:
                 directory.mkdir(mode=0o755, exist_ok=True)
                 temp = directory / f".{FILE_NAME}.tmp"
-                temp.touch(0o644)  # the group may read it and not write, whatever the umask leaves it in the spool
-                temp.write_text(data, "utf-8")
+                temp.unlink(missing_ok=True)  # whatever it is: nothing that stood there before is written to
+                # The group may read it and not write, whatever the umask leaves it in the spool.
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                with os.fdopen(fd, "w", encoding="utf-8") as file:
+                    file.write(data)
                 self._path = temp.replace(directory / FILE_NAME)
                 self.problem = None
             except OSError as error:
@@ -55,7 +60,7 @@ class StateFile:
         """What a running process says of itself; None when none runs."""
         for directory in self._directories:
             try:
-                state: dict[str, Any] = json.loads((directory / FILE_NAME).read_text("utf-8"))
+                state: dict[str, Any] = json.loads(read_regular(directory / FILE_NAME, MAX_FILE_BYTES))
             except (OSError, ValueError):
                 continue
             born = _born(state.get("pid"))

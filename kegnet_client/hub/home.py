@@ -22,11 +22,13 @@ import tempfile
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
+from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub import pki
 
 DEFAULT_DIRECTORY = Path("/var/lib/kegnet-hub")
 DIRECTORY_VARIABLE = "KEGNET_HUB_DIR"
 DATABASE_NAME = "hub.db"
+_MAX_FILE_BYTES = 64 * 1024
 
 
 class Home:
@@ -82,6 +84,12 @@ class Home:
         """The names and addresses that the server certificate is for."""
         return pki.hosts_of(self._read(self.server_certificate))
 
+    def server_pair(self) -> tuple[Path, Path]:
+        """The server's certificate and key, for one that opens them by name: both are there and can be read."""
+        for path in (self.server_certificate, self.server_key):
+            self._read(path)
+        return self.server_certificate, self.server_key
+
     def database(self) -> Path | str:
         """Where the database is: a file of this directory, or a URL."""
         self._read(self.ca_certificate)
@@ -118,7 +126,7 @@ class Home:
 
     def _read(self, path: Path) -> bytes:
         try:
-            return path.read_bytes()
+            return read_regular(path, _MAX_FILE_BYTES)
         except FileNotFoundError:
             if any(other.exists() for other in self._files()):
                 remedy = "put it back from a backup; the rest of this hub is there"

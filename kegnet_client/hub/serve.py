@@ -146,7 +146,7 @@ class HubServer(uvicorn.Server):
         self._renewal_fails = False
 
     def _load_certificate(self) -> None:
-        certificate, key = self._home.server_certificate, self._home.server_key
+        certificate, key = self._home.server_pair()
         try:
             self._context.load_cert_chain(certificate, key)
         except OSError as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from kegnet_client import __version__
 from kegnet_client.core.errors import TransportError
-from kegnet_client.core.verdict import Answer
+from kegnet_client.core.wire.answer import Answer
 from kegnet_client.net.adapter import Adapter, prepare
 from kegnet_client.net.errors import explain_failure
 

@@ -12,6 +12,7 @@ import ssl
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
+from kegnet_client.host.regular_file import read_regular
 
 SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 """What ``caBundle = system`` means. The package ca-certificates keeps it up to date."""
@@ -33,8 +34,7 @@ def client_context(path: Path) -> ssl.SSLContext:
 def read_ca_bundle(path: Path) -> bytes:
     """The bytes of the bundle at ``path``."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BUNDLE_BYTES + 1)
+        return read_regular(path, MAX_BUNDLE_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{path}: caBundle: does not exist; {_remedy(path)}") from None
     except PermissionError:
@@ -48,8 +48,6 @@ def read_ca_bundle(path: Path) -> bytes:
 
 def context_for(bundle: bytes) -> ssl.SSLContext:
     """TLS for a client that trusts the PEM certificates in ``bundle``; `ValueError` says what is wrong with them."""
-    if len(bundle) > MAX_BUNDLE_BYTES:
-        raise ValueError(f"is larger than {MAX_BUNDLE_BYTES // 1024**2} MiB, which no CA bundle is")
     # What stands between the certificates is comments, in any encoding, and none of OpenSSL's business.
     certificates = _CERTIFICATE.findall(bundle)
     if not certificates:

@@ -1,4 +1,4 @@
-"""Records to the server by REST v3: many in one request, signed as an HTTP message (RFC 9421).
+"""Records to a KegNet server by REST v3: many in one request, signed as an HTTP message (RFC 9421).
 
 Imported only where v3 is spoken, because of what it imports.
 
@@ -16,12 +16,12 @@ from http_message_signatures import HTTPMessageSigner, algorithms
 
 from kegnet_client.core.errors import TransportError
 from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.verdict import Answer, Verdict
+from kegnet_client.core.verdict import Verdict
 from kegnet_client.core.wire import batch as wire_batch
-from kegnet_client.core.wire.forms import BaseUrl
+from kegnet_client.core.wire.answer import Answer, judge_silence
+from kegnet_client.core.wire.base_url import KEGNET_ADVICE, BaseUrl
 from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
-from kegnet_client.sinks.kegnet_forms import judge_silence
 
 _ALGORITHMS = {
     one.algorithm_id: one for one in (algorithms.RSA_V1_5_SHA256, algorithms.ECDSA_P256_SHA256, algorithms.ED25519)
@@ -39,11 +39,12 @@ class _Message:
     method: str = "POST"
 
 
-class BatchSender:
+class KegnetBatch:
     """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time."""
 
     max_records = wire_batch.MAX_RECORDS
     max_connections = 2
+    advice = KEGNET_ADVICE
 
     def __init__(self, identity: Identity, base: BaseUrl, transport: Transport, wall_ms: Callable[[], int]) -> None:
         self._identity = identity
@@ -63,7 +64,7 @@ class BatchSender:
         try:
             answer = self._post(wire_batch.format_content(self._device, batch))
         except TransportError as error:
-            return [judge_silence(error, self._base)] * len(records)
+            return [judge_silence(error, f"{self._base.host}:{self._base.port}")] * len(records)
         return wire_batch.judge(answer, list(batch), self._url, self._wall_ms())
 
     def _post(self, content: bytes) -> Answer:

@@ -9,20 +9,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from kegnet_client.core.retry_policy import (
     HEARTBEAT,
+    MAX_CEILING_S,
     MAX_FAILURES,
     MAX_REJECTIONS,
+    MISCONFIGURED_RETRY_S,
     Action,
     Decision,
     LinkState,
     RetryPolicy,
 )
-from kegnet_client.core.verdict import (
-    MAX_CEILING_S,
-    MAX_RETRY_AFTER_S,
-    MISCONFIGURED_RETRY_S,
-    Disposition,
-    Verdict,
-)
+from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.core.wire.answer import MAX_RETRY_AFTER_S
 
 OK = Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
 NO_ROUTE = Verdict(Disposition.DEFERRED, "no route to the server")

@@ -73,6 +73,7 @@ class OneByOne:
 
     max_records = 1
     max_connections = 1
+    advice = "check the address"
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

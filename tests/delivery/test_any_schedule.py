@@ -91,6 +91,8 @@ class Connection:
 
     max_connections = 1
 
+    advice = "check the address"
+
     def __init__(self, server: Server, max_records: int, moods: Iterator[Mood]) -> None:
         self.max_records = max_records
         self._server = server

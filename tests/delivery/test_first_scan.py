@@ -20,6 +20,7 @@ class Connection:
 
     max_records = 500
     max_connections = 1
+    advice = "check the address"
 
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         return [Verdict(Disposition.ACCEPTED, "the server answered 200", 200)] * len(records)

@@ -29,6 +29,7 @@ class Connection:
 
     max_records = 500
     max_connections = 1
+    advice = "check the address"
 
     def __init__(self) -> None:
         self.taken = threading.Event()

@@ -103,6 +103,7 @@ log = root / "server"
 
 class Server:
     max_records = max_connections = 1
+    advice = "check the address"
 
     def send(self, records):
         if records == [refused]:

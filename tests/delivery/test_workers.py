@@ -8,7 +8,7 @@ import pytest
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 from kegnet_client.delivery.workers import WorkerPool
-from kegnet_client.sinks.kegnet_forms import Sender
+from kegnet_client.sinks.base import Sink
 
 TIMEOUT_S = 20.0
 
@@ -18,6 +18,7 @@ class Line:
 
     max_records = 1
     max_connections = 8
+    advice = "check the address"
 
     def __init__(self) -> None:
         self.aborted = threading.Event()
@@ -38,10 +39,10 @@ class Rig:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self.begun: list[tuple[int, Sender]] = []
+        self.begun: list[tuple[int, Sink]] = []
         self.ended: list[Exception | None] = []
-        self.work: Callable[[Sender, int], None] = self.wait
-        self.workers = WorkerPool(self.open, lambda sender, number: self.work(sender, number), self.end)
+        self.work: Callable[[Sink, int], None] = self.wait
+        self.workers = WorkerPool(self.open, lambda sink, number: self.work(sink, number), self.end)
         self._go = [threading.Event() for _ in range(9)]
         self._changed = threading.Condition()
 
@@ -49,9 +50,9 @@ class Rig:
         self.lines.append(Line())
         return self.lines[-1]
 
-    def wait(self, sender: Sender, number: int) -> None:
+    def wait(self, sink: Sink, number: int) -> None:
         with self._changed:
-            self.begun.append((number, sender))
+            self.begun.append((number, sink))
             self._changed.notify_all()
         assert self._go[number].wait(TIMEOUT_S)
 
@@ -96,7 +97,7 @@ def test_as_many_work_as_make_the_number_with_the_first_each_with_a_connection_o
     rig.wait_for(lambda: len(rig.begun) == 3)
 
     assert {number for number, _ in rig.begun} == {1, 2, 3}
-    assert len({id(sender) for _, sender in rig.begun}) == len(rig.lines) == 3
+    assert len({id(sink) for _, sink in rig.begun}) == len(rig.lines) == 3
     assert crew_threads() == ["uploader-2", "uploader-3", "uploader-4"]
     assert rig.workers.is_busy
 
@@ -143,7 +144,7 @@ def test_what_is_idle_and_not_wanted_is_closed_and_what_works_is_left_alone(rig:
 def test_a_fault_is_handed_to_who_started_it_and_its_thread_is_over(rig: Rig) -> None:
     fault = ZeroDivisionError()
 
-    def fail(_sender: Sender, _number: int) -> None:
+    def fail(_sink: Sink, _number: int) -> None:
         raise fault
 
     rig.work = fail
@@ -156,7 +157,7 @@ def test_a_fault_is_handed_to_who_started_it_and_its_thread_is_over(rig: Rig) ->
 
 def test_when_the_end_is_told_it_is_not_at_work_any_more(rig: Rig) -> None:
     busy: list[bool] = []
-    workers = WorkerPool(rig.open, lambda _sender, _number: None, lambda _fault: busy.append(workers.is_busy))
+    workers = WorkerPool(rig.open, lambda _sink, _number: None, lambda _fault: busy.append(workers.is_busy))
     workers.resize(2)
     workers.close()
 
@@ -164,9 +165,9 @@ def test_when_the_end_is_told_it_is_not_at_work_any_more(rig: Rig) -> None:
 
 
 def test_abort_reaches_everybody_who_is_at_work(rig: Rig) -> None:
-    def hang(sender: Sender, _number: int) -> None:
-        assert isinstance(sender, Line)
-        assert sender.aborted.wait(TIMEOUT_S)
+    def hang(sink: Sink, _number: int) -> None:
+        assert isinstance(sink, Line)
+        assert sink.aborted.wait(TIMEOUT_S)
 
     rig.work = hang
     rig.workers.resize(4)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import cli
-from kegnet_client.commands import hub as hub_cli
+from kegnet_client.commands.hub.invite import MAX_VALID_MINUTES
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 
@@ -60,7 +60,7 @@ def test_the_printed_address_is_one_that_others_can_reach_if_there_is_one(
     "words",
     [
         ["--valid-minutes", "0"],
-        ["--valid-minutes", str(hub_cli.MAX_VALID_MINUTES + 1)],
+        ["--valid-minutes", str(MAX_VALID_MINUTES + 1)],
         ["--name", ""],
         ["--name", "a\nb"],
         ["--url", "http://localhost:8443"],
@@ -82,6 +82,6 @@ def test_a_list_of_devices_shows_who_changes_a_key(
 ) -> None:
     hub.lose.append("/rotate")
     with pytest.raises(UnfinishedError):
-        rotate_key(device.root, None)
+        rotate_key(device.load())
     assert cli.main(["hub", "devices", "list", "--dir", str(hub.home.directory)]) == 0
     assert "changes its key" in capsys.readouterr().out

@@ -8,7 +8,8 @@ from email.utils import format_datetime
 import pytest
 
 from kegnet_client.core.retry_policy import RetryPolicy
-from kegnet_client.core.verdict import MAX_RETRY_AFTER_S, Disposition, Verdict, parse_retry_after
+from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.core.wire.answer import MAX_RETRY_AFTER_S, parse_retry_after
 
 from ..support.device import Device
 from ..support.waits import wait_until

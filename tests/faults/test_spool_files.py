@@ -3,6 +3,8 @@ what cannot be taken or is not ours stays."""
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,7 +26,7 @@ def test_what_is_still_being_written_is_not_sent_by_inotify_nor_by_a_scan_and_th
 ) -> None:
     program = device.run()
     with (device.spool / "slow.pour").open("w") as writer:
-        writer.write("0,586,8123,1700000000")  # so far a whole line, of an old producer that counts seconds
+        writer.write("0,586,86,1700000000")  # so far a whole line, of an old producer that counts seconds
         writer.flush()
         device.drop(1)
         server.wait_for_rows([1])
@@ -226,7 +228,7 @@ MALFORMED = {
     "elapsed": "0,5,86400001,1700000000000",
     "1970": "0,5,8123,40000",
     "before 2001": "0,5,8123,978307199999",
-    "year 10000": "0,5,8123,253402300800000",
+    "year 2100": "0,5,8123,4102444800000",
     "digits": "0,5,8123," + "9" * 400,
     "two lines": "0,5,8123,1700000000000\n0,6,8123,1700000000000",
     "dos": "0,5,8123,1700000000000\r",
@@ -269,3 +271,46 @@ def test_every_malformed_line_is_rejected_byte_for_byte_with_its_reason_and_the_
     assert len(program.log.lines("; it is kept in rejected/")) == len(bad)
     wait_until(lambda: device.status()["counters"]["rejected"] == len(bad), "not counted")
     assert f"{len(bad)} records rejected" in device.command("status").stdout
+
+
+# 54
+
+TORN_BY = """
+import os, signal, sys
+spool, suffix, line = sys.argv[1:]
+files = [open(f"{spool}/{cut:02}{suffix}", "wb", buffering=0) for cut in range(len(line) + 1)]
+for cut, file in enumerate(files):
+    file.write(line[:cut].encode())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Writes a file in place for each length of the line, and dies with all of them open."""
+
+
+@pytest.mark.case(54)
+@BOTH
+@pytest.mark.parametrize(
+    ("suffix", "line"),
+    [
+        (".pour", "0,586,8123,1700000000123"),
+        (".pour", "3,160,8,1372686435"),
+        (".reading", "28-0316a2795c5b,23125,1700000000123"),
+    ],
+    ids=["pour", "old producer's pour", "reading"],
+)
+def test_of_a_line_that_a_dying_producer_tore_at_any_byte_only_the_whole_one_is_a_record(
+    device: Device, server: Server, suffix: str, line: str
+) -> None:
+    program = device.run()
+    dead = subprocess.run([sys.executable, "-c", TORN_BY, device.spool, suffix, line], check=False)
+    assert dead.returncode == -9
+    wait_until(lambda: not device.waiting(), "some stay")
+    torn = [f"{cut:02}{suffix}" for cut in range(len(line))]
+    assert sorted(path.name for path in device.rejected.glob(f"*{suffix}")) == torn
+    for cut, name in enumerate(torn):
+        assert (device.rejected / name).read_text() == line[:cut]
+    assert "the line was torn or the clock was not set" in device.reason(torn[-1])
+    program.log.wait_for(f"delivered {len(line)}{suffix}")
+    asked = [one for one in server.asked() if one.pulses or set(one.temperatures) - {-1}]
+    ((record,),) = [one.records for one in asked]
+    whole_ms = line.split(",")[-1].ljust(13, "0")
+    assert str(record.get("ts") or record.get("started_ms") or record.get("taken_ms")) == whole_ms

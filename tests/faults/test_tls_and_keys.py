@@ -211,7 +211,7 @@ RSA = ("genpkey", "-algorithm", "RSA", "-pkeyopt")
             ("X25519", "is a key of the type X25519, expected RSA, Ed25519 or P-256; make a new one"),
             ("readable by all", "is open to others (mode 0604); `chmod 600 "),
             ("directory", "cannot be read (Is a directory); name the key's file with privateKey"),
-            ("fifo", "is not a regular file; name the key's file with privateKey"),
+            ("fifo", "cannot be read (not a regular file); name the key's file with privateKey"),
         ),
     ],
 )

@@ -27,6 +27,8 @@ from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.store.records import Store
 
+from ..support.postgresql import PostgreSQL
+
 NOW_MS = 1_800_000_000_000
 
 Form = Callable[..., bytes]
@@ -77,6 +79,14 @@ def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Home]:
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty database of this test's own."""
     with closing(Store(tmp_path / "hub.db")) as store:
+        store.prepare()
+        yield store
+
+
+@pytest.fixture
+def postgresql_store(postgresql_server: PostgreSQL) -> Iterator[Store]:
+    """An empty PostgreSQL database of this test's own."""
+    with closing(Store(postgresql_server.make_database())) as store:
         store.prepare()
         yield store
 

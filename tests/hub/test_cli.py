@@ -1,6 +1,5 @@
 """The commands under ``kegnet-client hub``, as a person types them."""
 
-import argparse
 import os
 import signal
 import socket
@@ -19,21 +18,28 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.commands import hub as commands_hub
+from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.store.records import Store
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PROGRAM = """
-import argparse
-from kegnet_client.commands.hub import add_commands
-parser = argparse.ArgumentParser()
-add_commands(parser.add_subparsers(required=True))
-arguments = parser.parse_args()
-raise SystemExit(arguments.handler(arguments))
+from kegnet_client.commands import hub
+from kegnet_client.commands.parser import Parser
+parser = Parser()
+hub.add_arguments(parser)
+raise SystemExit(hub.handle(parser.parse_args()))
 """
 
 Hub = Callable[..., int]
+
+
+def run_hub(*words: str) -> int:
+    """``kegnet-client hub`` with ``words``; its exit code."""
+    parser = Parser()
+    commands_hub.add_arguments(parser)
+    return commands_hub.handle(parser.parse_args(words))
 
 
 @pytest.fixture
@@ -41,10 +47,7 @@ def hub(tmp_path: Path) -> Hub:
     """``hub("devices", "list")`` runs that command on this test's directory."""
 
     def run(*words: str) -> int:
-        parser = argparse.ArgumentParser()
-        commands_hub.add_commands(parser.add_subparsers(required=True))
-        arguments = parser.parse_args([*words, "--dir", str(tmp_path / "hub")])
-        return int(arguments.handler(arguments))
+        return run_hub(*words, "--dir", str(tmp_path / "hub"))
 
     return run
 
@@ -98,10 +101,7 @@ def test_the_directory_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KEGNET_HUB_DIR", str(tmp_path / "there"))
-    parser = argparse.ArgumentParser()
-    commands_hub.add_commands(parser.add_subparsers(required=True))
-    arguments = parser.parse_args(["init"])
-    assert arguments.handler(arguments) == 0
+    assert run_hub("init") == 0
     assert (tmp_path / "there" / "ca.crt").exists()
     assert "localhost, 127.0.0.1, ::1" in capsys.readouterr().out
 
@@ -162,19 +162,9 @@ def test_a_database_that_is_none_is_a_fault_of_the_configuration(hub: Hub, tmp_p
     ("missing", "extra"), [(("fastapi", "uvicorn", "sqlalchemy", "starlette"), "hub"), (("psycopg",), "postgresql")]
 )
 def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: tuple[str, ...], extra: str) -> None:
-    check = "; ".join(
-        (
-            "import sys",
-            f"sys.modules.update(dict.fromkeys({missing}))",
-            "import argparse, kegnet_client.commands.hub as cli",
-            "parser = argparse.ArgumentParser()",
-            "cli.add_commands(parser.add_subparsers())",
-            f"words = ['init', '--dir', '{tmp_path}/hub', '--database', 'postgresql+psycopg://u@h/n']",
-            "arguments = parser.parse_args(words)",
-            "arguments.handler(arguments)",
-        )
-    )
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    program = f"import sys; sys.modules.update(dict.fromkeys({missing}))\n{PROGRAM}"
+    words = ["init", "--dir", f"{tmp_path}/hub", "--database", "postgresql+psycopg://u@h/n"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
     said = done.stderr.splitlines()[-1]
     assert "sudo ./service/install --hub" in said
     assert f"pip install 'kegnet-client[{extra}]'" in said

@@ -1,5 +1,7 @@
 """The hub's directory."""
 
+import datetime
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.hub.home import Home, write_file
 from kegnet_client.hub.serve import utc_now
+
+LATER = utc_now() + datetime.timedelta(days=380)
 
 
 @pytest.fixture
@@ -90,3 +94,18 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rest(tmp_path: 
     with pytest.raises(ConfigError, match="cannot be written"):
         write_file(tmp_path / "taken", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.case(60)
+@pytest.mark.parametrize("name", ["ca.crt", "ca.key", "server.crt", "server.key", "token", "hub.conf"])
+def test_a_pipe_in_a_files_place_is_named_and_nothing_waits_for_it(home: Home, name: str) -> None:
+    (home.directory / name).unlink()
+    os.mkfifo(home.directory / name)
+    told = []
+    for read in (home.token, home.ca, home.database, home.server_pair, lambda: home.renew_certificate(LATER)):
+        try:
+            read()
+        except ConfigError as error:
+            told.append(str(error))
+    assert told
+    assert {line.partition(":")[0] for line in told} == {f"{home.directory / name} cannot be read (not a regular file)"}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import group_commit
 from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedString
 from kegnet_client.hub.ingest.group_commit import Journal
@@ -22,7 +22,7 @@ class Sent:
         self.max_records = max_records
 
     def prove(self, _keys_pem: Sequence[str], _now_ms: int) -> Proven:
-        return Proven(self.device, forms.Version.V2, (), "", SignedString(b"", b""))
+        return Proven(self.device, Version.V2, (), "", SignedString(b"", b""))
 
 
 class SlowStore:

@@ -1,17 +1,16 @@
-"""The hub's database, on a real file; on a real PostgreSQL where KEGNET_TEST_POSTGRES_URL names an empty one."""
+"""The hub's database, on a real file and on a real PostgreSQL."""
 
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import Table, create_engine, event
+from sqlalchemy import Table, event
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest.batch import Batch
@@ -110,24 +109,10 @@ def test_a_record_is_stored_once_with_its_proof(
     check_whole_life(store, claim, together, device_key)
 
 
-@pytest.fixture
-def postgresql() -> Iterator[Store]:
-    """An empty PostgreSQL database."""
-    url = os.environ.get("KEGNET_TEST_POSTGRES_URL")
-    if url is None:
-        pytest.skip("KEGNET_TEST_POSTGRES_URL names no database to try")
-    with closing(Store(url)) as store:
-        store.prepare()
-        yield store
-    engine = create_engine(url)
-    schema.metadata.drop_all(engine)
-    engine.dispose()
-
-
 def test_postgresql_keeps_the_same_promises(
-    postgresql: Store, claim: MakeClaim, together: Together, device_key: rsa.RSAPrivateKey
+    postgresql_store: Store, claim: MakeClaim, together: Together, device_key: rsa.RSAPrivateKey
 ) -> None:
-    check_whole_life(postgresql, claim, together, device_key)
+    check_whole_life(postgresql_store, claim, together, device_key)
 
 
 def test_postgresql_that_is_away_is_said_so(claim: MakeClaim) -> None:

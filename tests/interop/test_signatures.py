@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
-from kegnet_client.core.verdict import Answer
 from kegnet_client.core.wire import batch as wire_batch
-from kegnet_client.core.wire.forms import parse_base_url
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
-from kegnet_client.sinks.kegnet_batch import BatchSender
+from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 NOW_MS = 1_800_000_000_000
@@ -58,7 +58,7 @@ def send(
     """What goes over the wire, and what its verifier has to know."""
     identity = Identity(DEVICE, key)
     with closing(Wire()) as wire:
-        BatchSender(identity, parse_base_url(base), wire, lambda: at_ms).send(records(number))
+        KegnetBatch(identity, parse_base_url(base), wire, lambda: at_ms).send(records(number))
         (request,) = wire.requests
     return request | known(identity)
 

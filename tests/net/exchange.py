@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kegnet_client.core.verdict import Answer
+from kegnet_client.core.wire.answer import Answer
 from kegnet_client.net.client import Transport
 
 from ..support.authority import Authority

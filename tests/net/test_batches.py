@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from kegnet_client.core.records import Pour, Record
 from kegnet_client.core.verdict import Disposition
-from kegnet_client.core.wire.forms import parse_base_url
+from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.keys import Identity
-from kegnet_client.sinks.kegnet_batch import BatchSender
+from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
 from ..support.authority import Authority
 from .exchange import Connect
@@ -27,9 +27,9 @@ def pours(number: int) -> list[Record]:
     return [Pour(0, pulses, 1000, WALL_MS + pulses) for pulses in range(1, number + 1)]
 
 
-def sender(server: Server, connect: Connect, prefix: str = "") -> BatchSender:
+def sink(server: Server, connect: Connect, prefix: str = "") -> KegnetBatch:
     base = parse_base_url(f"https://localhost:{server.port}{prefix}/rest/v3")
-    return BatchSender(Identity(DEVICE, KEY), base, connect(), lambda: WALL_MS)
+    return KegnetBatch(Identity(DEVICE, KEY), base, connect(), lambda: WALL_MS)
 
 
 def take_apart(request: bytes) -> tuple[str, dict[str, str], bytes]:
@@ -52,7 +52,7 @@ def acknowledge(connection: Connection) -> None:
 @pytest.mark.parametrize("number", [1, 500])
 def test_the_server_gets_what_was_signed(serve: Serve, connect: Connect, number: int) -> None:
     server = serve(acknowledge)
-    verdicts = sender(server, connect, "/schänke").send(pours(number))
+    verdicts = sink(server, connect, "/schänke").send(pours(number))
 
     assert [verdict.disposition for verdict in verdicts] == [Disposition.ACCEPTED] * number
     line, headers, content = take_apart(server.received[0])
@@ -69,7 +69,7 @@ def test_the_server_gets_what_was_signed(serve: Serve, connect: Connect, number:
 
 def test_one_connection_carries_one_request_after_the_other(serve: Serve, connect: Connect) -> None:
     server = serve(acknowledge)
-    one = sender(server, connect)
+    one = sink(server, connect)
     for number in (1, 500, 2):
         assert {verdict.disposition for verdict in one.send(pours(number))} == {Disposition.ACCEPTED}
 
@@ -86,16 +86,16 @@ def test_a_connection_that_breaks_before_the_verdicts_leaves_every_record(serve:
         )
         connection.reset()
 
-    verdicts = sender(serve(break_off), connect).send(pours(3))
+    verdicts = sink(serve(break_off), connect).send(pours(3))
 
-    assert [(verdict.disposition, verdict.status) for verdict in verdicts] == [(Disposition.DEFERRED, None)] * 3
+    assert [(verdict.disposition, verdict.code) for verdict in verdicts] == [(Disposition.DEFERRED, None)] * 3
 
 
 def test_a_server_that_does_not_prove_itself_sees_no_request(
     serve: Serve, connect: Connect, other_authority: Authority
 ) -> None:
     server = serve(acknowledge, chain=other_authority.issue())
-    verdicts = sender(server, connect).send(pours(3))
+    verdicts = sink(server, connect).send(pours(3))
 
     assert [verdict.disposition for verdict in verdicts] == [Disposition.MISCONFIGURED] * 3
     assert server.received == []

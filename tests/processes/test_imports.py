@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from kegnet_client.cli import COMMANDS
+
 from ..support.device import Device
 from ..support.waits import WAIT_S
 from .server import Server
@@ -45,5 +47,7 @@ def test_what_delivers_has_imported_nothing_that_it_does_not_use(
 
     modules = set((tmp_path / "modules").read_text().split("\n"))
     assert {"kegnet_client.delivery.uploader", "requests"} <= modules
+    commands = {f"kegnet_client.commands.{one.name.replace('-', '_')}" for one in COMMANDS}
+    assert modules & commands == {f"kegnet_client.commands.{command}"}
     assert modules & UNUSED.keys() == set()
     assert (SIGNS_V3 in modules) == (version == "v3")

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
-from kegnet_client.core.verdict import Answer, Disposition
+from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire import batch
-from kegnet_client.core.wire.forms import parse_base_url
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.keys import Identity, PrivateKey
 from kegnet_client.net.client import Transport
-from kegnet_client.sinks.kegnet_batch import BatchSender
+from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 BASE = "https://hub.example:8443/keg/rest/v3"
@@ -69,7 +70,7 @@ class Wire(Transport):
         super().close()
 
 
-Open = Callable[..., BatchSender]
+Open = Callable[..., KegnetBatch]
 
 
 def acknowledge(request: Request, *rejected: int) -> Answer:
@@ -121,11 +122,11 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture
-def sender(keys: dict[str, PrivateKey], wire: Wire) -> Open:
-    """``sender(kind, ...)`` sends over ``wire``."""
+def sink(keys: dict[str, PrivateKey], wire: Wire) -> Open:
+    """``sink(kind, ...)`` sends over ``wire``."""
 
-    def make(kind: str = "ed25519", *, base: str = BASE, uuid: str = DEVICE, wall_ms: int = WALL_MS) -> BatchSender:
-        return BatchSender(Identity(uuid, keys[kind]), parse_base_url(base), wire, lambda: wall_ms)
+    def make(kind: str = "ed25519", *, base: str = BASE, uuid: str = DEVICE, wall_ms: int = WALL_MS) -> KegnetBatch:
+        return KegnetBatch(Identity(uuid, keys[kind]), parse_base_url(base), wire, lambda: wall_ms)
 
     return make
 
@@ -133,8 +134,8 @@ def sender(keys: dict[str, PrivateKey], wire: Wire) -> Open:
 # --- the content -----------------------------------------------------------------------------------------------
 
 
-def test_records_go_in_one_request_in_their_order_each_under_its_identity(sender: Open, wire: Wire) -> None:
-    sender().send([READING, POUR, HEARTBEAT])
+def test_records_go_in_one_request_in_their_order_each_under_its_identity(sink: Open, wire: Wire) -> None:
+    sink().send([READING, POUR, HEARTBEAT])
 
     (request,) = wire.requests
     assert (request.url, request.content_type) == (f"{BASE}/records", "application/json")
@@ -167,9 +168,9 @@ def test_records_go_in_one_request_in_their_order_each_under_its_identity(sender
 
 @pytest.mark.parametrize(("size", "is_packed"), [(1023, False), (1024, False), (1025, True), (20_000, True)])
 def test_what_is_over_a_kilobyte_is_compressed_and_what_is_not_is_sent_as_it_is(
-    sender: Open, wire: Wire, size: int, is_packed: bool
+    sink: Open, wire: Wire, size: int, is_packed: bool
 ) -> None:
-    sender().send(of_size(size))
+    sink().send(of_size(size))
 
     (request,) = wire.requests
     assert request.headers.get("content-encoding") == ("gzip" if is_packed else None)
@@ -177,9 +178,9 @@ def test_what_is_over_a_kilobyte_is_compressed_and_what_is_not_is_sent_as_it_is(
     assert len(request.content) < size or not is_packed
 
 
-def test_a_resend_carries_the_same_bytes(sender: Open, wire: Wire) -> None:
+def test_a_resend_carries_the_same_bytes(sink: Open, wire: Wire) -> None:
     for _ in range(2):
-        sender().send(pours(100))
+        sink().send(pours(100))
 
     first, second = wire.requests
     assert first == second
@@ -192,9 +193,9 @@ def test_a_resend_carries_the_same_bytes(sender: Open, wire: Wire) -> None:
 @pytest.mark.parametrize("number", [1, 100])
 @pytest.mark.parametrize("kind", ALGORITHMS)
 def test_the_signature_is_over_just_what_rest_v3_lists_and_holds(
-    sender: Open, wire: Wire, keys: dict[str, PrivateKey], kind: str, number: int
+    sink: Open, wire: Wire, keys: dict[str, PrivateKey], kind: str, number: int
 ) -> None:
-    sender(kind).send(pours(number))
+    sink(kind).send(pours(number))
 
     (request,) = wire.requests
     digest = base64.b64encode(hashlib.sha256(request.content).digest()).decode()
@@ -219,18 +220,18 @@ def test_the_signature_is_over_just_what_rest_v3_lists_and_holds(
         verify(keys[kind], base64.b64decode(signature[1]), base + b" ")
 
 
-def test_nothing_else_stands_in_the_head(sender: Open, wire: Wire) -> None:
-    sender().send([POUR])
-    sender().send(pours(100))
+def test_nothing_else_stands_in_the_head(sink: Open, wire: Wire) -> None:
+    sink().send([POUR])
+    sink().send(pours(100))
 
     small, large = (request.headers.keys() - {"content-type"} for request in wire.requests)
     assert small == {"content-digest", "signature-input", "signature"}
     assert large == small | {"content-encoding"}
 
 
-def test_a_uuid_in_capitals_is_that_device_too(sender: Open, wire: Wire) -> None:
-    sender(uuid=DEVICE.upper()).send([POUR])
-    sender().send([POUR])
+def test_a_uuid_in_capitals_is_that_device_too(sink: Open, wire: Wire) -> None:
+    sink(uuid=DEVICE.upper()).send([POUR])
+    sink().send([POUR])
 
     first, second = wire.requests
     assert first.content == second.content
@@ -240,8 +241,8 @@ def test_a_uuid_in_capitals_is_that_device_too(sender: Open, wire: Wire) -> None
 @pytest.mark.parametrize(
     ("wall_ms", "created"), [(0, 0), (17_999, 17), (1_386_531_209_417, 1_386_531_209), (7_258_118_400_000, 7258118400)]
 )
-def test_created_is_what_this_clock_says_whatever_that_is(sender: Open, wire: Wire, wall_ms: int, created: int) -> None:
-    sender(wall_ms=wall_ms).send([POUR])
+def test_created_is_what_this_clock_says_whatever_that_is(sink: Open, wire: Wire, wall_ms: int, created: int) -> None:
+    sink(wall_ms=wall_ms).send([POUR])
 
     assert f");created={created};keyid=" in wire.requests[0].headers["signature-input"]
 
@@ -256,9 +257,9 @@ def test_created_is_what_this_clock_says_whatever_that_is(sender: Open, wire: Wi
     ],
 )
 def test_the_signed_path_is_the_one_that_goes_over_the_wire(
-    sender: Open, wire: Wire, keys: dict[str, PrivateKey], prefix: str, path: str
+    sink: Open, wire: Wire, keys: dict[str, PrivateKey], prefix: str, path: str
 ) -> None:
-    sender(base=f"https://hub.example{prefix}/rest/v3").send([POUR])
+    sink(base=f"https://hub.example{prefix}/rest/v3").send([POUR])
 
     (request,) = wire.requests
     assert request.url == f"https://hub.example{path}"
@@ -274,9 +275,9 @@ def test_the_signed_path_is_the_one_that_goes_over_the_wire(
 # --- the answer ------------------------------------------------------------------------------------------------
 
 
-def test_each_record_has_the_verdict_on_it(sender: Open, wire: Wire) -> None:
+def test_each_record_has_the_verdict_on_it(sink: Open, wire: Wire) -> None:
     wire.answer = lambda request: acknowledge(request, 1, 3)
-    verdicts = sender().send([READING, POUR, HEARTBEAT, *pours(2)])
+    verdicts = sink().send([READING, POUR, HEARTBEAT, *pours(2)])
 
     assert [verdict.disposition for verdict in verdicts] == [
         Disposition.ACCEPTED,
@@ -291,12 +292,12 @@ def test_each_record_has_the_verdict_on_it(sender: Open, wire: Wire) -> None:
     ]
 
 
-def test_a_verdict_on_another_record_than_was_sent_is_none(sender: Open, wire: Wire) -> None:
+def test_a_verdict_on_another_record_than_was_sent_is_none(sink: Open, wire: Wire) -> None:
     rejection = {"index": 0, "id": batch.identify(READING, DEVICE), "reason": "no"}
     body = json.dumps({"accepted": 1, "rejected": [rejection]}).encode()
     wire.answer = lambda _: Answer(200, {"content-type": "application/json"}, body)
 
-    assert [verdict.disposition for verdict in sender().send([POUR, READING])] == [Disposition.DEFERRED] * 2
+    assert [verdict.disposition for verdict in sink().send([POUR, READING])] == [Disposition.DEFERRED] * 2
 
 
 @pytest.mark.parametrize(
@@ -311,23 +312,21 @@ def test_a_verdict_on_another_record_than_was_sent_is_none(sender: Open, wire: W
     ],
 )
 def test_an_answer_without_verdicts_is_one_for_all(
-    sender: Open, wire: Wire, status: int, disposition: Disposition, may_be_the_cause: bool
+    sink: Open, wire: Wire, status: int, disposition: Disposition, may_be_the_cause: bool
 ) -> None:
     wire.answer = lambda _: Answer(status, {})
-    verdicts = sender().send(pours(3))
+    verdicts = sink().send(pours(3))
 
-    assert [(one.disposition, one.status, one.record_may_be_the_cause) for one in verdicts] == [
+    assert [(one.disposition, one.code, one.record_may_be_the_cause) for one in verdicts] == [
         (disposition, status, may_be_the_cause)
     ] * 3
 
 
-def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_came_from(
-    sender: Open, wire: Wire
-) -> None:
+def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_came_from(sink: Open, wire: Wire) -> None:
     wire.answer = lambda _: Answer(401, {"date": "Fri, 15 Jan 2027 07:00:00 GMT"})
-    assert "this clock is 60 min ahead" in sender().send([POUR])[0].reason
+    assert "this clock is 60 min ahead" in sink().send([POUR])[0].reason
     wire.answer = lambda _: Answer(404, {})
-    assert f"{BASE}/records is not where" in sender().send([POUR])[0].reason
+    assert f"{BASE}/records is not where" in sink().send([POUR])[0].reason
 
 
 @pytest.mark.parametrize(
@@ -338,22 +337,22 @@ def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_ca
     ],
 )
 def test_without_an_answer_every_record_is_kept_and_none_is_blamed(
-    sender: Open, wire: Wire, error: TransportError, disposition: Disposition
+    sink: Open, wire: Wire, error: TransportError, disposition: Disposition
 ) -> None:
     def fail(_request: Request) -> Answer:
         raise error
 
     wire.answer = fail
-    verdicts = sender().send(pours(3))
+    verdicts = sink().send(pours(3))
 
-    assert [(one.disposition, one.reason, one.status) for one in verdicts] == [
+    assert [(one.disposition, one.reason, one.code) for one in verdicts] == [
         (disposition, f"hub.example:8443: {error}", None)
     ] * 3
     assert not any(one.record_may_be_the_cause for one in verdicts)
 
 
-def test_its_connection_is_aborted_and_closed_with_it(sender: Open, wire: Wire) -> None:
-    one = sender()
+def test_its_connection_is_aborted_and_closed_with_it(sink: Open, wire: Wire) -> None:
+    one = sink()
     one.abort()
     assert (wire.aborted, wire.closed) == (1, 0)
     one.close()

@@ -7,9 +7,11 @@ import pytest
 
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
-from kegnet_client.core.verdict import Answer, Disposition
-from kegnet_client.core.wire.forms import CONTENT_TYPE, parse_base_url, read_call
-from kegnet_client.sinks.kegnet_forms import FormSender
+from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.core.wire.base_url import parse_base_url
+from kegnet_client.core.wire.forms import CONTENT_TYPE, read_call
+from kegnet_client.sinks.kegnet_forms import KegnetForms
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000
@@ -39,9 +41,9 @@ class Server:
         """Nothing is open."""
 
 
-def sender(server: Server, version: str = "v2") -> FormSender:
+def sink(server: Server, version: str = "v2") -> KegnetForms:
     base = parse_base_url(f"https://hub.example:8443/keg/rest/{version}")
-    return FormSender(DEVICE, lambda data: b"signed:" + data, base, server, lambda: WALL_MS)
+    return KegnetForms(DEVICE, lambda data: b"signed:" + data, base, server, lambda: WALL_MS)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_a_record_goes_to_its_call_signed_over_exactly_what_is_sent(
     version: str, record: Record | Heartbeat, call: str, signed: str
 ) -> None:
     server = Server()
-    (verdict,) = sender(server, version).send([record])
+    (verdict,) = sink(server, version).send([record])
 
     assert verdict.disposition is Disposition.ACCEPTED
     [(url, content_type, body)] = server.posts
@@ -72,10 +74,10 @@ def test_a_record_goes_to_its_call_signed_over_exactly_what_is_sent(
 
 def test_a_resend_carries_the_same_bytes() -> None:
     server = Server()
-    first = sender(server)
+    first = sink(server)
     first.send([POUR])
     first.send([POUR])
-    sender(server).send([POUR])
+    sink(server).send([POUR])
 
     assert len(set(server.posts)) == 1
 
@@ -90,19 +92,19 @@ def test_a_resend_carries_the_same_bytes() -> None:
     ],
 )
 def test_the_answer_is_judged(answer: Answer, disposition: Disposition) -> None:
-    (verdict,) = sender(Server(lambda _: answer)).send([POUR])
+    (verdict,) = sink(Server(lambda _: answer)).send([POUR])
 
-    assert (verdict.disposition, verdict.status) == (disposition, answer.status)
+    assert (verdict.disposition, verdict.code) == (disposition, answer.status)
 
 
 def test_the_answer_is_judged_by_the_clock_of_this_machine_and_the_address_it_came_from() -> None:
     late = Answer(401, {"date": "Fri, 15 Jan 2027 07:00:00 GMT"})
     missing = Answer(404, {})
 
-    assert "this clock is 60 min ahead" in sender(Server(lambda _: late)).send([POUR])[0].reason
+    assert "this clock is 60 min ahead" in sink(Server(lambda _: late)).send([POUR])[0].reason
     assert (
         "https://hub.example:8443/keg/rest/v2/pour is not where"
-        in sender(Server(lambda _: missing)).send([POUR])[0].reason
+        in sink(Server(lambda _: missing)).send([POUR])[0].reason
     )
 
 
@@ -119,8 +121,8 @@ def test_without_an_answer_the_record_is_kept_and_the_reason_told(
     def fail(_url: str) -> Answer:
         raise error
 
-    (verdict,) = sender(Server(fail)).send([POUR])
+    (verdict,) = sink(Server(fail)).send([POUR])
 
-    assert (verdict.disposition, verdict.reason, verdict.status) == (disposition, f"hub.example:8443: {error}", None)
+    assert (verdict.disposition, verdict.reason, verdict.code) == (disposition, f"hub.example:8443: {error}", None)
     assert not verdict.record_may_be_the_cause
     assert verdict.retry_after_s is None

@@ -3,6 +3,7 @@
 The tests are one story, and leave the machine as they found it. The package is the one that ``make deb`` built.
 """
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,21 @@ def test_every_path_of_the_readme_holds(packaged: Any) -> None:
         f"test -x {ROOT}/start-kegnet-client -a -x {ROOT}/stop-kegnet-client -a -e {ROOT}/service/kegnet-client.service"
     )
     assert packaged.sh(f"stat -c '%U %G %a' {SPOOL}") == "kegnet-client kegnet 3770"
-    packaged.sh("test -e /usr/share/man/man8/kegnet-client.8.gz -a -e /usr/share/man/man5/client.conf.5.gz")
+    assert packaged.sh(f"stat -c '%U %a' {SPOOL}/rejected") == "kegnet-client 2750"
+    packaged.sh("test -e /usr/share/man/man8/kegnet-client.8.gz -a -e /usr/share/man/man5/kegnet-client.conf.5.gz")
+
+
+def test_it_stands_beside_cups(packaged: Any, tmp_path: Path) -> None:
+    command = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "cups-client"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cups-client cannot be downloaded: {done.stderr.strip()}")
+    (deb,) = tmp_path.glob("*.deb")
+    shutil.copy(deb, packaged.packages / "cups-client.deb")
+    # It needs libraries that are not here; whether two packages have one file is seen when they are unpacked.
+    done = packaged.try_sh("dpkg --unpack /mnt/packages/cups-client.deb")
+    packaged.sh("dpkg -P cups-client")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_client_starts_at_boot_and_the_hub_only_if_wanted(packaged: Any) -> None:

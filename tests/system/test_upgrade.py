@@ -79,7 +79,19 @@ def test_purge_asks_and_does_nothing_without_a_yes(enrolled: Any) -> None:
     assert enrolled.show("kegnet-client", "ActiveState") == "active"
 
 
-def test_purge_removes_everything(enrolled: Any) -> None:
+def test_purge_removes_everything_but_a_group_that_somebody_else_has(enrolled: Any) -> None:
+    enrolled.sh("useradd -g kegnet before")
+    done = enrolled.try_sh("/mnt/checkout/service/uninstall --purge", stdin="yes\n")
+    assert done.returncode == 0, done.stderr
+    assert "The group kegnet stays" in done.stdout
+    assert enrolled.sh("id -gn before") == "kegnet"
+    for gone in (f"ls {ROOT}", "ls /var/lib/kegnet-hub", "id kegnet-client", "id kegnet-hub"):
+        assert enrolled.try_sh(gone).returncode != 0, gone
+
+
+def test_purge_removes_the_group_if_nobody_else_has_it(enrolled: Any) -> None:
+    enrolled.sh("userdel before")
+    assert enrolled.install().returncode == 0
     enrolled.sh("/mnt/checkout/service/uninstall --purge", stdin="yes\n")
-    for gone in (f"ls {ROOT}", "ls /var/lib/kegnet-hub", "id kegnet-client", "id kegnet-hub", "getent group kegnet"):
+    for gone in (f"ls {ROOT}", "id kegnet-client", "getent group kegnet"):
         assert enrolled.try_sh(gone).returncode != 0, gone

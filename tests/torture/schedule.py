@@ -81,7 +81,7 @@ class Scheduler:
             pulses = pulses or POISON
         pin, elapsed = self._chance.randrange(256), self._chance.randrange(100)
         if self._chance.random() < 0.1:
-            seconds = at_ms // 1000 + self._count
+            seconds, elapsed = at_ms // 1000 + self._count, min(elapsed, pulses)
             return (
                 self._name(".pour"),
                 f"{pin},{pulses},{elapsed},{seconds}",

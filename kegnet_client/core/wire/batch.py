@@ -17,7 +17,8 @@ from typing import Any
 
 from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, make_heartbeat, make_pour, make_reading
-from kegnet_client.core.verdict import Answer, Disposition, Verdict, judge_failure, quote
+from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.core.wire.answer import Answer, judge_failure, quote
 from kegnet_client.core.wire.forms import is_uuid, record_id
 
 CALL = "records"

@@ -28,7 +28,8 @@ from http_message_signatures import (
 )
 
 from kegnet_client.core.records import Reading
-from kegnet_client.core.wire import batch, forms
+from kegnet_client.core.wire import batch
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
 from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest, Temperature
@@ -69,7 +70,7 @@ class Batch:
                 records.append((item.id, item.record))
         verdicts = batch.format_verdicts(content.items, reasons)
         fingerprint = ingest_forms.fingerprint(signer)
-        return Proven(self.device, forms.Version.V3, tuple(records), fingerprint, self.request, verdicts)
+        return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
 
 def read_batch(request: SignedRequest) -> Batch:

@@ -25,6 +25,7 @@ from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.base_url import Version
 
 MAX_BODY_BYTES = 4096
 """No form of REST v1 or v2 comes near it: the longest, with an RSA-4096 signature, has 900 bytes."""
@@ -36,7 +37,7 @@ REVOKED = (
 )
 _P256_FIELD_BYTES = 32
 CALLS = tuple(forms.SIGNED_FIELDS)
-VERSIONS = (forms.Version.V1, forms.Version.V2)
+VERSIONS = (Version.V1, Version.V2)
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -99,7 +100,7 @@ class Proven:
     """Records of ``device``, each with its id, that the key with this fingerprint did sign."""
 
     device: str
-    version: forms.Version
+    version: Version
     records: tuple[tuple[str, Content], ...]
     key_fingerprint: str
     proof: SignedString | SignedRequest
@@ -115,7 +116,7 @@ class Claim:
     content: Content
     record_id: str
     proof: SignedString
-    version: forms.Version
+    version: Version
 
     @property
     def max_records(self) -> int:
@@ -127,13 +128,13 @@ class Claim:
         return authenticate(self, *keys_pem)
 
 
-def read_claim(name: str, version: forms.Version, body: bytes) -> Claim:
+def read_claim(name: str, version: Version, body: bytes) -> Claim:
     """The record that the call ``name`` of ``version`` carries; `RecordError` says what is wrong with it."""
     call, signature = forms.read_call(name, body)
     return _claim(call, version, signature)
 
 
-def reread_claim(name: str, version: forms.Version, signed: bytes, signature: bytes) -> Claim:
+def reread_claim(name: str, version: Version, signed: bytes, signature: bytes) -> Claim:
     """What `read_claim` gave, out of the bytes that were signed."""
     names = forms.SIGNED_FIELDS[name]
     values = signed.decode("ascii", "replace").split(",")
@@ -226,7 +227,7 @@ def load_registered(public_key_pem: str) -> PublicKey:
     return cast(PublicKey, serialization.load_pem_public_key(public_key_pem.encode("ascii")))
 
 
-def _claim(call: forms.Call, version: forms.Version, signature: bytes) -> Claim:
+def _claim(call: forms.Call, version: Version, signature: bytes) -> Claim:
     fields = dict(call.fields)
     if not forms.is_uuid(fields["id"]):
         raise RecordError(f"id is {fields['id'][:40]!r}, expected a UUID")
@@ -249,7 +250,7 @@ def _interpret(name: str, fields: dict[str, str], unit_ms: int) -> tuple[Content
         )
         return pour, (pour.pin, pour.pulses, pour.elapsed_ms, pour.started_ms)
     if not records.FIRST_MS <= at_ms <= records.LAST_MS:
-        raise RecordError(f"ts is {fields['ts']}, a time before 2001 or after 9999: the clock was not set")
+        raise RecordError(f"ts is {fields['ts']}, a time before 2001 or after 2099: the clock was not set")
     if name == "ip":
         return Address(_ipv4(fields["ip"]), at_ms), (fields["ip"], at_ms)
     millidegrees = records.parse_integer("temp", fields["temp"])

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import batch, forms
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.hub.ingest.body import BodyError, read_body
@@ -109,7 +110,7 @@ def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
     return {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
 
 
-def _read_claim(name: str, version: forms.Version) -> Read:
+def _read_claim(name: str, version: Version) -> Read:
     async def read(request: Request) -> Submission:
         body = await read_body(request, forms.CONTENT_TYPE, ingest_forms.MAX_BODY_BYTES)
         return ingest_forms.read_claim(name, version, body)

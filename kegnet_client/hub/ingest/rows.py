@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.hub.ingest import forms
@@ -93,7 +93,8 @@ def columns_of(content: forms.Content) -> dict[str, Any]:
 
 
 def _lock_devices(connection: Connection, uuids: set[str]) -> dict[str, Device]:
-    return {row.uuid: Device(*row) for row in connection.execute(_DEVICES, {"devices": list(uuids)})}
+    locked = connection.scalars(_LOCK, {"devices": list(uuids)}).all()
+    return {row.uuid: Device(*row) for row in connection.execute(_DEVICES, {"devices": locked})}
 
 
 def _judge(submission: Submission, device: Device | None, now_ms: int) -> Proven | Exception:
@@ -166,7 +167,9 @@ def _touch(connection: Connection, proven: Sequence[Proven], new: set[_Key], now
 _devices = schema.devices.c
 _IS_ASKED = _devices.uuid.in_(bindparam("devices", expanding=True))
 # SQLite has one writer anyway. PostgreSQL locks these rows, in one order, so that no two writers block each other.
-_DEVICES = select_devices().where(_IS_ASKED).with_for_update(of=schema.devices)
+# Keys are read afterwards: who waits for a lock gets the row as it has become, but joined to what was there before.
+_LOCK = select(_devices.uuid).where(_IS_ASKED).order_by(_devices.id).with_for_update()
+_DEVICES = select_devices().where(_IS_ASKED)
 _REQUEST = insert(schema.requests).returning(schema.requests.c.id)
 _SEEN = update(schema.devices).where(_IS_ASKED).values(last_seen_ms=bindparam("now_ms"))
 _TOLD = update(schema.devices).where(_devices.uuid == bindparam("who")).values(address=bindparam("told"))

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, Table, select
 
 from kegnet_client.core.errors import KegnetError, RecordError
-from kegnet_client.core.wire.forms import Version
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import batch, forms
 from kegnet_client.hub.ingest.forms import Proven, SignedRequest
 from kegnet_client.hub.ingest.rows import columns_of, table_of

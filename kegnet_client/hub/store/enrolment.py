@@ -7,8 +7,8 @@ Changing the key: `rotate` takes a new key on the word of one that is in force, 
 on; `confirm` takes the new one's word that it is in use, and the old one is not in force any more. A device has
 at most two keys. Each step may be repeated, and one that was begun and forgotten is replaced by the next.
 
-Security: what a request claims is checked in the transaction that acts on it, so that two of them at once cannot
-both use a code and a revocation counts at once.
+Security: what a request claims is checked in the transaction that acts on it, behind a lock on the code or the
+device, so that two of them at once cannot both use a code and a revocation counts at once.
 """
 
 import base64
@@ -97,7 +97,8 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
 
     def work(connection: Connection) -> str:
         table = schema.invitations
-        row = connection.execute(select(table).where(table.c.secret_sha256 == secret_sha256)).first()
+        is_it = table.c.secret_sha256 == secret_sha256
+        row = connection.execute(select(table).where(is_it).with_for_update()).first()
         if row is None:
             raise RefusedError(f"no such code was made here: paste it whole, or {_ASK}")
         if row.used_ms is not None:
@@ -109,9 +110,7 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
         database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
         if not database.insert_new(connection, schema.devices, device):
             raise KnownError(f"{request.device} is registered already, and the code is still good: take a new uuid")
-        unused = update(table).where(table.c.secret_sha256 == secret_sha256, table.c.used_ms.is_(None))
-        if connection.execute(unused.values(used_ms=now_ms, device=request.device)).rowcount != 1:
-            raise RefusedError(f"the code was used already: {_ASK}")
+        connection.execute(update(table).where(is_it).values(used_ms=now_ms, device=request.device))
         return name
 
     return store.write(work)

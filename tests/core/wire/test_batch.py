@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from kegnet_client.core import records
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading
-from kegnet_client.core.verdict import Answer, Disposition, Verdict
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire import forms
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.batch import ContentError, Item, TooMuchError
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
@@ -63,7 +65,7 @@ def content(**changes: Any) -> bytes:
 
 
 def test_a_pour_has_the_identity_of_the_string_that_v2_signs() -> None:
-    signed_by_v2 = forms.call_for(POUR, DEVICE, forms.Version.V2).canonical_string
+    signed_by_v2 = forms.call_for(POUR, DEVICE, Version.V2).canonical_string
 
     assert wire_batch.canonical_string(POUR, DEVICE) == signed_by_v2
     assert wire_batch.identify(POUR, DEVICE) == hashlib.sha256(signed_by_v2).hexdigest()[:32]
@@ -190,7 +192,10 @@ def test_any_bytes_are_a_content_or_one_error(sent: bytes) -> None:
             {"type": "reading", "sensor": "x", "millidegrees": 1, "taken_ms": NOW_MS},
             "sensor is 'x', expected a 1-Wire id such as 28-0316a2795c5b",
         ),
-        ({"type": "heartbeat", "at_ms": 7}, "at is 7 ms, a time before 2001: it was written before the clock was set"),
+        (
+            {"type": "heartbeat", "at_ms": 7},
+            "at is 7 ms, a time before 2001: the line was torn or the clock was not set",
+        ),
         ({"pulses": 587}, "id is not that of this record, which is ce087baaeee6898314d94327cd0c2501"),
     ],
 )
@@ -315,7 +320,7 @@ def test_no_status_rejects_a_record(status: int) -> None:
     verdicts = judge(answer(status, b"no"))
 
     assert {verdict.disposition for verdict in verdicts} == {Disposition.MISCONFIGURED}
-    assert {verdict.status for verdict in verdicts} == {status}
+    assert {verdict.code for verdict in verdicts} == {status}
 
 
 def test_what_is_not_taken_for_this_protocol_names_the_setting_to_mend() -> None:

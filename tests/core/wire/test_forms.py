@@ -16,17 +16,8 @@ from hypothesis import strategies as st
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, parse
-from kegnet_client.core.wire.forms import (
-    SIGNED_FIELDS,
-    BaseUrl,
-    Call,
-    Version,
-    call_for,
-    is_uuid,
-    parse_base_url,
-    read_call,
-    record_id,
-)
+from kegnet_client.core.wire.base_url import BaseUrl, Version, parse_base_url
+from kegnet_client.core.wire.forms import SIGNED_FIELDS, Call, call_for, is_uuid, read_call, record_id
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 POUR = Pour(0, 586, 8123, 1_386_531_209_417)

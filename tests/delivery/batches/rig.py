@@ -71,6 +71,7 @@ class Connection:
         self._server = server
         self.max_records = server.max_records
         self.max_connections = server.max_connections
+        self.advice = "check the address"
         self.send = server.take
 
     def abort(self) -> None:

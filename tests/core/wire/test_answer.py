@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kegnet_client.core.errors import ConfigError, KegnetError
-from kegnet_client.core.verdict import (
-    FIRST_CEILING_S,
-    MAX_CEILING_S,
-    MAX_RETRY_AFTER_S,
-    Answer,
-    Backoff,
-    Disposition,
-    Verdict,
-    judge,
-    parse_retry_after,
-)
+from kegnet_client.core.retry_policy import FIRST_CEILING_S, MAX_CEILING_S, Backoff
+from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.core.wire.answer import MAX_RETRY_AFTER_S, Answer, judge, parse_retry_after
 
 URL = "https://hub.example/rest/v2/pour"
 NOW_MS = 1_795_219_200_000
@@ -73,7 +65,7 @@ def test_only_a_2xx_takes_a_record_out_and_only_four_statuses_put_one_aside(
 
     assert (verdict.disposition is Disposition.ACCEPTED) == (200 <= status <= 299)
     assert (verdict.disposition is Disposition.REJECTED) == (status in {400, 409, 413, 422})
-    assert verdict.status == status
+    assert verdict.code == status
     assert verdict.reason.isprintable()
 
 
@@ -110,7 +102,8 @@ def test_a_rejection_quotes_the_beginning_of_what_the_server_said() -> None:
 def test_a_refusal_by_a_server_with_another_time_is_told_as_clock_skew(status: int, server_ms: int, what: str) -> None:
     verdict = meaning(status, date=http_date(server_ms))
 
-    assert verdict == Verdict(Disposition.MISCONFIGURED, f"the server answered {status}: {what}", status)
+    reason = f"the server answered {status}: {what}"
+    assert verdict == Verdict(Disposition.MISCONFIGURED, reason, status, refused=True)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Foo 2026 99:99:99 GMT"])

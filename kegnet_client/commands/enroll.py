@@ -1,0 +1,19 @@
+"""``kegnet-client enroll``: make this a device of a hub."""
+
+import argparse
+import os
+
+from kegnet_client.commands import configuration
+from kegnet_client.commands.parser import Parser
+from kegnet_client.enrolment.enroll import enroll
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``enroll`` takes."""
+    parser.add_argument("url", metavar="URL", help="the hub's address, such as https://hub:8443")
+    parser.add_argument("code", metavar="CODE", help="what kegnet-client hub invite printed there")
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Enrol the device, and print what comes next."""
+    return enroll(configuration.root(options), configuration.SECTIONS, options.url, options.code, os.environ)

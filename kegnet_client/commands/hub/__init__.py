@@ -1,0 +1,43 @@
+"""``kegnet-client hub``: the list of its commands.
+
+What the hub needs beyond the client is imported by the command that runs, so that a missing extra is one clear
+message and ``--help`` needs none.
+"""
+
+import argparse
+
+from kegnet_client.commands.parser import Command, Parser
+from kegnet_client.core.errors import ConfigError
+
+COMMANDS = (
+    Command("init", "make a certificate authority, a server certificate and a token"),
+    Command("run", "serve until stopped"),
+    Command("invite", "print the command that enrols one device"),
+    Command("devices", "who may send"),
+    Command("verify", "verify the signature of every stored record again"),
+)
+_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the hub's commands."""
+    parser.add_commands(__name__, COMMANDS, handler="hub_handler")
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Run one of them. Raises `ConfigError` where an extra is not installed."""
+    try:
+        code: int = options.hub_handler(options)
+    except ModuleNotFoundError as error:
+        if error.name == "psycopg":
+            raise ConfigError(
+                "a PostgreSQL database needs psycopg: sudo ./service/install --hub (on a 64-bit system), "
+                "or in a virtual environment of your own pip install 'kegnet-client[postgresql]'"
+            ) from None
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigError(
+            "the hub needs its extra: sudo ./service/install --hub, "
+            "or in a virtual environment of your own pip install 'kegnet-client[hub]'"
+        ) from None
+    return code

@@ -1,0 +1,49 @@
+"""The hub's directory and its store, for the commands that need them."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from kegnet_client.hub.home import Home
+    from kegnet_client.hub.store.records import Store
+
+
+def add_directory(parser: Parser) -> None:
+    """Add ``--dir``."""
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="the hub's directory (default: $KEGNET_HUB_DIR, or else /var/lib/kegnet-hub)",
+    )
+
+
+def find_home(options: argparse.Namespace) -> "Home":
+    """The hub's directory, by ``--dir`` or the environment."""
+    from kegnet_client.hub.home import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, Home
+
+    return Home(options.dir or Path(os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY))
+
+
+def open_store(home: "Home") -> "Store":
+    """The store of the hub in ``home``, prepared. Raises `ConfigError`."""
+    from kegnet_client.hub.store.database import check_url
+    from kegnet_client.hub.store.records import Store
+
+    database = home.database()
+    if isinstance(database, str):
+        try:
+            check_url(database)
+        except UsageError:
+            raise ConfigError(
+                f"{home.settings}: database is none that the hub can use: write it as "
+                "postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH"
+            ) from None
+    store = Store(database)
+    store.prepare()
+    return store

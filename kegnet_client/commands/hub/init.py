@@ -1,0 +1,50 @@
+"""``kegnet-client hub init``: a certificate authority, a server certificate, a token and a store."""
+
+import argparse
+import datetime
+import socket
+from contextlib import closing
+
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub init`` takes."""
+    add_directory(parser)
+    parser.add_argument(
+        "--host",
+        action="append",
+        metavar="NAME",
+        help="name or address that devices will use, may be repeated (default: this machine's, and localhost)",
+    )
+    parser.add_argument(
+        "--database", metavar="URL", help="postgresql+psycopg://USER@HOST/NAME (default: a SQLite file)"
+    )
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Make the hub in its directory."""
+    from kegnet_client.hub import pki
+    from kegnet_client.hub.store.database import check_url
+    from kegnet_client.hub.store.records import Store
+
+    name = socket.gethostname()
+    hosts = [pki.check_host(host) for host in options.host or ("localhost", "127.0.0.1", "::1")]
+    if not options.host and pki.is_host(name):
+        hosts.append(name.lower())
+    home = find_home(options)
+    home.refuse_if_initialised()
+    if options.database is not None:
+        check_url(options.database)
+        # A database that cannot be reached is found out before anything is made.
+        with closing(Store(options.database)) as store:
+            store.prepare()
+    home.initialise(list(dict.fromkeys(hosts)), options.database, datetime.datetime.now(datetime.UTC))
+    with closing(open_store(home)):
+        pass
+    print(f"The hub's directory is {home.directory}, its certificate is for {', '.join(hosts)}.")
+    print(f"Devices trust it with {home.ca_certificate}; the token for reading is in {home.token_file}.")
+    print("Next: kegnet-client hub run; then kegnet-client hub invite for each device, which prints what to run there.")
+    print("For a device that has its key already: kegnet-client hub devices add UUID PUBLIC_KEY.pem.")
+    return 0

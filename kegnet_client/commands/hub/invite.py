@@ -1,0 +1,89 @@
+"""``kegnet-client hub invite``: the command that enrols one device."""
+
+import argparse
+import ipaddress
+import sys
+from contextlib import closing
+from urllib.parse import urlsplit
+
+from kegnet_client.commands.hub.devices import check_name
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.hub.run import DEFAULT_PORT
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import UsageError
+
+MAX_VALID_MINUTES = 7 * 24 * 60
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub invite`` takes."""
+    add_directory(parser)
+    parser.add_argument("--name", help="what the log and the lists will call it (default: its uuid's first part)")
+    parser.add_argument(
+        "--valid-minutes",
+        type=int,
+        default=60,
+        metavar="MINUTES",
+        help="how long it may be used (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help=f"where the device reaches the hub (default: its certificate's name, {DEFAULT_PORT})",
+    )
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Print the command, alone on stdout."""
+    from kegnet_client.core.wire.enrolment import format_code
+    from kegnet_client.hub import pki
+    from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store import enrolment
+
+    if not 1 <= options.valid_minutes <= MAX_VALID_MINUTES:
+        raise UsageError(f"--valid-minutes takes 1 to {MAX_VALID_MINUTES} (a week)")
+    name = None if options.name is None else check_name(options.name)
+    home = find_home(options)
+    hosts = home.hosts()
+    if options.url is None:
+        host = next((host for host in hosts if not _is_loopback(host)), hosts[0])
+        port = DEFAULT_PORT
+    else:
+        host, port = _host_and_port(options.url)
+    if host not in hosts:
+        raise UsageError(
+            f"--url: the hub's certificate is for {', '.join(hosts)}, so no device would believe {host}; "
+            "a hub is made for other names with `kegnet-client hub init --host NAME`"
+        )
+    expires_ms = wall_ms() + options.valid_minutes * 60_000
+    ca_der = pki.ca_der(home.ca())
+    with closing(open_store(home)) as store:
+        code = format_code(ca_der, enrolment.invite(store, name, expires_ms))
+    print(f"Within {options.valid_minutes} minutes, once, on the device:\n", file=sys.stderr)
+    sys.stderr.flush()
+    print(f"sudo kegnet-client enroll https://{f'[{host}]' if ':' in host else host}:{port} {code}")
+    if _is_loopback(host):
+        print(
+            f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "
+            "A hub is made for other names with `kegnet-client hub init --host NAME`.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url.rstrip("/"))
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme != "https" or not parts.hostname or url.rstrip("/") != f"https://{parts.netloc}" or "@" in url:
+        raise UsageError(f"--url {url!r}: write it as https://HOST:{DEFAULT_PORT}")
+    return parts.hostname, 443 if port is None else port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,58 @@
+"""``kegnet-client hub run``: serve until stopped."""
+
+import argparse
+import logging
+import os
+import sys
+from contextlib import closing
+
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.parser import Parser
+
+DEFAULT_PORT = 8443
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub run`` takes."""
+    add_directory(parser)
+    parser.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: at all)")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free one and prints it"
+    )
+    parser.add_argument(
+        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy or network (default: none)"
+    )
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from kegnet_client.host.stdout import tell
+    from kegnet_client.host.systemd import Supervisor
+    from kegnet_client.hub import serve
+    from kegnet_client.hub.app import create_app
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("kegnet_client").setLevel(logging.INFO)
+    home = find_home(options)
+    token, ca = home.token(), home.ca()
+    with closing(open_store(home)) as store, serve.listen(options.bind, options.port) as listener:
+        host = home.hosts()[0] if options.bind is None else options.bind
+        port = listener.getsockname()[1]
+        url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+        def say_ready() -> None:
+            tell(f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}")
+            supervisor = Supervisor(os.environ)
+            supervisor.status(f"answers at {url}")
+            supervisor.ready()
+
+        server = serve.HubServer(
+            create_app(store, token, ca),
+            home,
+            listener,
+            proxy=options.proxy,
+            on_ready=say_ready,
+            on_stop=store.hurry,
+        )
+        server.serve_until_stopped()
+    return 0

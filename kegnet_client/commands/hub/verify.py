@@ -1,0 +1,69 @@
+"""``kegnet-client hub verify``: the signature of every stored record, verified again."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import RecordError
+
+_PROGRESS_S = 0.2
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub verify`` takes."""
+    add_directory(parser)
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Name each record that does not verify."""
+    kinds: Counter[str] = Counter()
+    faults = 0
+    with closing(open_store(find_home(options))) as store, _Progress(store.count()) as progress:
+        for one in store.verify_stored():
+            kinds[one.table] += 1
+            if one.fault is not None:
+                faults += 1
+                progress.print(f"{one.table} {one.id} of {one.device}, record {one.record_id}: {one.fault}")
+            progress.step()
+    found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no records"
+    if faults:
+        print(f"{faults} of {kinds.total()} records do not verify ({found}): each is named above.")
+        return RecordError.exit_code
+    print(f"Every record verifies: {found}.")
+    return 0
+
+
+class _Progress:
+    """How far it is, in one line of the terminal, where there is one."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shows = sys.stderr.isatty()
+        self._due_s = 0.0
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._erase()
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._shows and time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + _PROGRESS_S
+            print(f"\r{self._done} of {self._total} records", end="", file=sys.stderr, flush=True)
+
+    def print(self, line: str) -> None:
+        """``line``, not mixed up with the progress."""
+        self._erase()
+        print(line, flush=True)
+
+    def _erase(self) -> None:
+        if self._shows:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,101 @@
+"""What stands under a name that the program opens, and is not the file that it should be."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ..support.device import Device
+from .misbehaving_server import Server
+
+STOPS_WITHIN_S = 2.0
+KINDS = {
+    "fifo": "cannot be read (not a regular file)",
+    "device": "cannot be read (not a regular file)",
+    "directory": "cannot be read (Is a directory)",
+    "huge": "cannot be read (larger than ",
+}
+
+
+def put(kind: str, path: Path) -> None:
+    """Have ``path`` be no file that anyone could read to its end."""
+    path.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(path, 0o600)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "directory":
+            path.mkdir()
+        case "huge":
+            with path.open("wb") as file:
+                file.truncate(2**40)
+    if kind != "device":
+        path.chmod(0o600)
+
+
+def find(device: Device, what: str) -> Path:
+    """Where ``what`` is."""
+    return {"configuration": device.root / "conf" / "client.conf", "CA": device.ca, "key": device.key}[what]
+
+
+@pytest.mark.case(60)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["configuration", "CA", "key"])
+def test_a_reload_that_meets_no_file_says_so_and_delivery_and_stop_go_on(
+    device: Device, server: Server, what: str, kind: str
+) -> None:
+    program = device.run()
+    put(kind, find(device, what))
+    program.signal(signal.SIGHUP)
+    program.log.wait_for("the one before it stays in force")
+    (line,) = program.log.lines(f"reload: {find(device, what)}: ")
+    assert KINDS[kind] in line
+    device.drop(1)
+    server.wait_for_rows([1])
+    code, took_s = program.stop()
+    assert (code, took_s < STOPS_WITHIN_S) == (0, True)
+
+
+@pytest.mark.case(60)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("what", "commands"),
+    [
+        ("configuration", ["run", "send", "check", "status", "rejected list", "rotate-key"]),
+        ("CA", ["run", "send", "check", "rotate-key"]),
+        ("key", ["run", "send", "check", "rotate-key"]),
+    ],
+)
+def test_every_command_that_meets_no_file_says_so_in_one_line_and_ends(
+    device: Device, what: str, commands: list[str], kind: str
+) -> None:
+    put(kind, find(device, what))
+    for command in commands:
+        ended = device.command(*command.split())
+        told = [line for line in (ended.stdout + ended.stderr).splitlines() if KINDS[kind] in line]
+        assert (ended.returncode, len(told)) == (78, 1), (command, ended)
+
+
+@pytest.mark.case(60)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_that_is_no_file_is_no_state(device: Device, kind: str) -> None:
+    state = device.root / ".state" / "state.json"
+    state.parent.mkdir()
+    state.touch()
+    put(kind, state)
+    ended = device.command("status")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "does not run" in ended.stdout
+
+
+@pytest.mark.case(60)
+def test_a_pipe_in_the_way_of_the_state_holds_up_nothing(device: Device, server: Server) -> None:
+    (device.root / ".state").mkdir()
+    os.mkfifo(device.root / ".state" / ".state.json.tmp")
+    program = device.run()
+    device.drop(1)
+    server.wait_for_rows([1])
+    assert device.status()["running"]
+    assert program.stop()[0] == 0
