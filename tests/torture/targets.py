@@ -13,7 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from bench import ONE_MS
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config import parse
+from kegnet_client.config.edit import fill, render
 from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.verdict import Disposition
@@ -22,6 +24,7 @@ from kegnet_client.core.wire import batch, forms
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
+from kegnet_client.sinks.kegnet_section import KEGNET
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
@@ -64,9 +67,9 @@ def read_spool_line(data: bytes) -> None:
 
 def read_configuration(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    config.given(text)
+    parse.given(text, KEGNET)
     try:
-        settings = config.parse(text, Path("/root"), Path("/root/conf/client.conf"))
+        settings = parse.parse(text, SECTIONS, Path("/root"), Path("/root/conf/client.conf")).section(KEGNET)
     except ConfigError as error:
         expect(error.faults, "a refusal that names no fault")
         expect(all(fault.isprintable() for fault in error.faults), f"a fault that breaks the line: {error.faults}")
@@ -82,7 +85,7 @@ def configuration_files(directory: Path) -> Iterator[Feed]:
     def feed(data: bytes) -> None:
         file.write_bytes(data)
         try:
-            config.load(directory, file)
+            parse.load(directory, file, SECTIONS)
         except ConfigError as error:
             expect(error.faults, "a refusal that names no fault")
 
@@ -179,16 +182,16 @@ LINES = (
     b"28-0316a2795c5b,3875,1700000000000\n",
     b"28-0316a2795c5b,-55000,978307200000",
 )
-SHIPPED = config.render().encode()
+SHIPPED = render(SECTIONS).encode()
 CONFIGURATIONS = (
     SHIPPED,
-    config.fill(config.render(), {"uuid": UUID, "base": "https://kegnet.example/rest/v2"}).encode(),
+    fill(render(SECTIONS), KEGNET, {"uuid": UUID, "base": "https://kegnet.example/rest/v2"}).encode(),
     f"[KegNet]\nuuid = {UUID}\nserviceBaseURL = https://localhost:8443/rest/v3\npingInterval = 60\n".encode(),
     f"[KegNet]\nuuid: {UUID}\nserviceBaseURL: http://[::1]:80/x/rest/v1\n[Spool]\ndirectory = /var/spool\n".encode(),
     b"[Thermometer]\nsensor = 28-0316a2795c5b\n[Nobody]\nx=1\n",
 )
 CONFIGURATION_TOKENS = (
-    *(setting.name.encode() for setting in config.SETTINGS),
+    *(setting.name.encode() for section in SECTIONS for setting in section.settings),
     b"[KegNet]", b"[Spool]", b"[DEFAULT]", b"[]", b"https://", b"http://[", b"\n ", b"%(x)s", b"${x}", b"rem ", b"\n#",
     b"xn--", b"@", b"?", b":0", b":65536", b"..",
 )  # fmt: skip
