@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.migrations import MigrationError, migrate
 from kegnet_client.hub.store.sqlite_files import SqliteFiles
 
 PATIENCE_S = 4.0
@@ -85,18 +86,25 @@ class Database:
         self._closing = threading.Event()
 
     def prepare(self) -> None:
-        """Make what is missing of the tables; a new SQLite file belongs to this user alone."""
+        """Make the tables, or bring them up to date; a new SQLite file belongs to this user alone."""
         if self._files is not None:
             try:
                 self._files.open()
             except OSError as error:
                 raise StoreError(f"{self._files.path} cannot be opened: {error.strerror}") from error
         try:
-            self.write(schema.make)
+            version = self.read(schema.version_of) or self.write(schema.make)
         except StoreError as error:
             if self._files is None or _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise
             raise StoreError(f"{self._files.path}: {_told(error.__cause__)}; put it back from a backup") from error
+        if version is not None and version > schema.VERSION:
+            raise StoreError("the database was made by a newer version of kegnet-client: update this one")
+        if version != schema.VERSION:
+            try:
+                migrate(self._engine.url)
+            except MigrationError as error:
+                raise StoreError(f"the database cannot be brought up to date: {error}") from None
 
     def hurry(self) -> None:
         """From now on nobody waits for a lock that another process holds."""
