@@ -37,7 +37,7 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int], refusa
 
     def rotate(fields: Fields) -> Response:
         request = enrolment.read_request(fields["device"], fields["request"])
-        name = enrolment.rotate(store, request, fields["signature"])
+        name = enrolment.rotate(store, request, fields["signature"], clock_ms())
         _log.info("%s announced a new key", name)
         return _text(200, "both keys are taken now")
 

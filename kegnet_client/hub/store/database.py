@@ -235,6 +235,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver sees fit
+        # What somebody damaged is shown as damaged, and hides none of its neighbours.
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")  # see Database._checkpoint
