@@ -68,7 +68,7 @@ class Batch:
                 records.append((item.id, Temperature(reading.millidegrees, reading.taken_ms, reading.sensor)))
             else:
                 records.append((item.id, item.record))
-        verdicts = batch.format_verdicts(content.items, reasons)
+        verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)
         fingerprint = ingest_forms.fingerprint(signer)
         return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
