@@ -57,7 +57,7 @@ def create_app(
 
     def unavailable(error: StoreError) -> Response:
         trouble.begins(error)
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        headers = {"Retry-After": str(RETRY_AFTER_S), **routes.NO_STORE}
         return PlainTextResponse("the database cannot do it now; try again later\n", 503, headers)
 
     writing = routes.make_router(journal, refusals, trouble.over, unavailable)

@@ -76,13 +76,87 @@ def test_who_is_not_the_server_never_sees_a_request(
     ],
 )
 def test_a_200_without_the_counts_is_no_acknowledgement(device: Device, server: Server, body: bytes) -> None:
-    server.answer = first((200, ["Content-Type: application/json"], body))
+    server.answer = first_body(lambda digest: body.replace(b"{", b'{"request": "%b", ' % digest, 1))
     device.drop(1)
     program = device.run()
     program.log.wait_for(KEPT)
     server.wait_for_rows([1])
     wait_until(lambda: not device.waiting(), "files stay")
     assert not device.rejected.exists()
+
+
+def first_body(say: Callable[[bytes], bytes]) -> Callable[[Asked], Any]:
+    """A 200 with what ``say`` makes of the digest of the first request with a pour; all others are taken."""
+    left = [say]
+
+    def answer(asked: Asked) -> Any:
+        if not left or not asked.pulses:
+            return 200
+        return 200, ["Content-Type: application/json"], left.pop()(asked.headers["content-digest"].encode())
+
+    return answer
+
+
+# 53
+
+
+@pytest.mark.case(53)
+@V3
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"accepted": 1, "rejected": []}',
+        b'{"request": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", "accepted": 1, "rejected": []}',
+        b'{"request": "%b", "accepted": 0, "accepted": 1, "rejected": []}',
+        b'{"request": "%b", "accepted": 1, "rejected": {}}',
+        b'{"request": "%b", "accepted": 1, "rejected": [], "error": "not really"}',
+        b'{"request": "%b", "accepted": 0, "rejected": [{"index": 0}], "rejected": [{"index": 0}]}',
+    ],
+    ids=["no digest", "another's digest", "twice", "wrong type", "error", "rejected twice"],
+)
+def test_an_answer_that_is_not_to_this_request_or_contradicts_itself_ends_the_connection(
+    device: Device, server: Server, said: bytes
+) -> None:
+    server.answer = first_body(lambda digest: said.replace(b"%b", digest))
+    device.drop(1)
+    program = device.run()
+    program.log.wait_for(KEPT)
+    before = server.connections
+    server.wait_for_rows([1])
+    wait_until(lambda: not device.waiting(), "files stay")
+    assert server.connections > before
+    assert not device.rejected.exists() or not list(device.rejected.iterdir())
+
+
+@pytest.mark.case(53)
+@BOTH
+@pytest.mark.parametrize("size", [300, 8192])
+def test_an_answer_left_over_is_not_that_to_the_next_record(device: Device, server: Server, size: int) -> None:
+    taken: list[int] = []
+
+    def twice(asked: Asked) -> Any:
+        if taken or not asked.pulses:
+            return 200
+        server.store(asked)
+        taken.extend(asked.pulses)
+        body = asked.acknowledgement()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX: {}\r\nContent-Length: {}\r\n\r\n"
+        fill = size - len(head.format("", len(body))) - len(body)
+        one = head.format("x" * fill, len(body)).encode() + body
+        assert len(one) == size
+        return lambda stream: (stream.sendall(one * 2), server.released.wait())
+
+    server.answer = twice
+    device.drop(1)
+    program = device.run()
+    wait_until(lambda: not device.waiting(), "the first file stays")
+    server.answer = lambda asked: 503 if asked.pulses and 2 in asked.pulses else 200
+    device.drop(2)
+    program.log.wait_for(KEPT)
+    assert device.waiting() == ["000002.pour"]
+    assert set(server.rows()) == {1}
+    server.answer = lambda _: 200
+    server.wait_for_rows([1, 2])
 
 
 # 21 to 25

@@ -29,6 +29,8 @@ from kegnet_client.hub.store.database import StoreError
 
 _CHALLENGE = {"WWW-Authenticate": 'KegNet realm="KegNet hub"'}
 _MAX_LOGGED = 3
+NO_STORE = {"Cache-Control": "no-store"}
+"""On every answer to a device: none of them is the answer to another request."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,11 @@ def make_router(
 
     def add(path: str, read: Read, answer: Callable[[Receipt], Response], **described: Any) -> None:
         async def endpoint(request: Request) -> Response:
+            response = await take(request)
+            response.headers.update(NO_STORE)
+            return response
+
+        async def take(request: Request) -> Response:
             device = ""
             try:
                 submission = await read(request)
@@ -221,7 +228,11 @@ _VERDICTS = {
         batch.CONTENT_TYPE: {
             "schema": {
                 "type": "object",
-                "properties": {"accepted": _INTEGER, "rejected": {"type": "array", "items": _REJECTION}},
+                "properties": {
+                    "request": _STRING,
+                    "accepted": _INTEGER,
+                    "rejected": {"type": "array", "items": _REJECTION},
+                },
             }
         }
     },

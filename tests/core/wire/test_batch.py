@@ -227,7 +227,9 @@ def test_a_heartbeat_from_before_the_clock_was_set_is_none() -> None:
 # --- the answer ------------------------------------------------------------------------------------------------
 
 
+DIGEST = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
 IDS = ["a" * 32, "b" * 32, "c" * 32]
+GOOD = {"request": DIGEST, "accepted": 3, "rejected": []}
 
 
 def answer(status: int = 200, body: object = None, content_type: str = "application/json", **headers: str) -> Answer:
@@ -236,7 +238,7 @@ def answer(status: int = 200, body: object = None, content_type: str = "applicat
 
 
 def judge(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Verdict]:
-    return wire_batch.judge(given_answer, ids, URL, NOW_MS)
+    return wire_batch.judge(given_answer, DIGEST, ids, URL, NOW_MS)
 
 
 def dispositions(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Disposition]:
@@ -245,7 +247,7 @@ def dispositions(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Disposi
 
 def test_each_record_has_the_verdict_that_the_server_gave_it() -> None:
     items = [Item(identity, POUR) for identity in IDS]
-    verdicts = judge(answer(body=wire_batch.format_verdicts(items, {1: "wrong id"})))
+    verdicts = judge(answer(body=wire_batch.format_verdicts(DIGEST, items, {1: "wrong id"})))
 
     assert [verdict.disposition for verdict in verdicts] == [
         Disposition.ACCEPTED,
@@ -259,21 +261,25 @@ def test_each_record_has_the_verdict_that_the_server_gave_it() -> None:
 def test_verdicts_come_back_as_they_were_given(good: list[bool]) -> None:
     ids = [f"{index:032x}" for index in range(len(good))]
     items = [Item(identity, None) for identity in ids]
-    body = wire_batch.format_verdicts(items, {index: "no" for index, is_good in enumerate(good) if not is_good})
+    body = wire_batch.format_verdicts(DIGEST, items, {index: "no" for index, is_good in enumerate(good) if not is_good})
 
     expected = [Disposition.ACCEPTED if is_good else Disposition.REJECTED for is_good in good]
     assert dispositions(answer(body=body), ids) == expected
 
 
 def test_a_rejected_record_without_an_identity_is_named_by_its_index() -> None:
-    body = wire_batch.format_verdicts([Item(None, None)], {0: "x" * 1000})
+    body = wire_batch.format_verdicts(DIGEST, [Item(None, None)], {0: "x" * 1000})
 
-    assert json.loads(body) == {"accepted": 0, "rejected": [{"index": 0, "reason": "x" * 200}]}
+    assert json.loads(body) == {
+        "request": DIGEST,
+        "accepted": 0,
+        "rejected": [{"index": 0, "reason": "x" * 200}],
+    }
     assert dispositions(answer(body=body), IDS[:1]) == [Disposition.REJECTED]
 
 
 def test_a_rejection_without_a_reason_is_one() -> None:
-    (verdict,) = judge(answer(body={"accepted": 0, "rejected": [{"index": 0}]}), IDS[:1])
+    (verdict,) = judge(answer(body={"request": DIGEST, "accepted": 0, "rejected": [{"index": 0}]}), IDS[:1])
 
     assert (verdict.disposition, verdict.reason) == (Disposition.REJECTED, "the server says: no reason")
 
@@ -303,11 +309,91 @@ def test_a_rejection_without_a_reason_is_one() -> None:
     ],
 )
 def test_a_200_without_a_verdict_on_each_record_is_no_acknowledgement(body: object) -> None:
-    assert dispositions(answer(body=body)) == [Disposition.DEFERRED] * 3
+    bound = {"request": DIGEST, **body} if isinstance(body, dict) else body
+    verdicts = judge(answer(body=bound))
+
+    assert [verdict.disposition for verdict in verdicts] == [Disposition.DEFERRED] * 3
+    assert "200 without a verdict on each record, which is no acknowledgement" in verdicts[0].reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"request": "%b", "accepted": 0, "accepted": 3, "rejected": []}',
+        b'{"request": "%b", "accepted": 3, "accepted": 3, "rejected": []}',
+        b'{"request": "%b", "accepted": 3, "rejected": [{"index": 0}, {"index": 1}, {"index": 2}], "rejected": []}',
+        b'{"request": "x", "request": "%b", "accepted": 3, "rejected": []}',
+        b'{"request": "%b", "accepted": 2, "rejected": [{"index": 0, "index": 1}]}',
+        b'{"request": "%b", "accepted": 3, "rejected": {}}',
+        b'{"request": "%b", "accepted": 3, "rejected": ""}',
+        b'{"request": "%b", "accepted": 3, "rejected": null}',
+        b'{"request": "%b", "accepted": 3.0, "rejected": []}',
+        b'{"request": "%b", "accepted": 3, "rejected": [], "error": null}',
+        b'{"request": "%b", "accepted": 3, "rejected": [], "error": "disk full"}',
+        b'{"request": "%b", "accepted": 3, "rejected": [], "more": NaN}',
+        b'{"request": "%b", "accepted": 2, "rejected": [{"index": 1, "id": null}]}',
+        b'{"request": "%b", "accepted": 2, "rejected": [{"index": 1, "reason": null}]}',
+        b'{"request": "%b", "accepted": 2, "rejected": [{"index": 1, "reason": ["no"]}]}',
+        b'{"request": "%b", "accepted": -1, "rejected": [{"index": 0}, {"index": 1}, {"index": 2}, {"index": 3}]}',
+    ],
+)
+def test_verdicts_that_contradict_themselves_are_none(body: bytes) -> None:
+    verdicts = judge(answer(body=body.replace(b"%b", DIGEST.encode())))
+
+    assert [verdict.disposition for verdict in verdicts] == [Disposition.DEFERRED] * 3
+    assert "no acknowledgement" in verdicts[0].reason
+
+
+def test_an_answer_that_does_not_name_its_request_is_no_acknowledgement_and_says_what_to_do() -> None:
+    (verdict,) = judge(answer(body={"accepted": 1, "rejected": []}), IDS[:1])
+
+    assert verdict.disposition is Disposition.DEFERRED
+    assert verdict.reason == "the server answered 200 without the request's digest, which is no acknowledgement; " + (
+        "update the hub"
+    )
+
+
+@pytest.mark.parametrize("request_digest", [DIGEST[:-3] + "V=:", DIGEST.lower(), f"{DIGEST} ", "", None, [DIGEST], 0])
+def test_the_answer_to_another_request_is_no_acknowledgement(request_digest: object) -> None:
+    (verdict,) = judge(answer(body={"request": request_digest, "accepted": 1, "rejected": []}), IDS[:1])
+
+    assert verdict.disposition is Disposition.DEFERRED
+    assert verdict.reason == "the server answered 200 to another request, which is no acknowledgement"
+
+
+_NAMES = st.sampled_from(["request", "accepted", "rejected", "error", "index", "id", "reason", "more"])
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 5) | st.floats() | st.text(max_size=3) | st.sampled_from(IDS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+_MEMBERS = st.lists(
+    st.tuples(_NAMES, _ANY)
+    | st.sampled_from(
+        [("request", DIGEST), ("accepted", 3), ("accepted", 2), ("rejected", []), ("rejected", [{"index": 1}])]
+    ),
+    max_size=5,
+)
+
+
+@given(_MEMBERS)
+def test_only_one_good_reading_of_an_answer_takes_a_record_out_of_the_spool(members: list[tuple[str, Any]]) -> None:
+    body = ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in members)
+    verdicts = judge(answer(body=f"{{{body}}}".encode()))
+
+    accepted = sum(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
+    rejected = sum(verdict.disposition is Disposition.REJECTED for verdict in verdicts)
+    assert (accepted + rejected) in (0, 3)
+    if accepted + rejected:
+        said = dict(members)
+        assert len(said) == len(members), "a name stands once"
+        assert "error" not in said
+        assert (said["request"], said["accepted"], len(said["rejected"])) == (DIGEST, accepted, rejected)
+        assert {type(said["accepted"]), type(said["rejected"])} == {int, list}
 
 
 def test_an_answer_that_is_not_json_by_its_name_is_no_acknowledgement() -> None:
-    body = {"accepted": 3, "rejected": []}
+    body = GOOD
 
     assert dispositions(answer(body=body, content_type="text/html")) == [Disposition.DEFERRED] * 3
     assert dispositions(answer(201, body)) == [Disposition.DEFERRED] * 3
