@@ -1,6 +1,6 @@
 """How a database that an earlier version made is brought up to date: numbered steps, each in one transaction.
 
-Alembic makes them, in a process of its own: it takes 30 MB that a hub would keep for as long as it runs.
+Alembic makes them, in a process of its own: it takes 9 MB that a hub would keep for as long as it runs.
 """
 
 import subprocess
