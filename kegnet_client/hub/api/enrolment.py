@@ -17,6 +17,7 @@ from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError
 from kegnet_client.hub.ingest.routes import NO_STORE
+from kegnet_client.hub.listener import prove
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import enrolment
 from kegnet_client.hub.store.records import Store
@@ -38,7 +39,7 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int], refusa
 
     def rotate(fields: Fields) -> Response:
         request = enrolment.read_request(fields["device"], fields["request"])
-        name = enrolment.rotate(store, request, fields["signature"])
+        name = enrolment.rotate(store, request, fields["signature"], clock_ms())
         _log.info("%s announced a new key", name)
         return _text(200, "both keys are taken now")
 
@@ -96,6 +97,7 @@ def _endpoint(
             return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
         except enrolment.KnownError as error:
             return _text(409, str(error))
+        prove(request.scope)
         refusals.over(request, device)
         return answer
 
