@@ -181,8 +181,10 @@ def test_the_manual_page_says_what_becomes_of_one_record_at_each_status(version:
         "misconfigured": "Misconfigured",
     }
     for status in [200, *range(300, 600)]:
-        answer = Answer(status, {"content-type": "application/json"}, b'{"accepted": 1, "rejected": []}')
-        judged = batch.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else wire_answer.judge(answer, "", 0)
+        answer = Answer(
+            status, {"content-type": "application/json"}, b'{"request": "d", "accepted": 1, "rejected": []}'
+        )
+        judged = batch.judge(answer, "d", ["x"], "", 0)[0] if version == "REST v3" else wire_answer.judge(answer, "", 0)
         kind = "redirects" if 300 <= status < 400 else f"{status // 100}xx"
         assert words[judged.disposition.value] == said.get(str(status), said[kind]), status
 

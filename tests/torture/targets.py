@@ -26,6 +26,8 @@ from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.sinks.kegnet_section import KEGNET
 
+REQUEST = "sha-256=:QUJD:"
+"""The digest of the request that is answered."""
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
 
@@ -118,7 +120,7 @@ def judge_answer(data: bytes) -> None:
 
 def judge_batch_answer(data: bytes) -> None:
     answer, ids = split_answer(data), ("a" * 32, "b" * 32, "c" * 32)
-    verdicts = batch.judge(answer, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
+    verdicts = batch.judge(answer, REQUEST, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
     expect(len(verdicts) == len(ids), str(verdicts))
     expect(all(verdict.reason.isprintable() for verdict in verdicts), f"a reason that breaks the line: {verdicts}")
     accepted = sum(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
@@ -126,6 +128,7 @@ def judge_batch_answer(data: bytes) -> None:
     if accepted or rejected:
         said = json.loads(answer.body)
         expect(answer.status == 200, str(verdicts))
+        expect(said["request"] == REQUEST, str(verdicts))
         expect((said["accepted"], len(said["rejected"])) == (accepted, rejected), str(verdicts))
 
 
@@ -172,7 +175,9 @@ def read_batch(data: bytes) -> None:
     for item in content.items:
         expect((item.record is None) == bool(item.reason), str(item))
         expect(item.record is None or item.id == batch.identify(item.record, content.device), str(item))
-    batch.format_verdicts(content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason})
+    batch.format_verdicts(
+        REQUEST, content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason}
+    )
 
 
 LINES = (
@@ -196,9 +201,10 @@ CONFIGURATION_TOKENS = (
     b"xn--", b"@", b"?", b":0", b":65536", b"..",
 )  # fmt: skip
 ANSWERS = (
-    b"200\ncontent-type: application/json\n\n" + b'{"accepted": 3, "rejected": []}',
+    b"200\ncontent-type: application/json\n\n" + b'{"request": "sha-256=:QUJD:", "accepted": 3, "rejected": []}',
     b"200\ncontent-type: application/json\n\n"
-    b'{"accepted": 1, "rejected": [{"index": 0, "id": "' + b"a" * 32 + b'", "reason": "x"}, {"index": 2}]}',
+    b'{"request": "sha-256=:QUJD:", "accepted": 1, '
+    b'"rejected": [{"index": 0, "id": "' + b"a" * 32 + b'", "reason": "x"}, {"index": 2}]}',
     b"400\ncontent-type: text/plain\n\nno such pin",
     b"401\ndate: Tue, 15 Nov 1994 08:12:31 GMT\ncontent-type: text/plain\n\nrevoked",
     b"503\nretry-after: 120\ndate: Tue, 14 Nov 2023 22:13:20 GMT\n\nlater",
@@ -208,7 +214,7 @@ ANSWERS = (
 )  # fmt: skip
 ANSWER_TOKENS = (
     b"retry-after: ", b"date: ", b"location: ", b"content-type: ", b"GMT", b"-2359", b"+9999", b"Feb 30", b"0000",
-    b"9999", b"24:60:61", b"accepted", b"rejected",
+    b"9999", b"24:60:61", b"accepted", b"rejected", b"request",
     b"index", b'"id"', b'"reason"', b"1.0", b"1e400", b"-1", b"[]", b"{}",
 )  # fmt: skip
 SIGNATURE = b"QUJD"

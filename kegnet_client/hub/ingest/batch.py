@@ -68,7 +68,7 @@ class Batch:
                 records.append((item.id, Temperature(reading.millidegrees, reading.taken_ms, reading.sensor)))
             else:
                 records.append((item.id, item.record))
-        verdicts = batch.format_verdicts(content.items, reasons)
+        verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)
         fingerprint = ingest_forms.fingerprint(signer)
         return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
@@ -111,6 +111,10 @@ def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> N
     )
     if len(result.covered_components) != len(covered) + 1:  # beside them stands @signature-params
         raise InvalidSignature(f"it covers more than {', '.join(covered)}")
+    for name, value in {"@path": request.path, **fields}.items():
+        # The library takes URLs apart and headers' outer spaces off: what is kept has to be what was signed, exactly.
+        if result.covered_components[f'"{name}"'] != value:
+            raise InvalidSignature(f"{name} is not as it was signed")
 
 
 class Verifier(HTTPMessageVerifier):

@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.migrations import MigrationError, migrate
 from kegnet_client.hub.store.sqlite_files import SqliteFiles
 
 PATIENCE_S = 4.0
@@ -85,18 +86,25 @@ class Database:
         self._closing = threading.Event()
 
     def prepare(self) -> None:
-        """Make what is missing of the tables; a new SQLite file belongs to this user alone."""
+        """Make the tables, or bring them up to date; a new SQLite file belongs to this user alone."""
         if self._files is not None:
             try:
                 self._files.open()
             except OSError as error:
                 raise StoreError(f"{self._files.path} cannot be opened: {error.strerror}") from error
         try:
-            self.write(schema.make)
+            version = self.read(schema.version_of) or self.write(schema.make)
         except StoreError as error:
             if self._files is None or _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise
             raise StoreError(f"{self._files.path}: {_told(error.__cause__)}; put it back from a backup") from error
+        if version is not None and version > schema.VERSION:
+            raise StoreError("the database was made by a newer version of kegnet-client: update this one")
+        if version != schema.VERSION:
+            try:
+                migrate(self._engine.url)
+            except MigrationError as error:
+                raise StoreError(f"the database cannot be brought up to date: {error}") from None
 
     def hurry(self) -> None:
         """From now on nobody waits for a lock that another process holds."""
@@ -227,6 +235,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver sees fit
+        # What somebody damaged is shown as damaged, and hides none of its neighbours.
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")  # see Database._checkpoint
