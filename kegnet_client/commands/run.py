@@ -28,7 +28,7 @@ from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.progress import Progress
-from kegnet_client.delivery.uploader import Uploader, tell_left_behind
+from kegnet_client.delivery.uploader import Uploader, log_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
@@ -207,7 +207,7 @@ class Daemon:
             old.stop()
             if spool is not old.spool:
                 old.leave_spool()
-                tell_left_behind(old.spool.path)
+                log_left_behind(old.spool.path)
             self._engine = new
             new.start()
             if _measuring(config) != _measuring(old.config):

@@ -17,14 +17,12 @@ import json
 import shlex
 import ssl
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from urllib3.exceptions import InsecureRequestWarning
 
 from kegnet_client.config.settings import AnySection
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
@@ -102,9 +100,7 @@ def _fetch_ca(hub: str, sha256: bytes, deadline_s: float, clock: Clock) -> bytes
     """The hub's CA certificate, alone and in our own spelling, proven by its hash."""
     transport = Transport(_believing_anyone(), deadline_s, clock.wall_ms)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InsecureRequestWarning)
-            answer = transport.get(hub + wire.CA_PATH)
+        answer = transport.get(hub + wire.CA_PATH)
     except TransportError as error:
         raise type(error)(f"{hub}: {error}") from error
     finally:

@@ -221,8 +221,9 @@ class Spool:
         except KegnetError:
             os.close(fd)
             raise
-        os.close(self.fd)
-        self.fd = fd
+        # Behind the same number, which other threads may be using at this moment.
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
         return True
 
     def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":

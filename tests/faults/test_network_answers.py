@@ -164,7 +164,7 @@ def test_an_answer_left_over_is_not_that_to_the_next_record(device: Device, serv
 
 @pytest.mark.case(21)
 @V2_LATER
-@pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 304, 308)])
+@pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 308)])
 def test_a_redirect_is_not_followed_and_everything_is_kept(
     device: Device, server: Server, serve: Serve, chain: Path, status: int
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
 
 @pytest.mark.case(24)
 @V2_LATER
-@pytest.mark.parametrize("status", [404, 418, *slowly(402, 405, 406, 410, 451, 499)])
+@pytest.mark.parametrize("status", [304, 404, 418, *slowly(402, 405, 406, 410, 451, 499)])
 def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configuration_warning(
     device: Device, server: Server, status: int
 ) -> None:
@@ -288,6 +288,40 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(device: Devic
     assert (device.rejected / "000002.pour").read_bytes() == data
     assert "no beer" in device.reason("000002.pour")
     wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
+
+
+# 64
+
+
+@pytest.mark.case(64)
+@V3
+@pytest.mark.parametrize("bad", [{1, 2}, {6, 3, 1}, {5, 6}, {1, 3, 5}])
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "the other way round"])
+def test_each_record_of_a_request_goes_by_its_own_verdict(
+    device: Device, server: Server, bad: set[int], turned: bool
+) -> None:
+    def judge(asked: Asked) -> Any:
+        for record in asked.records:
+            if record.get("pulses") not in {*bad, None}:
+                taken.append(record["pulses"])
+        rejected = [
+            {"index": index, "id": record["id"], "reason": f"no {record['pulses']}"}
+            for index, record in enumerate(asked.records)
+            if record.get("pulses") in bad
+        ]
+        answer = asked.acknowledgement(*(reversed(rejected) if turned else rejected))
+        return 200, ["Content-Type: application/json"], answer
+
+    taken: list[int] = []
+    server.answer = judge
+    for pulses in range(1, 7):
+        device.drop(pulses, age_s=100 - pulses)
+    device.run()
+    wait_until(lambda: not device.waiting(), "files stay")
+    assert sorted(taken) == sorted({*range(1, 7)} - bad)
+    reasons = {path.name: path.read_text() for path in device.rejected.glob("*.reason")}
+    assert reasons.keys() == {f"{pulses:06}.pour.reason" for pulses in bad}
+    assert all(f"no {int(name[:6])}" in reason for name, reason in reasons.items())
 
 
 # 26
