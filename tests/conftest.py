@@ -53,6 +53,7 @@ def die_at_every_step(prepare, work, check):
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """An empty spool that this process delivers from."""
+    (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool")
     spool.lock()
     yield spool

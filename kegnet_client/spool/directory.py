@@ -37,6 +37,7 @@ from kegnet_client.core.records import (
 from kegnet_client.host.atomic_file import write_file
 
 REJECTED = "rejected"
+REJECTED_MODE = 0o750
 RECORD_MODE = 0o640
 """The owner's, and readable by the spool's group, which the daemon is in."""
 MIN_FREE_FOR_READINGS = 0.05
@@ -154,13 +155,26 @@ def explain(error: OSError) -> str:
     return f"{text}; {remedy}" if remedy else text
 
 
-class Spool:
-    """The spool directory ``path``, opened; made if it is missing. Raises `SpoolError` where that fails."""
+def make_rejected(spool_fd: int) -> None:
+    """Make ``rejected/`` in the spool that is open as ``spool_fd``, unless something stands there."""
+    try:
+        os.mkdir(REJECTED, REJECTED_MODE, dir_fd=spool_fd)
+    except FileExistsError:
+        return
+    if os.geteuid() == 0:
+        # `sudo kegnet-client send` must not make one that the service cannot use.
+        owner = os.fstat(spool_fd)
+        os.chown(REJECTED, owner.st_uid, owner.st_gid, dir_fd=spool_fd, follow_symlinks=False)
+    os.fsync(spool_fd)
 
-    def __init__(self, path: Path) -> None:
+
+class Spool:
+    """The spool directory ``path``, opened, and made if it is missing and to be made; else `SpoolError`."""
+
+    def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = path
         try:
-            self.fd = self._open()
+            self.fd = self._make_and_open() if make else self._open()
         except OSError as error:
             raise SpoolError(f"{path}: {explain(error)}") from error
 
@@ -206,7 +220,7 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            fd = self._open()
+            fd = self._make_and_open()
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
@@ -214,8 +228,9 @@ class Spool:
         except KegnetError:
             os.close(fd)
             raise
-        os.close(self.fd)
-        self.fd = fd
+        # Behind the same number, which other threads may be using at this moment.
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
         return True
 
     def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
@@ -277,9 +292,21 @@ class Spool:
         size = status.st_size if too_large else len(data)
         return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns, hashlib.sha256(data).digest())
 
+    def _make_and_open(self) -> int:
+        try:
+            # Sticky, so that no producer removes what another one wrote; the group is that of a setgid parent.
+            self.path.mkdir(mode=0o1770, parents=True)
+        except FileExistsError:
+            return self._open()
+        fd = self._open()
+        try:
+            make_rejected(fd)  # at once: a producer that was quicker would own it
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
     def _open(self) -> int:
-        # Sticky, so that no producer removes what another one wrote; the group is that of a setgid parent.
-        self.path.mkdir(mode=0o1770, parents=True, exist_ok=True)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

@@ -196,7 +196,7 @@ from kegnet_client.spool.rejected import list_rejected, retry
 from kegnet_client.spool.directory import Spool
 
 spool = Spool(Path(sys.argv[1]) / "spool")
-(spool.path / "rejected").mkdir()
+(spool.path / "rejected").mkdir(exist_ok=True)
 
 def prepare():
     for name in spool.scan(10).finish().oldest:
