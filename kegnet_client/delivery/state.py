@@ -6,7 +6,7 @@ not. Nothing in `DeliveryState` reads a file, writes one, logs or waits, so that
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kegnet_client.core.concurrency import AdaptiveConcurrency
 from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
@@ -20,8 +20,7 @@ MAX_ANNOUNCED = 4096
 """How many announced names are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRecord:
+class PendingRecord(NamedTuple):
     """A record ready to be sent, the file that it is in, and the queue entry that it came by."""
 
     entry: QueueEntry
