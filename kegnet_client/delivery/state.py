@@ -63,12 +63,14 @@ class DeliveryState:
         return self.queue.held() | self._under_way.keys()
 
     def choose(self, now_s: float) -> list[QueueEntry]:
-        """The entries for one request, which are under way from here on.
+        """The entries for one request, which are under way from here on; none while the sink is not to be tried.
 
         A record that stands aside goes alone, and a suspect record is never batched with healthy ones.
         """
         chosen: list[QueueEntry] = []
         among_suspects = False
+        if not self.policy.ready(now_s):
+            return chosen
         while len(chosen) < self.batch_size and (entry := self.queue.take(now_s)):
             name = entry.name
             if name in self._under_way:
@@ -88,8 +90,9 @@ class DeliveryState:
 
     def done(self, names: Iterable[str]) -> None:
         """These are not under way any more."""
-        came_meanwhile = [self._under_way.pop(name) for name in names]
-        self.queue.put_back(entry for entry in came_meanwhile if entry)
+        came_meanwhile = [entry for name in names if (entry := self._under_way.pop(name))]
+        if came_meanwhile:
+            self.queue.put_back(came_meanwhile)
 
     def retry_now(self) -> None:
         """Something changed that may have been all that was in the way: the next failure is said even if it is the
