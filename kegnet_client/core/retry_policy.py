@@ -1,4 +1,4 @@
-"""The state of the way to the server, and whose turn it is: a machine without a clock of its own.
+"""The state of the way to the server, and which records step aside: a machine without a clock of its own.
 
 Every exchange ends here with a `Verdict` for each record; what comes out is what to do with the record (`Action`)
 and when to try again. Several exchanges may be under way at once. The rules, in their order:

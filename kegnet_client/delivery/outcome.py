@@ -63,7 +63,7 @@ def settle(state: DeliveryState, taken: Sequence[PendingRecord], verdicts: Seque
     first = verdicts[0]
     if _is_failure(first) and all(verdict is first for verdict in verdicts):
         state.concurrency.restart()
-        state.done(pending.entry.name for pending in taken)
+        state.done([pending.entry.name for pending in taken])
         _settle_failed_request(state, taken, first, now, fates)
     else:
         _settle_each(state, taken, verdicts, now, fates)

@@ -73,8 +73,11 @@ class Pickup:
             found = self._read(entries, now)
             with self._shared as state:
                 taken = _note(state, entries, found)
-                stuck = state.stick(_stuck(entries, found))
-            log_stuck(stuck)
+                stuck = _stuck(entries, found)
+                if stuck:
+                    stuck = state.stick(stuck)
+            if stuck:
+                log_stuck(stuck)
         return sorted(taken, key=lambda pending: time_ms(pending.record)) if len(taken) > 1 else taken
 
     def look_at_clock(self, now: Moment) -> None:
@@ -154,9 +157,9 @@ def _note(state: DeliveryState, entries: Sequence[QueueEntry], found: Sequence[_
             case _Rejected():
                 state.progress.rejected += 1
         state.done([entry.name])
-    left = entries[len(found) :]
-    state.done(entry.name for entry in left)
-    state.queue.put_back(left)
+    if left := entries[len(found) :]:
+        state.done([entry.name for entry in left])
+        state.queue.put_back(left)
     return taken
 
 

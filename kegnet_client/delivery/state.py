@@ -6,7 +6,7 @@ not. Nothing in `DeliveryState` reads a file, writes one, logs or waits, so that
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kegnet_client.core.concurrency import AdaptiveConcurrency
 from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
@@ -20,8 +20,7 @@ MAX_ANNOUNCED = 4096
 """How many announced names are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRecord:
+class PendingRecord(NamedTuple):
     """A record ready to be sent, the file that it is in, and the queue entry that it came by."""
 
     entry: QueueEntry
@@ -64,12 +63,14 @@ class DeliveryState:
         return self.queue.held() | self._under_way.keys()
 
     def choose(self, now_s: float) -> list[QueueEntry]:
-        """The entries for one request, which are under way from here on.
+        """The entries for one request, which are under way from here on; none while the sink is not to be tried.
 
         A record that stands aside goes alone, and a suspect record is never batched with healthy ones.
         """
         chosen: list[QueueEntry] = []
         among_suspects = False
+        if not self.policy.ready(now_s):
+            return chosen
         while len(chosen) < self.batch_size and (entry := self.queue.take(now_s)):
             name = entry.name
             if name in self._under_way:
@@ -89,8 +90,9 @@ class DeliveryState:
 
     def done(self, names: Iterable[str]) -> None:
         """These are not under way any more."""
-        came_meanwhile = [self._under_way.pop(name) for name in names]
-        self.queue.put_back(entry for entry in came_meanwhile if entry)
+        came_meanwhile = [entry for name in names if (entry := self._under_way.pop(name))]
+        if came_meanwhile:
+            self.queue.put_back(came_meanwhile)
 
     def retry_now(self) -> None:
         """Something changed that may have been all that was in the way: the next failure is said even if it is the

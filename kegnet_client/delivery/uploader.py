@@ -97,8 +97,14 @@ class Uploader:
             state.each_once = True
             state.policy.max_aside = MAX_ASIDE_ONCE
         self._begin(math.inf)
-        while self._is_draining(now_s := self._clock.monotonic_s()):
-            self._turn(min(self._pause_s(now_s), CHECK_INTERVAL_S))
+        while True:
+            now_s = self._clock.monotonic_s()
+            pause_s = self._pause_s(now_s)
+            with self._shared as state:
+                is_over = pause_s == math.inf or not state.policy.ready(now_s)
+            if is_over and not self._workers.is_busy:
+                break
+            self._turn(min(pause_s, CHECK_INTERVAL_S))
         self._end()
 
     def stop(self) -> None:
@@ -138,11 +144,6 @@ class Uploader:
         self._watcher.close()
         self._backlog.drop()
 
-    def _is_draining(self, now_s: float) -> bool:
-        with self._shared as state:
-            is_ready = state.policy.ready(now_s)
-        return self._workers.is_busy or (is_ready and self._pause_s(now_s) < math.inf)
-
     def _turn(self, pause_s: float) -> None:
         """Wait for something to do, and do it."""
         events = self._watcher.wait(pause_s)
@@ -152,35 +153,37 @@ class Uploader:
         self._note(events)
         if now.monotonic_s >= self._check_at_s:
             self._check(now)
-        with self._shared as state:
-            is_ready = state.policy.ready(now.monotonic_s)
-        if not is_ready:
-            self._workers.resize(1)
-            return
-        self._unpublished = True
         # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
         if taken := self._pickup.take(now):
+            self._unpublished = True
             with self._shared as state:
                 connections = state.concurrency.connections if state.queue.has_backlog else None
             if connections:
                 self._workers.resize(connections)
             self._deliver(taken, self._sink)
         else:
-            self._do_something_else()
+            self._do_something_else(now)
 
-    def _do_something_else(self) -> None:
+    def _do_something_else(self, now: Moment) -> None:
         """No record is to be sent now: a piece of a scan, or a sign of life."""
         with self._shared as state:
-            scan_is_due = self._backlog.is_scan_due(state) and not state.queue.has_backlog
-            if self._backlog.is_scanning or scan_is_due:
+            is_ready = state.policy.ready(now.monotonic_s)
+            is_scanning = self._backlog.is_scanning
+            scan_is_due = not is_scanning and self._backlog.is_scan_due(state) and not state.queue.has_backlog
+            is_idle = not is_scanning and not scan_is_due and not self._workers.is_busy
+            if is_ready and scan_is_due:
                 state.concurrency.interrupted()
-            elif not self._workers.is_busy:
+            elif is_ready and is_idle:
                 state.concurrency.restart()
-        if self._backlog.is_scanning:
+        if not is_ready:
+            self._workers.resize(1)
+            return
+        self._unpublished = True
+        if is_scanning:
             self._backlog.go_on()
         elif scan_is_due:
             self._backlog.start()
-        elif not self._workers.is_busy:
+        elif is_idle:
             self._workers.resize(1)
             if self._heartbeats:
                 self._send_heartbeat(self._heartbeats.popleft())
@@ -196,13 +199,14 @@ class Uploader:
         return max(0.0, wake_at_s - now_s)
 
     def _note(self, events: Events) -> None:
-        with self._shared as state:
-            for name in events.completed:
-                if is_record_name(name) and not state.queue.announce(name):
-                    self._backlog.pass_over()
-            if events.scan:
-                # What was said of a file may not hold any more: events are lost.
-                state.queue.doubt()
+        if events.completed or events.scan:
+            with self._shared as state:
+                for name in events.completed:
+                    if is_record_name(name) and not state.queue.announce(name):
+                        self._backlog.pass_over()
+                if events.scan:
+                    # What was said of a file may not hold any more: events are lost.
+                    state.queue.doubt()
         if events.scan or events.reopen:
             self._backlog.want_scan()
         if events.reopen:
@@ -289,8 +293,8 @@ class Uploader:
         rejected = sum(self._removal.reject(pending.file, reason) for pending, reason in fates.rejected)
         with self._shared as state:
             state.progress.rejected += rejected
-            state.done(pending.entry.name for pending in fates.accepted)
-            state.done(pending.entry.name for pending, _ in fates.rejected)
+            state.done([pending.entry.name for pending in fates.accepted])
+            state.done([pending.entry.name for pending, _ in fates.rejected])
 
     def _send_heartbeat(self, heartbeat: Heartbeat) -> None:
         (verdict,) = self._sink.send([heartbeat])
@@ -306,8 +310,7 @@ class Uploader:
             now = self._clock.now()
             with self._shared as state:
                 is_wanted = number < state.concurrency.connections and state.queue.has_backlog
-                is_ready = state.policy.ready(now.monotonic_s)
-            if not is_wanted or not is_ready or self._stopping.is_set():
+            if not is_wanted or self._stopping.is_set():
                 return
             taken = self._pickup.take(now)
             if not taken:
