@@ -68,6 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """An empty spool that this process delivers from."""
+    (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool")
     spool.lock()
     yield spool

@@ -32,8 +32,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kegnet_client import config
-from kegnet_client.config import Config
+from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.core.wire.answer import Answer
@@ -42,9 +41,12 @@ from kegnet_client.host import systemctl
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.keys import MAX_KEY_FILE_BYTES, Identity, generate_private_key, load_identity
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import reach
+from kegnet_client.spool.section import SPOOL
 
 TAKE_OVER_S = 30.0
 LOOK_S = 0.1
@@ -59,9 +61,9 @@ class UnfinishedError(KegnetError):
     exit_code = 75
 
 
-def rotate_key(root: Path, file: Path | None, take_over_s: float = TAKE_OVER_S) -> int:
-    """Change the key of the device in ``root``, or go on with it. Raises `KegnetError`."""
-    rotation = Rotation(config.load(root, file), take_over_s)
+def rotate_key(config: Config, take_over_s: float = TAKE_OVER_S) -> int:
+    """Change the key of the device, or go on with it. Raises `KegnetError`."""
+    rotation = Rotation(config, take_over_s)
     rotation.run()
     return 0
 
@@ -69,8 +71,10 @@ def rotate_key(root: Path, file: Path | None, take_over_s: float = TAKE_OVER_S) 
 class Rotation:
     """The change of one device's key; every step may be the first that is left to do."""
 
-    def __init__(self, settings: Config, take_over_s: float) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, take_over_s: float) -> None:
+        self._config = config
+        self._settings = settings = config.section(KEGNET)
+        self._spool = config.section(SPOOL).directory
         self._take_over_s = take_over_s
         # A link to the key stays one.
         self._path = Path(os.path.realpath(settings.private_key))
@@ -180,7 +184,7 @@ class Rotation:
         os.fsync(self._directory)
 
     def _write_public(self, key: Identity) -> None:
-        public = self._settings.file.with_name("device.pub")
+        public = self._config.file.with_name("device.pub")
         directory = os.open(public.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             write_file(directory, public.name, key.public_pem(), 0o644)
@@ -192,13 +196,13 @@ class Rotation:
 
     def _have_taken_over(self, fingerprint: str) -> str:
         """Have the process that delivers use the new key; what was done. It is asked only if it does not yet."""
-        state = StateFile(self._settings.root)
+        state = StateFile(self._config.root)
         said = state.read() or {}
         runs = self._is_delivering()
         service = systemctl.main_pid()
         if runs and said.get("key") == fingerprint:
             return "The new key is in use."
-        if service is not None and (service == said.get("pid") or self._settings.root == config.DEFAULT_ROOT):
+        if service is not None and (service == said.get("pid") or self._config.root == DEFAULT_ROOT):
             if why := systemctl.restart():
                 raise UnfinishedError(f"the service could not be restarted with the new key: {why}; then {_AGAIN}")
             done = "The service was restarted with the new key."
@@ -211,7 +215,7 @@ class Rotation:
         while (state.read() or {}).get("key") != fingerprint:
             if time.monotonic() > deadline_s:
                 raise UnfinishedError(
-                    f"what delivers from {self._settings.spool} was not seen to use the new key; the server takes the "
+                    f"what delivers from {self._spool} was not seen to use the new key; the server takes the "
                     f"old one still. See its log, restart it, then {_AGAIN}"
                 )
             time.sleep(LOOK_S)
@@ -219,11 +223,11 @@ class Rotation:
 
     def _is_delivering(self) -> bool:
         try:
-            spool = os.open(self._settings.spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            spool = os.open(self._spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise UnfinishedError(f"{self._settings.spool}: {error.strerror}; mend that, then {_AGAIN}") from None
+            raise UnfinishedError(f"{self._spool}: {error.strerror}; mend that, then {_AGAIN}") from None
         try:
             return not _lock(spool)
         finally:
@@ -232,8 +236,7 @@ class Rotation:
     def _hang_up(self, pid: int | None) -> None:
         if pid is None:
             raise UnfinishedError(
-                f"something delivers from {self._settings.spool} and does not say what it is; when it has ended, "
-                f"{_AGAIN}"
+                f"something delivers from {self._spool} and does not say what it is; when it has ended, {_AGAIN}"
             )
         try:
             os.kill(pid, signal.SIGHUP)

@@ -3,25 +3,32 @@
 Nothing in here is ever overwritten or cleared by the program itself. The reason is on disk before the record
 moves, so that a power cut between the two leaves the record in the spool, to be rejected again, and at worst
 a reason without a record.
+
+Security: a member of the spool's group may put anything under any name into the spool, so ``rejected/`` too, before
+there is one. So it is used only if it belongs to the owner of the spool, to root or to this user, is reached through
+descriptors that follow no link, and what is read in it is a regular file of bounded size.
 """
 
 import errno
 import os
+import pwd
 import re
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import SUFFIXES
-from kegnet_client.host.atomic_file import sync_directory, write_file
-from kegnet_client.spool.directory import RECORD_MODE, REJECTED, Spool, SpoolFile, explain
+from kegnet_client.host.atomic_file import write_file
+from kegnet_client.host.regular_file import read_regular
+from kegnet_client.spool.directory import RECORD_MODE, REJECTED, Spool, SpoolFile, explain, make_rejected, printable
 
 REASON_SUFFIX = ".reason"
-DIRECTORY_MODE = 0o750
+MAX_REASON_BYTES = 64 * 1024
 MAX_NAME_BYTES = 255 - len("-retry-01234567")
 
 _NUMBER = re.compile(r"\.[0-9]+$")
@@ -29,7 +36,7 @@ _NUMBER = re.compile(r"\.[0-9]+$")
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One rejected record. ``reason`` holds when and why, as one line."""
+    """One rejected record. ``reason`` holds when and why, as one printable line."""
 
     name: str
     reason: str
@@ -40,7 +47,8 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
 
     Raises `OSError` when the directory cannot be changed; the record stays in the spool then.
     """
-    with _directory(spool.fd) as fd:
+    make_rejected(spool.fd)
+    with _open(spool.fd) as fd:
         if not spool.holds(file):
             return None
         target = _free_name(fd, _fitting(file.name))
@@ -67,21 +75,20 @@ def explain_rejected(error: OSError) -> str:
 
 def list_rejected(spool: Path) -> list[Rejected]:
     """What stands in ``rejected/`` of the spool at ``spool``, by name."""
-    directory = spool / REJECTED
     try:
-        names = sorted(path.name for path in directory.iterdir() if _is_record(path.name))
-        return [Rejected(name, _read_reason(directory / (name + REASON_SUFFIX))) for name in names]
+        with _open_both(spool) as (_, fd):
+            return [Rejected(name, _read_reason(fd, name)) for name in sorted(_record_names(fd))]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SpoolError(f"{directory}: {explain_rejected(error)}") from error
+        raise SpoolError(f"{spool / REJECTED}: {explain_rejected(error)}") from error
 
 
 def count_rejected(spool: Path) -> int:
     """How many records stand in ``rejected/`` of the spool at ``spool``."""
     try:
-        with os.scandir(spool / REJECTED) as entries:
-            return sum(_is_record(entry.name) for entry in entries)
+        with _open_both(spool) as (_, fd):
+            return sum(1 for _ in _record_names(fd))
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -93,42 +100,59 @@ def retry(spool: Path, name: str) -> str:
 
     It gets a name that no producer uses, since the old one may be taken again. Its reason goes.
     """
+    unknown = SpoolError(f"{printable(name)}: no rejected record has this name; see 'kegnet-client rejected list'")
     base = _NUMBER.sub("", name)
     suffix = next((suffix for suffix in SUFFIXES if base.endswith(suffix)), None)
     if suffix is None or "/" in name:
-        raise SpoolError(f"{name}: no rejected record has this name; see 'kegnet-client rejected list'")
+        raise unknown
     target = f"{base.removesuffix(suffix)}-retry-{secrets.token_hex(4)}{suffix}"
-    directory = spool / REJECTED
     try:
-        (directory / name).rename(spool / target)
-        (directory / (name + REASON_SUFFIX)).unlink(missing_ok=True)
-        for path in (spool, directory):
-            sync_directory(path)
+        with _open_both(spool) as (spool_fd, fd):
+            if not stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                raise unknown
+            os.rename(name, target, src_dir_fd=fd, dst_dir_fd=spool_fd)
+            with suppress(FileNotFoundError):
+                os.unlink(name + REASON_SUFFIX, dir_fd=fd)
+            os.fsync(spool_fd)
+            os.fsync(fd)
     except FileNotFoundError:
-        raise SpoolError(f"{name}: no rejected record has this name; see 'kegnet-client rejected list'") from None
+        raise unknown from None
     except OSError as error:
-        raise SpoolError(f"{directory / name}: {explain_rejected(error)}") from error
+        raise SpoolError(f"{spool / REJECTED / printable(name)}: {explain_rejected(error)}") from error
     return target
 
 
 @contextmanager
-def _directory(spool_fd: int) -> Iterator[int]:
+def _open_both(spool: Path) -> Iterator[tuple[int, int]]:
+    """The spool at ``spool`` and its ``rejected/``."""
+    spool_fd = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.mkdir(REJECTED, DIRECTORY_MODE, dir_fd=spool_fd)
-    except FileExistsError:
-        is_new = False
-    else:
-        is_new = True
-        os.fsync(spool_fd)
+        with _open(spool_fd) as fd:
+            yield spool_fd, fd
+    finally:
+        os.close(spool_fd)
+
+
+@contextmanager
+def _open(spool_fd: int) -> Iterator[int]:
     fd = os.open(REJECTED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=spool_fd)
     try:
-        if is_new and os.geteuid() == 0:
-            # `sudo kegnet-client send` must not make one that the service cannot use.
-            owner = os.fstat(spool_fd)
-            os.fchown(fd, owner.st_uid, owner.st_gid)
+        owner = os.fstat(fd).st_uid
+        if owner not in (0, os.fstat(spool_fd).st_uid, os.geteuid()):
+            raise OSError(
+                f"it belongs to {_user(owner)}, who is neither the owner of the spool nor root; see what is in it, "
+                "then move it elsewhere (sudo mv), and a new one is made in its place"
+            )
         yield fd
     finally:
         os.close(fd)
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"the user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"the user {uid}"
 
 
 def _free_name(fd: int, name: str) -> str:
@@ -153,12 +177,19 @@ def _fitting(name: str) -> str:
     return os.fsdecode(stem[: MAX_NAME_BYTES - len(dot + suffix)] + dot + suffix)
 
 
-def _is_record(name: str) -> bool:
-    return not name.startswith(".") and _NUMBER.sub("", name).endswith(SUFFIXES)
+def _record_names(fd: int) -> Iterator[str]:
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            is_named_so = not entry.name.startswith(".") and _NUMBER.sub("", entry.name).endswith(SUFFIXES)
+            if is_named_so and entry.is_file(follow_symlinks=False):
+                yield entry.name
 
 
-def _read_reason(path: Path) -> str:
+def _read_reason(fd: int, name: str) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
+        reason = read_regular(name + REASON_SUFFIX, MAX_REASON_BYTES, dir_fd=fd, follow_link=False)
     except FileNotFoundError:
         return "no reason is kept"
+    except OSError as error:
+        return f"its reason cannot be read ({error.strerror})"
+    return printable(os.fsdecode(reason).strip())

@@ -79,6 +79,7 @@ def test_every_path_of_the_readme_holds(packaged: Any) -> None:
         f"test -x {ROOT}/start-kegnet-client -a -x {ROOT}/stop-kegnet-client -a -e {ROOT}/service/kegnet-client.service"
     )
     assert packaged.sh(f"stat -c '%U %G %a' {SPOOL}") == "kegnet-client kegnet 3770"
+    assert packaged.sh(f"stat -c '%U %a' {SPOOL}/rejected") == "kegnet-client 2750"
     packaged.sh("test -e /usr/share/man/man8/kegnet-client.8.gz -a -e /usr/share/man/man5/kegnet-client.conf.5.gz")
 
 

@@ -187,6 +187,26 @@ def test_the_watchdog_catches_a_thread_that_stands_still(enrolled: Any) -> None:
     enrolled.start_client()  # with the unit's own watchdog
 
 
+@pytest.mark.case(62)
+def test_a_rejected_that_a_producer_made_first_is_not_used_and_another_is_made_once_it_is_moved_away(
+    enrolled: Any,
+) -> None:
+    assert enrolled.sh(f"stat -c '%U %a' {SPOOL}/rejected") == "kegnet-client 2750"
+    enrolled.sh(f"systemctl stop kegnet-client && mv {SPOOL}/rejected {ROOT}/mine")
+    enrolled.sh(f"mkdir {SPOOL}/rejected && ln -s /etc/shadow {SPOOL}/rejected/x.pour.reason", user="tap")
+    enrolled.sh(f"touch {SPOOL}/rejected/x.pour && echo nonsense > {SPOOL}/worse.pour", user="tap")
+    enrolled.start_client()
+    enrolled.wait_for("kegnet-client status | grep -F 'it belongs to the user tap'")
+    listed = enrolled.try_sh("kegnet-client rejected list")
+    assert (listed.returncode, listed.stdout) == (75, "")
+    enrolled.drop("beside.pour", 133)
+    enrolled.wait_for_pours(133)
+    enrolled.sh(f"test -e {SPOOL}/worse.pour && mv {SPOOL}/rejected {ROOT}/taps && systemctl reload kegnet-client")
+    enrolled.wait_for(f"test -e {SPOOL}/rejected/worse.pour")
+    assert enrolled.sh(f"stat -c '%U' {SPOOL}/rejected") == "kegnet-client"
+    enrolled.sh(f"rm -r {ROOT}/mine {ROOT}/taps")
+
+
 @pytest.mark.case(43)
 def test_it_stops_at_once_with_a_request_in_the_air_and_sends_it_again(enrolled: Any) -> None:
     enrolled.sh(f"systemd-run -q --unit=never-answers /usr/bin/python3 -c '{NEVER_ANSWERS}'")
