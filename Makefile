@@ -60,8 +60,8 @@ dist/stamp: $(SOURCES) | .venv-test/editable
 # runs in from being imported instead.
 IN_WHEEL = PYTHONSAFEPATH=1 .venv-wheel/bin/python
 
-# What of the package is run by the tests that run it in their own process, lines and branches, in percent.
-COVERED = 96
+# How much of the package the fast tests run in their own process, in percent of lines and branches.
+COVERED = 88
 
 test: test-packages .venv-wheel/stamp $(SIGNATURES)/package.json lint
 	$(if $(IS_ROOT),$(MAKE) -s deb)

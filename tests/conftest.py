@@ -53,9 +53,11 @@ def die_at_every_step(prepare, work, check):
 """
 
 
-def pytest_configure() -> None:
-    # Coverage is of what runs in the process of the tests: one that dies in the middle leaves half a file of it.
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+def pytest_configure(config: pytest.Config) -> None:
+    # Coverage is of what runs in the processes of the tests: one that dies in the middle leaves half a file of it.
+    starts_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not starts_workers:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before those without the wanted marks are left out
