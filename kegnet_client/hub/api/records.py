@@ -120,7 +120,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def make_router(hub_store: records.Store) -> APIRouter:
     """The routes under ``/api``, reading from ``hub_store``."""
-    # The door has checked the token already; this tells the documentation's page how to send it.
+    # The middleware has checked the token already; this tells the documentation's page how to send it.
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
     def answer(
