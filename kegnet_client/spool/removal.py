@@ -65,7 +65,7 @@ class SpoolRemoval:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
         with self._lock:
             decision = self._pending.get(file.name)
-        return decision is not None and decision.file == replace(file, data=b"")
+        return decision is not None and decision.file == file
 
     def pending(self) -> set[str]:
         """The names of the files that are decided and could not be taken out."""
