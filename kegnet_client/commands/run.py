@@ -25,7 +25,7 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.engine import Engine
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.report import make_state, make_status_line
-from kegnet_client.delivery.uploader import tell_left_behind
+from kegnet_client.delivery.uploader import log_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
@@ -215,7 +215,7 @@ class Daemon:
             old.stop()
             if spool is not old.spool:
                 old.leave_spool()
-                tell_left_behind(old.spool.path)
+                log_left_behind(old.spool.path)
             self._config, self._engine = config, new
             new.start()
             if _producing(config) != _producing(old_config):

@@ -16,8 +16,6 @@ from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting
 from kegnet_client.spool.section import SPOOL
 
-REFUSED = (401, 403)
-
 
 def add_arguments(_parser: Parser) -> None:
     """It takes nothing."""
@@ -37,8 +35,7 @@ def handle(options: argparse.Namespace) -> int:
     Uploader(spool, open_sink, clock, random.random, progress).drain()
     remaining = count_waiting(directory)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
-    # Without a status it was a certificate that did not hold.
-    if progress.misconfigured and progress.last_status in (None, *REFUSED):
+    if remaining and progress.was_refused:
         return UntrustedServerError.exit_code
     if remaining:
         return SpoolError.exit_code

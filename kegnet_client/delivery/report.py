@@ -39,7 +39,7 @@ def make_state(
             "misconfigured": progress.misconfigured,
         },
         "problems": [
-            *_tell_stuck(dict(progress.stuck)),
+            *_name_stuck(dict(progress.stuck)),
             *filter(None, (progress.spool_problem, progress.watch_problem)),
         ],
     }
@@ -65,7 +65,7 @@ def make_status_line(progress: Progress, temperatures: Iterable[Mapping[str, Any
     return ", ".join(parts)
 
 
-def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:
+def _name_stuck(stuck: Mapping[str, str]) -> list[str]:
     told = [f"{printable(name)} stays where it is: {why}" for name, why in islice(stuck.items(), MAX_STUCK_TOLD)]
     more = len(stuck) - len(told)
     return [*told, f"{more} more stay where they are"] if more else told

@@ -29,6 +29,10 @@ _REFUSAL = (
     "The hub shows this to whoever has its token, which `kegnet-client hub init` wrote into the file `token` of the "
     "hub's directory.\nSend it as `Authorization: Bearer TOKEN`, or open /docs?token=TOKEN once in this browser.\n"
 )
+_PROXY_HINT = (
+    "Devices write under /rest/: a proxy has to cut off what stands before it, and to say so with X-Forwarded-Prefix.\n"
+)
+_MAX_TOLD = 100
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
@@ -80,8 +84,8 @@ class TokenMiddleware:
         if path in ENTRANCES and scope["method"] in ("GET", "HEAD"):
             offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")
             if offered is not None:
-                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse()
-        return None if self._carries_token(scope) else _refuse()
+                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse(path)
+        return None if self._carries_token(scope) else _refuse(path)
 
     def _carries_token(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
@@ -99,5 +103,6 @@ class TokenMiddleware:
         return answer
 
 
-def _refuse() -> Response:
-    return PlainTextResponse(_REFUSAL, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})
+def _refuse(path: str) -> Response:
+    hint = f"This path is {path[:_MAX_TOLD]!a}. {_PROXY_HINT}" if OPEN_PREFIX in path else ""
+    return PlainTextResponse(_REFUSAL + hint, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

@@ -147,7 +147,7 @@ class HubServer(uvicorn.Server):
         self._listener.connections.end_idle()
 
     def _make_protocol(self) -> asyncio.Protocol:
-        return H11Protocol(self.config, self.server_state, {})
+        return _Protocol(self.config, self.server_state, {})
 
     async def _renew_when_due(self) -> None:
         while True:
@@ -219,6 +219,19 @@ def _bind(listener: socket.socket, address: tuple[str, int] | tuple[str, int, in
             listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         listener.bind(address)
         _log.warning("this machine has no address %s yet: the hub answers there as soon as it has", address[0])
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, without the timer that it leaves behind where a connection was reset.
+
+    Until it goes off after `KEEP_ALIVE_S`, it holds the connection's 300 kB for TLS, which a stranger can have often.
+    """
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
 
 def _already_stopped(_number: int, _frame: FrameType | None) -> None:

@@ -101,9 +101,9 @@ class Connection(http.client.HTTPConnection):
             return False
         return False
 
-    def _reach(self, address: "_Address", within_s: float) -> "_PlainSocket":
+    def _reach(self, address: "_Address", within_s: float) -> "_Bounded":
         family, kind, protocol, _, where = address
-        plain = _PlainSocket(family, kind, protocol)
+        plain = _Bounded(family, kind, protocol)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A connection that is under way can be shut down, one that has not begun cannot: so it begins at once.
@@ -186,15 +186,13 @@ class _Bounded(socket.socket):
             self.has_more = reader.peek() != b""
 
 
-class _PlainSocket(_Bounded):
-    pass
-
-
 class _TlsSocket(_Bounded, ssl.SSLSocket):
-    pass
+    """The same inside TLS."""
 
 
 class _Reader(io.BufferedReader):
+    """Reads one answer, and says when it is over."""
+
     def __init__(self, bounded: _Bounded, raw: Any) -> None:
         super().__init__(raw)
         self._bounded = bounded

@@ -91,9 +91,9 @@ class Thermometer:
         bus = name_missing(self.bus.read(stopping), self._configured)
         if stopping.is_set():
             return 0.0
-        self._tell_bus(bus)
+        self._log_bus(bus)
         # Asked after the read, right before the stamp: a read takes seconds, and the clock may be set in them.
-        self._tell_clock(self._clock.doubt())
+        self._log_clock(self._clock.doubt())
         if self._clock_doubt is None:
             self._hand_over(bus, self._clock.wall_ms())
         failures = (f"sensor {sensor} gives no reading: {why}" for sensor, why in bus.failures.items())
@@ -103,7 +103,7 @@ class Thermometer:
             self._changed()
         return self._interval_s if self._clock_doubt is None else min(self._interval_s, CLOCK_CHECK_S)
 
-    def _tell_bus(self, bus: BusReading) -> None:
+    def _log_bus(self, bus: BusReading) -> None:
         told = False
         for sensor, millidegrees in bus.millidegrees.items():
             if not self._reads.get(sensor, False):
@@ -127,7 +127,7 @@ class Thermometer:
             log.info("the 1-Wire bus answers again")
         self._bus_problem = bus.problem
 
-    def _tell_clock(self, doubt: str | None) -> None:
+    def _log_clock(self, doubt: str | None) -> None:
         if doubt is not None and self._clock_doubt is None:
             log.warning("temperatures wait for the clock, pours go on: %s", doubt)
         if doubt is None and self._clock_doubt is not None:

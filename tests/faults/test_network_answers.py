@@ -290,6 +290,40 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(device: Devic
     wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
 
 
+# 64
+
+
+@pytest.mark.case(64)
+@V3
+@pytest.mark.parametrize("bad", [{1, 2}, {6, 3, 1}, {5, 6}, {1, 3, 5}])
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "the other way round"])
+def test_each_record_of_a_request_goes_by_its_own_verdict(
+    device: Device, server: Server, bad: set[int], turned: bool
+) -> None:
+    def judge(asked: Asked) -> Any:
+        for record in asked.records:
+            if record.get("pulses") not in {*bad, None}:
+                taken.append(record["pulses"])
+        rejected = [
+            {"index": index, "id": record["id"], "reason": f"no {record['pulses']}"}
+            for index, record in enumerate(asked.records)
+            if record.get("pulses") in bad
+        ]
+        answer = asked.acknowledgement(*(reversed(rejected) if turned else rejected))
+        return 200, ["Content-Type: application/json"], answer
+
+    taken: list[int] = []
+    server.answer = judge
+    for pulses in range(1, 7):
+        device.drop(pulses, age_s=100 - pulses)
+    device.run()
+    wait_until(lambda: not device.waiting(), "files stay")
+    assert sorted(taken) == sorted({*range(1, 7)} - bad)
+    reasons = {path.name: path.read_text() for path in device.rejected.glob("*.reason")}
+    assert reasons.keys() == {f"{pulses:06}.pour.reason" for pulses in bad}
+    assert all(f"no {int(name[:6])}" in reason for name, reason in reasons.items())
+
+
 # 26
 
 

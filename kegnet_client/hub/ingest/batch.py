@@ -36,6 +36,7 @@ from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest, 
 
 ENCODING = "gzip"
 
+_MAX_TOLD = 100
 _GZIP = 16 + zlib.MAX_WBITS
 _KEY_ID = re.compile(rf'{batch.SIGNATURE_LABEL}=\([^()]*\)[^()]*;keyid="([0-9a-f-]{{36}})"', re.ASCII)
 
@@ -92,7 +93,10 @@ def _find_signer(request: SignedRequest, device: str, keys_pem: Sequence[str], n
             fault = str(error) or "it is not this device's"
         else:
             return pem
-    raise RefusedError(f"the signature does not hold: {fault}")
+    raise RefusedError(
+        f"the signature does not hold over the path {request.path[:_MAX_TOLD]}: {fault} "
+        "(a proxy that shortens the path has to be named with --proxy, and to say so with X-Forwarded-Prefix)"
+    )
 
 
 def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 import resource
 import socket
 import ssl
+import struct
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -209,3 +210,24 @@ def test_a_certificate_request_of_another_version_is_a_4xx(session_hub: Hub, key
     assert answer.status_code == 400
     assert "certificate request" in answer.text
     assert session_hub.program.log.lines("Traceback") == []
+
+
+@pytest.mark.case(59)
+def test_connections_that_are_reset_leave_no_memory_behind(limited_hub: Hub, device: Device) -> None:
+    reset = struct.pack("ii", 1, 0)
+
+    def strike() -> None:
+        for host in many_hosts(500):
+            stream = open_tls(limited_hub, host)
+            assert stream is not None
+            with stream:
+                stream.sendall(b"GET /ca.crt HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert stream.recv(4096).startswith(b"HTTP/1.1 200 ")
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+
+    strike()
+    before_kb = limited_hub.program.memory_kb("VmHWM")
+    strike()
+    strike()
+    device.post()
+    assert limited_hub.program.memory_kb("VmHWM") - before_kb < 50 * 1024
