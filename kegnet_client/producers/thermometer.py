@@ -3,6 +3,7 @@
 - A bus that hangs costs readings and nothing else.
 - Without a configured sensor the first by id that reads is settled on and kept for as long as it is on the bus:
   a server that knows one temperature a device gets one series, not a mixture of two.
+- Each sensor of a round has a millisecond of its own.
 - While the wall clock is in doubt nothing is stamped with it, so no reading has a false time.
 - One log line a change, none a round.
 """
@@ -135,7 +136,9 @@ class Thermometer:
         self._clock_doubt = doubt
 
     def _hand_over(self, bus: BusReading, at_ms: int) -> None:
-        readings = [Reading(sensor, value, at_ms) for sensor, value in sorted(bus.millidegrees.items())]
+        # REST v1 and v2 do not tell the sensor, so that two at one temperature and one time were one record.
+        sensors = sorted(bus.millidegrees.items())
+        readings = [Reading(sensor, value, at_ms + place) for place, (sensor, value) in enumerate(sensors)]
         self._latest = {**self._latest, **{reading.sensor: reading for reading in readings}}
         if not self._all_sensors:
             reported = self._configured or self._settle(bus)

@@ -4,7 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from kegnet_client.core.records import Reading
+from kegnet_client.core.wire.base_url import Version
+from kegnet_client.core.wire.forms import call_for
 from kegnet_client.producers.one_wire import BusReading
 
 from .stand_ins import KEG, NEVER, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
@@ -59,7 +63,7 @@ def test_the_first_sensor_by_id_that_reads_is_settled_on(make: Make, plug: Plug,
     plug(KEG, 3875)
     thermometer.one_round(NEVER)
 
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS)] * 2
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
 
 
 def test_a_series_never_alternates_between_two_sensors(make: Make, plug: Plug, outbox: Outbox, bus: Path) -> None:
@@ -70,7 +74,7 @@ def test_a_series_never_alternates_between_two_sensors(make: Make, plug: Plug, o
     thermometer.one_round(NEVER)
     plug(TAP, "")
     thermometer.one_round(NEVER)
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS)] * 2
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
 
     shutil.rmtree(bus / TAP)
     thermometer.one_round(NEVER)
@@ -99,7 +103,7 @@ def test_the_configured_sensor_is_reported(make: Make, plug: Plug, outbox: Outbo
     plug(TAP, 5000)
     make(sensor=TAP).one_round(NEVER)
 
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS)]
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS + 1)]
 
 
 def test_no_other_sensor_stands_in_for_the_configured_one(
@@ -121,7 +125,19 @@ def test_a_protocol_for_all_sensors_gets_all(make: Make, plug: Plug, outbox: Out
     plug(KEG, 3875)
     make(all_sensors=True, sensor=TAP).one_round(NEVER)
 
-    assert outbox.all() == [Reading(KEG, 3875, NOW_MS), Reading(TAP, 5000, NOW_MS)]
+    assert outbox.all() == [Reading(KEG, 3875, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
+
+
+@pytest.mark.case(56)
+def test_sensors_that_read_the_same_in_one_round_are_as_many_records_without_their_names(
+    make: Make, plug: Plug, outbox: Outbox
+) -> None:
+    plug(TAP, 5000)
+    plug(KEG, 5000)
+    make(all_sensors=True).one_round(NEVER)
+
+    readings = outbox.all()
+    assert len({call_for(reading, "uuid", Version.V2).canonical_string for reading in readings}) == 2
 
 
 # --- changes, a line each --------------------------------------------------------------------------------------
