@@ -22,6 +22,9 @@ from .support.postgresql import PostgreSQL
 hypothesis.settings.register_profile("kegnet", deadline=None)
 hypothesis.settings.load_profile("kegnet")
 
+WHOLE_PROGRAMS = {"processes", "end_to_end", "faults", "torture", "bench", "interop", "system"}
+"""The directories of tests that start whole programs."""
+
 DIE_AT_EVERY_STEP = """
 import os, sys
 
@@ -48,6 +51,20 @@ def die_at_every_step(prepare, work, check):
         step += 1
     print(step)
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Coverage is of what runs in the processes of the tests: one that dies in the middle leaves half a file of it.
+    starts_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not starts_workers:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before those without the wanted marks are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in WHOLE_PROGRAMS:
+            item.add_marker("process")
 
 
 @pytest.fixture
