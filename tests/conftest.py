@@ -17,6 +17,7 @@ from kegnet_client.spool.directory import Spool
 from .support import postgresql
 from .support.authority import Authority
 from .support.postgresql import PostgreSQL
+from .support.server import Serve, Server
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
@@ -106,6 +107,26 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     """A PostgreSQL server for the session."""
     with postgresql.running() as server:
         yield server
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """``serve(authority.issue())`` is another server."""
+    servers: list[Server] = []
+
+    def start(chain: Path) -> Server:
+        servers.append(Server(chain, tmp_path / "root" / "spool"))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(serve: Serve, chain: Path) -> Server:
+    """The server that the device is configured for."""
+    return serve(chain)
 
 
 @pytest.fixture

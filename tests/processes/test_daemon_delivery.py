@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..support.authority import Authority
 from ..support.device import Device
+from ..support.server import Call, Serve, Server, hang
 from ..support.waits import WAIT_S, wait_until
-from .server import Call, Serve, Server, hang
 
 # The main job
 
