@@ -46,10 +46,10 @@ FAST = not (process or system or alone or slow or wheel)
 
 # The inner loop: the working tree as it is, in less than a minute.
 check: test-packages .venv-test/editable
-	.venv-test/bin/ruff check
-	.venv-test/bin/ruff format --check
-	.venv-test/bin/mypy
-	.venv-test/bin/pytest -q -n $(WORKERS) -m '$(FAST)'
+	.venv-test/bin/python -m ruff check
+	.venv-test/bin/python -m ruff format --check
+	.venv-test/bin/python -m mypy
+	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)'
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist
@@ -139,9 +139,9 @@ $(SIGNATURES)/package.json: | .venv-test/editable
 	else echo "npm is not here: the tests with another implementation's signatures are left out"; fi
 
 lint: .venv-test/editable
-	.venv-test/bin/ruff check
-	.venv-test/bin/ruff format --check
-	.venv-test/bin/mypy
+	.venv-test/bin/python -m ruff check
+	.venv-test/bin/python -m ruff format --check
+	.venv-test/bin/python -m mypy
 	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client
 
 # The Debian package for this machine's architecture and python3, in dist/.
