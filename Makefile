@@ -49,7 +49,7 @@ check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)'
+	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)' --hypothesis-profile quick
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist

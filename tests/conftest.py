@@ -21,6 +21,7 @@ from .support.server import Serve, Server
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)  # for make check
 hypothesis.settings.load_profile("kegnet")
 
 WHOLE_PROGRAMS = {"processes", "end_to_end", "faults", "torture", "bench", "interop", "system"}

@@ -322,7 +322,7 @@ def attempt(text: str) -> Config | tuple[str, ...]:
         return error.faults
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(st.one_of(st.text(), st.lists(LINES).map("\n".join)))
 def test_no_text_whatever_gives_a_traceback(text: str) -> None:
     match attempt(text):
@@ -333,7 +333,7 @@ def test_no_text_whatever_gives_a_traceback(text: str) -> None:
             assert all(fault.isprintable() and fault.startswith(f"{FILE}: ") for fault in faults)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.binary())
 def test_no_file_whatever_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "any.conf"
@@ -342,7 +342,7 @@ def test_no_file_whatever_gives_a_traceback(tmp_path_factory: pytest.TempPathFac
         load(ROOT, file, SECTIONS)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.lists(LINES).map("\n".join))
 def test_filling_in_sets_the_value_or_the_text_has_another_fault(text: str) -> None:
     if not given_fields(text, KEGNET) & {"uuid", "base"}:

@@ -238,7 +238,7 @@ def test_without_an_acceptance_or_a_rejection_every_record_stays(
         assert policy.settle(name, verdict, number).action not in (Action.REMOVE, Action.REJECT)
 
 
-@settings(max_examples=200, stateful_step_count=60)
+@settings(max_examples=2 * settings().max_examples, stateful_step_count=60)
 class LinkMachine(RuleBasedStateMachine):
     """Any answers to any records, at any times; some were under way when everybody began to wait."""
 

@@ -226,4 +226,5 @@ class InBatches(Schedule):
 
 TestOneByOne = OneByOne.TestCase
 TestInBatches = InBatches.TestCase
-TestOneByOne.settings = TestInBatches.settings = settings(max_examples=40, stateful_step_count=15)
+EXAMPLES = settings().max_examples * 2 // 5
+TestOneByOne.settings = TestInBatches.settings = settings(max_examples=EXAMPLES, stateful_step_count=15)

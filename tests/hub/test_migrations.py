@@ -45,7 +45,7 @@ store.close()
 MakeDatabase = Callable[[], str]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def make_empty(request: pytest.FixtureRequest, tmp_path: Path) -> MakeDatabase:
     """Makes the URL of an empty database."""
     if request.param == "sqlite":

@@ -23,7 +23,9 @@ ORDERS = list(itertools.permutations(["v1", "v2", "v3"], 2))
 Send = Callable[..., Submission]
 
 
-@pytest.fixture(params=["store", "postgresql_store"], ids=["SQLite", "PostgreSQL"])
+@pytest.fixture(
+    params=["store", pytest.param("postgresql_store", marks=pytest.mark.process)], ids=["SQLite", "PostgreSQL"]
+)
 def a_store(request: pytest.FixtureRequest, device_key: rsa.RSAPrivateKey) -> Store:
     """A store where the device is registered."""
     store = request.getfixturevalue(request.param)

@@ -109,6 +109,7 @@ def test_a_record_is_stored_once_with_its_proof(
     check_whole_life(store, claim, together, device_key)
 
 
+@pytest.mark.process
 def test_postgresql_keeps_the_same_promises(
     postgresql_store: Store, claim: MakeClaim, together: Together, device_key: rsa.RSAPrivateKey
 ) -> None:

@@ -31,7 +31,7 @@ def test_whatever_a_server_says_is_an_answer_or_none(serve: Serve) -> None:
 
     server, transport = serve(behave, plain=True), Transport(None, WAIT_S, lambda: NOW_MS)
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=4 * settings().max_examples)
     @given(
         st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]),
         ANSWERS,
