@@ -4,6 +4,7 @@ It does for real what the daemon does: it connects, it signs, it sends one sign 
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import socket
@@ -19,7 +20,6 @@ from kegnet_client.core.errors import (
     ClockError,
     KegnetError,
     SpoolError,
-    SpoolInUseError,
     ThermometerError,
     TransportError,
     UntrustedServerError,
@@ -32,6 +32,7 @@ from kegnet_client.net.tls import client_context
 from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
+from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
 
 _T = TypeVar("_T")
@@ -82,17 +83,15 @@ class _Report:
 
 
 def _look_at_spool(settings: Config) -> str:
-    if not settings.spool.exists() and settings.spool.parent.is_dir():
+    if not os.path.lexists(settings.spool) and settings.spool.parent.is_dir():
         return f"{settings.spool} does not exist yet; the service makes it when it starts"
-    spool = Spool(settings.spool)
-    try:
-        spool.lock()
-        delivers = "nothing delivers from it at the moment"
-    except SpoolInUseError:
-        delivers = "a kegnet-client delivers from it"
-    finally:
+    with contextlib.closing(Spool(settings.spool, make=False)) as spool:
         problem = _problem_of(spool)
-        spool.close()
+        try:
+            is_in_use = is_delivered_from(spool.path, spool.fd)
+            delivers = "a kegnet-client delivers from it" if is_in_use else "nothing delivers from it at the moment"
+        except SpoolError:
+            delivers = "whether something delivers from it is for its owner and root to see"
     if problem:
         raise SpoolError(f"{settings.spool}: {problem}")
     count_rejected(settings.spool)  # which tells of one that is somebody else's

@@ -1,7 +1,7 @@
 """The spool: a directory that is the queue.
 
 A producer only writes a file and renames it into place; `enqueue` is how this package does it. One instance
-at a time, the one that holds the lock on the directory itself, reads, removes and rejects. Nothing here
+at a time, the one that holds the directory's lock (see `lock`), reads, removes and rejects. Nothing here
 removes a file but `Spool.remove`, and it removes only the very file that was read: a producer that reuses
 a name for a new record in the meantime keeps it (but for the microseconds between the look and the unlink).
 
@@ -10,7 +10,6 @@ makes fit for messages.
 """
 
 import errno
-import fcntl
 import heapq
 import itertools
 import os
@@ -20,7 +19,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client.core.errors import KegnetError, RecordError, SpoolError, SpoolInUseError
+from kegnet_client.core.errors import KegnetError, RecordError, SpoolError
 from kegnet_client.core.records import (
     MAX_FILE_BYTES,
     Pour,
@@ -32,6 +31,7 @@ from kegnet_client.core.records import (
     spool_suffix,
 )
 from kegnet_client.host.atomic_file import write_file
+from kegnet_client.spool.lock import lock_spool
 
 REJECTED = "rejected"
 REJECTED_MODE = 0o750
@@ -166,6 +166,7 @@ class Spool:
 
     def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = path
+        self._lock_fd: int | None = None
         try:
             self.fd = self._make_and_open() if make else self._open()
         except OSError as error:
@@ -174,6 +175,8 @@ class Spool:
     def close(self) -> None:
         """Give up the directory and the lock on it."""
         os.close(self.fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
 
     def place(self) -> Path | None:
         """Where the directory is now, which may have been moved away from ``path``; None where /proc is not there."""
@@ -198,7 +201,7 @@ class Spool:
 
     def lock(self) -> None:
         """Become the one instance that delivers from here; `SpoolInUseError` when there is one."""
-        _lock(self.fd, self.path)
+        self._lock_fd = lock_spool(self.path, self.fd)
 
     def reopen_if_replaced(self) -> bool:
         """Go on with the directory that stands at the path now, if it is another; True then.
@@ -217,12 +220,12 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            _lock(fd, self.path)
+            lock_fd = lock_spool(self.path, fd)
         except KegnetError:
             os.close(fd)
             raise
-        os.close(self.fd)
-        self.fd = fd
+        self.close()
+        self.fd, self._lock_fd = fd, lock_fd
         return True
 
     def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
@@ -352,17 +355,6 @@ def _why_stuck(error: OSError) -> str:
             return "cannot be read; make it readable for the group of the spool (chmod g+r)"
         case _:
             return f"cannot be read: {explain(error)}"
-
-
-def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SpoolInUseError(
-            f"{path}: another kegnet-client delivers from this spool; stop it first (systemctl stop kegnet-client)"
-        ) from None
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be locked ({error.strerror}); put the spool on a local disk") from error
 
 
 def _name_parts(record: Record) -> tuple[int, str]:

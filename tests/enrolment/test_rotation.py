@@ -1,6 +1,5 @@
 """`kegnet-client rotate-key`: each step leaves a working device, and no record is lost or refused."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -12,8 +11,9 @@ import pytest
 from kegnet_client import cli
 from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
-from kegnet_client.enrolment.rotate_key import rotate_key
+from kegnet_client.enrolment.rotate_key import LOCK, rotate_key
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.lock_file import take_lock
 from kegnet_client.hub.ingest import forms
 
 from .device import Device
@@ -40,7 +40,7 @@ def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from kegnet_client.enrolment.rotate_key import rotate_key
+from kegnet_client.enrolment.rotate_key import LOCK, rotate_key
 
 def profile(frame, event, function):
     global left
@@ -194,10 +194,12 @@ def test_a_request_that_was_made_for_the_old_key_is_made_anew(device: Device) ->
 
 
 def test_two_at_once_do_not_meet(hub: Hub, device: Device) -> None:
-    fd = os.open(device.key.parent, os.O_RDONLY)
+    directory = os.open(device.key.parent, os.O_RDONLY)
+    lock = take_lock(directory, LOCK)
+    assert lock is not None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         assert "another rotate-key is at work" in unfinished(device)
     finally:
-        os.close(fd)
+        os.close(lock)
+        os.close(directory)
     assert hub.requests == []
