@@ -1,6 +1,6 @@
 """A spool-watching telemetry client for KegNet: every pour and temperature, signed and delivered."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-RELEASED_MS = 1_795_132_800_000
-"""2026-11-20T00:00:00Z, when this version was made: a clock that shows an earlier time is wrong."""
+RELEASED_MS = 1_795_824_000_000
+"""2026-11-28T00:00:00Z, when this version was made: a clock that shows an earlier time is wrong."""

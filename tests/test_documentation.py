@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client import config
 from kegnet_client.cli import main
+from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.commands.run import EXIT_CRASHED
+from kegnet_client.config.settings import Setting
 from kegnet_client.core import errors, records
 from kegnet_client.core.wire import answer as wire_answer
 from kegnet_client.core.wire import batch
@@ -130,10 +131,14 @@ def test_the_completion_goes_past_options_and_their_values(tmp_path: Path) -> No
     assert complete("hub", "devices", "add", "--dir", "/", "UUID", f"{tmp_path}/dev") == [f"{tmp_path}/device.pub"]
 
 
-@pytest.mark.parametrize("setting", config.SETTINGS, ids=lambda setting: f"{setting.section} {setting.name}")
-def test_the_manual_page_has_every_setting_with_its_default_and_bounds(setting: config.Setting) -> None:
+@pytest.mark.parametrize(
+    ("title", "setting"),
+    [(section.title(section.example_name), setting) for section in SECTIONS for setting in section.settings],
+    ids=lambda part: part.name if isinstance(part, Setting) else part,
+)
+def test_the_manual_page_has_every_setting_with_its_default_and_bounds(title: str, setting: Setting) -> None:
     sections = re.split(r"^\.SH (.*)$", plain("kegnet-client.conf.5"), flags=re.MULTILINE)
-    section = sections[sections.index(f"SECTION [{setting.section}]") + 1]
+    section = sections[sections.index(f"SECTION [{title}]") + 1]
     described = entry(section, f"{setting.name} =")
     bounds = re.findall(r"[0-9]+ to [0-9]+", " ".join(setting.explanation))
     assert [bound for bound in bounds if bound not in described] == []
@@ -176,8 +181,10 @@ def test_the_manual_page_says_what_becomes_of_one_record_at_each_status(version:
         "misconfigured": "Misconfigured",
     }
     for status in [200, *range(300, 600)]:
-        answer = Answer(status, {"content-type": "application/json"}, b'{"accepted": 1, "rejected": []}')
-        judged = batch.judge(answer, ["x"], "", 0)[0] if version == "REST v3" else wire_answer.judge(answer, "", 0)
+        answer = Answer(
+            status, {"content-type": "application/json"}, b'{"request": "d", "accepted": 1, "rejected": []}'
+        )
+        judged = batch.judge(answer, "d", ["x"], "", 0)[0] if version == "REST v3" else wire_answer.judge(answer, "", 0)
         kind = "redirects" if 300 <= status < 400 else f"{status // 100}xx"
         assert words[judged.disposition.value] == said.get(str(status), said[kind]), status
 

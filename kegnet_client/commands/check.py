@@ -8,32 +8,32 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
-from kegnet_client.config import Config
 from kegnet_client.core.errors import (
     ClockError,
     KegnetError,
     SpoolError,
     ThermometerError,
-    TransportError,
-    UntrustedServerError,
 )
-from kegnet_client.core.records import Heartbeat, format_celsius
-from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.records import format_celsius
 from kegnet_client.host.clock import Clock
 from kegnet_client.net.errors import explain_failure
 from kegnet_client.net.tls import client_context
 from kegnet_client.producers.one_wire import BusReader, name_missing
-from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.producers.thermometer_section import THERMOMETER, ThermometerSettings
+from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
+from kegnet_client.sinks.open import find_identity, send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
 from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
+from kegnet_client.spool.section import SPOOL
 
 _T = TypeVar("_T")
 
@@ -46,16 +46,17 @@ def handle(options: argparse.Namespace) -> int:
     """Print the report; the exit code is that of the first part that failed, or 0."""
     clock = Clock()
     report = _Report()
-    settings = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
-    if settings is None:
+    config = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
+    if config is None:
         return report.code
+    settings = config.section(KEGNET)
     identity = report.on("key", lambda: find_identity(settings, os.environ), lambda found: found.algorithm)
-    report.on("spool", lambda: _look_at_spool(settings), str)
+    report.on("spool", lambda: _look_at_spool(config.section(SPOOL).directory), str)
     report.on("clock", lambda: _look_at_clock(clock), str)
     reachable = report.on("TLS", lambda: _shake_hands(settings, clock), str)
     if identity and reachable:
         report.on("server", lambda: send_heartbeat(settings, clock, os.environ), str)
-    report.on("thermometer", lambda: _read_bus(settings), str)
+    report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
     return report.code
 
 
@@ -82,10 +83,10 @@ class _Report:
             print(f"{mark:<4}  {part:<13}  {printable(line)}")
 
 
-def _look_at_spool(settings: Config) -> str:
-    if not os.path.lexists(settings.spool) and settings.spool.parent.is_dir():
-        return f"{settings.spool} does not exist yet; the service makes it when it starts"
-    with contextlib.closing(Spool(settings.spool, make=False)) as spool:
+def _look_at_spool(directory: Path) -> str:
+    if not os.path.lexists(directory) and directory.parent.is_dir():
+        return f"{directory} does not exist yet; the service makes it when it starts"
+    with contextlib.closing(Spool(directory, make=False)) as spool:
         problem = _problem_of(spool)
         try:
             is_in_use = is_delivered_from(spool.path, spool.fd)
@@ -93,9 +94,9 @@ def _look_at_spool(settings: Config) -> str:
         except SpoolError:
             delivers = "whether something delivers from it is for its owner and root to see"
     if problem:
-        raise SpoolError(f"{settings.spool}: {problem}")
-    count_rejected(settings.spool)  # which tells of one that is somebody else's
-    return f"{settings.spool}, {count_waiting(settings.spool)} waiting; {delivers}"
+        raise SpoolError(f"{directory}: {problem}")
+    count_rejected(directory)  # which tells of one that is somebody else's
+    return f"{directory}, {count_waiting(directory)} waiting; {delivers}"
 
 
 def _problem_of(spool: Spool) -> str | None:
@@ -113,7 +114,7 @@ def _look_at_clock(clock: Clock) -> str:
     return f"{datetime.fromtimestamp(clock.wall_ms() / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _shake_hands(settings: Config, clock: Clock) -> str:
+def _shake_hands(settings: KegNetSettings, clock: Clock) -> str:
     base = settings.base
     if base.url.startswith("http:"):
         return "none: the server is on this machine"
@@ -130,21 +131,8 @@ def _shake_hands(settings: Config, clock: Clock) -> str:
         raise type(failure)(f"{base.host}:{base.port}: {failure}") from error
 
 
-def send_heartbeat(settings: Config, clock: Clock, environ: Mapping[str, str]) -> str:
-    """One signed exchange; what came of it. Raises `KegnetError`."""
-    sink = connect(settings, clock, find_identity(settings, environ))()
-    try:
-        (verdict,) = sink.send([Heartbeat(clock.wall_ms())])
-    finally:
-        sink.close()
-    if verdict.disposition is Disposition.ACCEPTED:
-        return f"{settings.base.url} took a sign of life from {settings.uuid}"
-    refused = verdict.disposition is Disposition.MISCONFIGURED
-    raise (UntrustedServerError if refused else TransportError)(f"{settings.base.url}: {verdict.reason}")
-
-
-def _read_bus(settings: Config) -> str:
-    bus = name_missing(BusReader(settings.thermometer).read(Event()), settings.sensor)
+def _read_bus(settings: ThermometerSettings) -> str:
+    bus = name_missing(BusReader(settings.directory).read(Event()), settings.sensor)
     failures = [f"{sensor} gives no reading: {why}" for sensor, why in bus.failures.items()]
     if failures or not bus.complete or (bus.problem and settings.sensor):
         raise ThermometerError("\n".join(filter(None, [bus.problem, *failures])))

@@ -1,11 +1,22 @@
-"""The configuration that a command line names, by ``--root`` and ``--config``."""
+"""The sections of client.conf, and the configuration that a command line names by ``--root`` and ``--config``."""
 
 import argparse
 import os
 from pathlib import Path
 
-from kegnet_client import config
-from kegnet_client.config import Config, find_root
+from kegnet_client.config import parse
+from kegnet_client.config.settings import AnySection, Config
+from kegnet_client.host.root import find_root
+from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.sinks.kegnet_section import KEGNET
+from kegnet_client.spool.section import SPOOL
+
+SECTIONS: tuple[AnySection, ...] = (
+    KEGNET,
+    SPOOL,
+    THERMOMETER,
+)
+"""In the order of the shipped file."""
 
 
 def root(options: argparse.Namespace) -> Path:
@@ -15,4 +26,4 @@ def root(options: argparse.Namespace) -> Path:
 
 def load(options: argparse.Namespace) -> Config:
     """The device's configuration. Raises `ConfigError`."""
-    return config.load(root(options), options.config)
+    return parse.load(root(options), options.config, SECTIONS)

@@ -16,4 +16,4 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Enrol the device, and print what comes next."""
-    return enroll(configuration.root(options), options.url, options.code, os.environ)
+    return enroll(configuration.root(options), configuration.SECTIONS, options.url, options.code, os.environ)

@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Make the device, and print what it is and what comes next."""
-    made = init(configuration.root(options), options.url, options.ca)
+    made = init(configuration.root(options), configuration.SECTIONS, options.url, options.ca)
     print(f"uuid: {made.uuid}\n{made.public_pem}")
     for step in made.next_steps:
         print(step)

@@ -9,6 +9,7 @@ from kegnet_client.core.records import make_pour
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.stdout import tell
 from kegnet_client.spool.directory import enqueue
+from kegnet_client.spool.section import SPOOL
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,7 +32,7 @@ def handle(options: argparse.Namespace) -> int:
         pour = make_pour(options.pin, options.pulses, options.elapsed_ms, started_ms)
     except RecordError as error:
         raise UsageError(str(error)) from error
-    directory = configuration.load(options).spool
+    directory = configuration.load(options).section(SPOOL).directory
     path = directory / enqueue(directory, pour)
     # The pour is safe: a failure to print its path must not make anybody give it once more.
     tell(str(path))

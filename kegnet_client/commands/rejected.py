@@ -7,6 +7,7 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 from kegnet_client.spool.directory import printable
 from kegnet_client.spool.rejected import list_rejected, retry
+from kegnet_client.spool.section import SPOOL
 
 
 def add_arguments(parser: Parser) -> None:
@@ -17,7 +18,7 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Do the action."""
-    spool = configuration.load(options).spool
+    spool = configuration.load(options).section(SPOOL).directory
     if options.action == "list":
         if options.names:
             raise UsageError("rejected list takes no names")

@@ -13,4 +13,4 @@ def add_arguments(_parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Change the key, or go on with it."""
-    return rotate_key(configuration.root(options), options.config)
+    return rotate_key(configuration.load(options))

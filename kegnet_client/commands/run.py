@@ -13,30 +13,33 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kegnet_client import __version__, config
+from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
-from kegnet_client.config import Config
+from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.progress import Progress
-from kegnet_client.delivery.uploader import Uploader, tell_left_behind
+from kegnet_client.delivery.uploader import Uploader, log_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
+from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, enqueue, printable
+from kegnet_client.spool.section import SPOOL
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +59,15 @@ def add_arguments(_parser: Parser) -> None:
 def handle(options: argparse.Namespace) -> int:
     """Deliver until SIGTERM or SIGINT."""
     set_up(os.environ)
-    return Daemon(configuration.root(options), options.config, os.environ).run()
+    return Daemon(lambda: configuration.load(options), os.environ).run()
 
 
 class Engine:
     """One configuration's delivery. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
 
-    def __init__(self, settings: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
-        self.settings = settings
+    def __init__(self, config: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
+        self.config = config
+        self.settings = settings = config.section(KEGNET)
         self.spool = spool
         identity = find_identity(settings, environ)
         self.key = identity.fingerprint
@@ -99,13 +103,12 @@ class Engine:
 
 
 class Daemon:
-    """The process that ``run`` is; ``root`` and ``file`` as on the command line."""
+    """The process that ``run`` is; ``load`` reads the configuration, at the start and for each reload."""
 
-    def __init__(self, root: Path, file: Path | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, load: Callable[[], Config], environ: Mapping[str, str]) -> None:
         self.clock = Clock()
         self.progress = Progress()
-        self._root = root
-        self._file = file
+        self._load = load
         self._environ = environ
         self._supervisor = Supervisor(environ)
         self._started_ms = self.clock.wall_ms()
@@ -118,14 +121,14 @@ class Daemon:
         # The watchdog ends a process that hangs with SIGABRT: where each thread stands goes to stderr then.
         if sys.stderr is not None:  # whoever starts daemons may close it
             faulthandler.enable()
-        settings = config.load(self._root, self._file)
-        spool = Spool(settings.spool)
+        config = self._load()
+        spool = Spool(config.section(SPOOL).directory)
         spool.lock()
         # Blocked in every thread from here on, so that each waits until this one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self._state = StateWriter(StateFile(self._root))
-        self._engine = Engine(settings, spool, self._environ, self)
-        self._thermometer = self._make_thermometer(BusReader(settings.thermometer))
+        self._state = StateWriter(StateFile(config.root))
+        self._engine = Engine(config, spool, self._environ, self)
+        self._thermometer = self._make_thermometer(BusReader(config.section(THERMOMETER).directory))
         self._engine.start()
         self._thermometer.start()
         self._serve()
@@ -188,11 +191,12 @@ class Daemon:
         old = self._engine
         spool = old.spool
         try:
-            settings = config.load(self._root, self._file)
-            if not _is_same(settings.spool, old.settings.spool):
-                spool = Spool(settings.spool)
+            config = self._load()
+            directory = config.section(SPOOL).directory
+            if not _is_same(directory, spool.path):
+                spool = Spool(directory)
                 spool.lock()
-            new = Engine(settings, spool, self._environ, self)
+            new = Engine(config, spool, self._environ, self)
         except KegnetError as error:
             if spool is not old.spool:
                 spool.close()
@@ -203,10 +207,10 @@ class Daemon:
             old.stop()
             if spool is not old.spool:
                 old.leave_spool()
-                tell_left_behind(old.settings.spool)
+                log_left_behind(old.spool.path)
             self._engine = new
             new.start()
-            if _measuring(settings) != _measuring(old.settings):
+            if _measuring(config) != _measuring(old.config):
                 self._replace_thermometer()
             log.info("reloaded: %s", new)
         if self._ready:  # else `report` says so once the first scan is done
@@ -214,13 +218,13 @@ class Daemon:
 
     def _make_thermometer(self, bus: BusReader) -> Thermometer:
         """One that follows the configuration in force wherever that need not interrupt it."""
-        settings = self._engine.settings
+        config = self._engine.config
         return Thermometer(
             bus=bus,
-            interval_s=settings.ping_interval_s,
-            sensor=settings.sensor,
-            all_sensors=_takes_all_sensors(settings),
-            enqueue=lambda reading: enqueue(self._engine.settings.spool, reading),
+            interval_s=config.section(KEGNET).ping_interval_s,
+            sensor=config.section(THERMOMETER).sensor,
+            all_sensors=_takes_all_sensors(config),
+            enqueue=lambda reading: enqueue(self._engine.spool.path, reading),
             heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
             changed=self._tell_again,
             clock=self.clock,
@@ -229,7 +233,7 @@ class Daemon:
     def _replace_thermometer(self) -> None:
         old = self._thermometer
         old.stop()
-        directory = self._engine.settings.thermometer
+        directory = self._engine.config.section(THERMOMETER).directory
         # A read that hangs is not joined by another one of the same bus.
         self._thermometer = self._make_thermometer(old.bus if old.bus.directory == directory else BusReader(directory))
         self._thermometer.start()
@@ -287,14 +291,14 @@ def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:
     return [*told, f"{more} more stay where they are"] if more else told
 
 
-def _measuring(settings: Config) -> tuple[object, ...]:
-    """What of ``settings`` is the thermometer's."""
-    return settings.thermometer, settings.sensor, settings.ping_interval_s, _takes_all_sensors(settings)
+def _measuring(config: Config) -> tuple[object, ...]:
+    """What of ``config`` is the thermometer's."""
+    return config.section(THERMOMETER), config.section(KEGNET).ping_interval_s, _takes_all_sensors(config)
 
 
-def _takes_all_sensors(settings: Config) -> bool:
+def _takes_all_sensors(config: Config) -> bool:
     """Whether the server is told of every sensor: REST v1 and v2 know one temperature a device."""
-    return settings.base.version is Version.V3 and settings.sensor is None
+    return config.section(KEGNET).base.version is Version.V3 and config.section(THERMOMETER).sensor is None
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -4,20 +4,17 @@ import argparse
 import logging
 import os
 import random
-from collections.abc import Mapping
-from pathlib import Path
 
-from kegnet_client import config
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import connect, find_identity
 from kegnet_client.spool.directory import Spool, count_waiting
-
-REFUSED = (401, 403)
+from kegnet_client.spool.section import SPOOL
 
 
 def add_arguments(_parser: Parser) -> None:
@@ -25,24 +22,20 @@ def add_arguments(_parser: Parser) -> None:
 
 
 def handle(options: argparse.Namespace) -> int:
-    """Deliver once."""
-    return send(configuration.root(options), options.config, os.environ)
-
-
-def send(root: Path, file: Path | None, environ: Mapping[str, str]) -> int:
     """Try each record once and print a summary; the exit code says the worst that happened."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = config.load(root, file)
+    config = configuration.load(options)
+    settings = config.section(KEGNET)
+    directory = config.section(SPOOL).directory
     clock = Clock()
-    open_sink = connect(settings, clock, find_identity(settings, environ))
-    spool = Spool(settings.spool, make=False)
+    open_sink = connect(settings, clock, find_identity(settings, os.environ))
+    spool = Spool(directory, make=False)
     spool.lock()
     progress = Progress()
     Uploader(spool, open_sink, clock, random.random, progress).drain()
-    remaining = count_waiting(settings.spool)
+    remaining = count_waiting(directory)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
-    # Without a status it was a certificate that did not hold.
-    if progress.misconfigured and progress.last_status in (None, *REFUSED):
+    if remaining and progress.was_refused:
         return UntrustedServerError.exit_code
     if remaining:
         return SpoolError.exit_code

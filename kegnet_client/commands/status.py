@@ -13,8 +13,10 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
 from kegnet_client.spool.rejected import count_rejected
+from kegnet_client.spool.section import SPOOL
 
 
 def add_arguments(parser: Parser) -> None:
@@ -24,24 +26,25 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Print how things are, for a person or for a program. It is 0 also when nothing runs."""
-    settings = configuration.load(options)
-    state = StateFile(settings.root).read()
-    waiting = _count_waiting(settings.spool)
+    config = configuration.load(options)
+    spool = config.section(SPOOL).directory
+    state = StateFile(config.root).read()
+    waiting = _count_waiting(spool)
     problems = []
     try:
-        rejected = count_rejected(settings.spool)
+        rejected = count_rejected(spool)
     except SpoolError as error:
         rejected, problems = 0, [str(error)]
     status = {
         "running": state is not None,
-        "spool": str(settings.spool),
+        "spool": str(spool),
         "waiting": waiting or 0,
         "rejected": rejected,
-        "server": settings.base.url,
+        "server": config.section(KEGNET).base.url,
         **(state or {}),
     }
     if state is None and waiting is not None:
-        names = find_irregular(settings.spool)
+        names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.

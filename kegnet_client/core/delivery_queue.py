@@ -1,18 +1,17 @@
-"""Whose turn it is: names of spooled records in two lanes, and those that wait for a time of their own.
+"""The delivery queue: names of spooled records.
 
-What was announced goes first, then what waited long enough, then the backlog in the order in which the scan
-found it. A name may stand here twice, or be gone from the spool by the time of its turn; that costs a look.
+Announced records go first, then records held until their retry time, then the backlog in the order in which the scan
+found it. A name may stand here twice, or be gone from the spool by the time it is taken; that costs a look.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class QueueEntry:
-    """A record's turn. ``announced`` says that its producer was seen to finish it."""
+class QueueEntry(NamedTuple):
+    """A queued record. ``announced`` says that its producer was seen to finish it."""
 
     name: str
     announced: bool
@@ -32,7 +31,7 @@ class DeliveryQueue:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether somebody waits behind those that were announced."""
+        """Whether records wait behind the announced ones."""
         return bool(self._backlog)
 
     def announce(self, name: str) -> bool:
@@ -43,11 +42,11 @@ class DeliveryQueue:
         return True
 
     def refill(self, names: Iterable[str]) -> None:
-        """What a scan found, oldest first, goes behind whoever waits already."""
+        """Queue what a scan found, oldest first, behind the backlog that waits already."""
         self._backlog.extend(names)
 
     def take(self, now_s: float) -> QueueEntry | None:
-        """The next one's turn; None when there is nobody whose time has come."""
+        """The next entry; None when there is none whose time has come."""
         if self._fresh:
             return self._fresh.popleft()
         if self._held and self._held[0][0] <= now_s:
@@ -55,7 +54,7 @@ class DeliveryQueue:
         return QueueEntry(self._backlog.popleft(), announced=False) if self._backlog else None
 
     def put_back(self, entries: Iterable[QueueEntry]) -> None:
-        """They go on waiting where they were, in the order in which they were taken."""
+        """Queue these again where they were, in the order in which they were taken."""
         for entry in reversed(list(entries)):
             if entry.announced:
                 self._fresh.appendleft(entry)
@@ -63,30 +62,30 @@ class DeliveryQueue:
                 self._backlog.appendleft(entry.name)
 
     def queue_last(self, entry: QueueEntry) -> None:
-        """Everybody else goes first; by then it is long finished, or has to show it."""
+        """Queue this behind all others; by then its producer is long done, or the file has to show it."""
         self._backlog.append(entry.name)
 
     def hold(self, entry: QueueEntry, until_s: float) -> None:
-        """It has no turn before ``until_s``."""
+        """Keep this back until ``until_s``."""
         heapq.heappush(self._held, (until_s, entry))
 
     def doubt(self) -> None:
-        """Nothing is known any more of who was seen to finish."""
+        """Forget which files were seen to be finished: events were lost."""
         self._fresh = deque(QueueEntry(entry.name, announced=False) for entry in self._fresh)
         self._held = [(until_s, QueueEntry(entry.name, announced=False)) for until_s, entry in self._held]
 
     def due_s(self) -> float | None:
-        """When the next turn is: 0 for at once, None when nobody waits."""
+        """When the next entry is due: 0 for at once, None when the queue is empty."""
         if self._fresh or self._backlog:
             return 0.0
         return self._held[0][0] if self._held else None
 
     def held(self) -> set[str]:
-        """The names that wait for a time of their own."""
+        """The names that are kept back until a time."""
         return {entry.name for _, entry in self._held}
 
     def clear(self) -> None:
-        """The spool is another one now."""
+        """Drop every entry: the spool is another one now."""
         self._fresh.clear()
         self._backlog.clear()
         self._held.clear()

@@ -1,4 +1,4 @@
-"""The state of the way to the server, and whose turn it is: a machine without a clock of its own.
+"""The state of the way to the server, and which records step aside: a machine without a clock of its own.
 
 Every exchange ends here with a `Verdict` for each record; what comes out is what to do with the record (`Action`)
 and when to try again. Several exchanges may be under way at once. The rules, in their order:
@@ -72,10 +72,12 @@ class Backoff:
 
 
 class RetryPolicy:
-    """All times are seconds on one monotonic clock; ``random`` gives a float in [0, 1)."""
+    """All times are seconds on one monotonic clock; ``random`` gives a float in [0, 1). ``advice`` is what to check
+    where every record is rejected."""
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float], advice: str) -> None:
         self._random = random
+        self._advice = advice
         self.max_aside = 1
         """How many records in a row may earn a 5xx before everybody waits for it."""
         self.state = LinkState.UNTRIED
@@ -132,9 +134,14 @@ class RetryPolicy:
             case Disposition.REJECTED:
                 self._distrust(verdict, now_s)
                 return Decision(Action.QUEUE_LAST)
+            case Disposition.MISCONFIGURED if beside_an_acceptance:
+                self._aside.setdefault(name, Backoff(self._random))
+                return Decision(Action.STEP_ASIDE, now_s + MISCONFIGURED_RETRY_S)
             case Disposition.MISCONFIGURED:
                 self._misconfigured(verdict.reason, now_s)
                 return Decision(Action.QUEUE_LAST)
+            case Disposition.DEFERRED if verdict.record_may_be_the_cause and beside_an_acceptance:
+                return self._step_aside(name, now_s)
             case Disposition.DEFERRED if verdict.record_may_be_the_cause:
                 self._aside_in_a_row += 1
                 if self._suspect == name or self._aside_in_a_row > self.max_aside:
@@ -171,8 +178,8 @@ class RetryPolicy:
 
     def _distrust(self, verdict: Verdict, now_s: float) -> None:
         self._misconfigured(
-            f"the server rejected {MAX_REJECTIONS} records in a row, so the fault is hardly in the records: check "
-            f"serviceBaseURL and the uuid, then 'kegnet-client rejected retry'; last, {verdict.reason}",
+            f"the server rejected {MAX_REJECTIONS} records in a row, so the fault is hardly in the records: "
+            f"{self._advice}, then 'kegnet-client rejected retry'; last, {verdict.reason}",
             now_s,
         )
 

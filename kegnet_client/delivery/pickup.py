@@ -1,20 +1,21 @@
-"""From turns to records that are ready to be sent: what is whole and parses; the rest waits, sticks or is rejected.
+"""From queue entries to records that are ready to be sent: what is whole and parses. The rest waits, stays or is
+rejected.
 
-A name is under way at most once. Whoever's turn comes again meanwhile (a producer used the name once more) has it
-after that.
+Files are read without the shared lock; what came of it is noted under it.
 """
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from kegnet_client.core.delivery_queue import DeliveryQueue, QueueEntry
+from kegnet_client.core.delivery_queue import QueueEntry
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import time_ms
-from kegnet_client.core.retry_policy import RetryPolicy
-from kegnet_client.delivery.outcome import Outcome, PendingRecord
-from kegnet_client.host.clock import STEP_S, Clock
-from kegnet_client.spool.directory import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError
+from kegnet_client.delivery.state import DeliveryState, PendingRecord, Shared
+from kegnet_client.host.clock import STEP_S, Clock, Moment
+from kegnet_client.spool.directory import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, printable
+from kegnet_client.spool.removal import SpoolRemoval
 from kegnet_client.spool.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -23,99 +24,95 @@ LOOK_S = 0.5
 """How long at a time records are looked for: each bad one takes a few syncs of the disk to be put aside."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Nothing stands under the name, or it stands there only because it cannot be taken out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    """It cannot be taken, and stays."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """Somebody may still be writing it."""
+
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """It was no record."""
+
+
+_Found = PendingRecord | _Gone | _Stuck | _Unfinished | _Rejected
+
+
 class Pickup:
-    """Takes turns from ``lanes``; everything is used under one lock."""
+    """Reads from ``spool``; to be used by any thread."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        queue: DeliveryQueue,
-        policy: RetryPolicy,
-        watcher: Watcher,
-        outcome: Outcome,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, spool: Spool, shared: Shared, watcher: Watcher, removal: SpoolRemoval, clock: Clock) -> None:
         self._spool = spool
-        self._queue = queue
-        self._policy = policy
+        self._shared = shared
         self._watcher = watcher
-        self._outcome = outcome
+        self._removal = removal
         self._clock = clock
-        self._under_way: dict[str, QueueEntry | None] = {}
-        """The names, each with the turn that came meanwhile."""
 
-    def __len__(self) -> int:
-        return len(self._under_way)
-
-    def names(self) -> set[str]:
-        """What is under way."""
-        return set(self._under_way)
-
-    def take(self, limit: int) -> list[PendingRecord]:
-        """Up to ``limit`` records to send in one request, oldest first; fewer, or none, when `LOOK_S` is over among
-        files that bring none.
-
-        One that stands aside goes alone, and suspects go among themselves: others shall not suffer for them.
-        """
+    def take(self, now: Moment) -> list[PendingRecord]:
+        """The records for one request, oldest first; none where nothing is queued, or `LOOK_S` is over among files
+        that bring none. They are under way until `DeliveryState.done`."""
         taken: list[PendingRecord] = []
-        among_suspects = False
-        now_s = self._clock.monotonic_s()
-        while len(taken) < limit and (entry := self._queue.take(now_s)):
-            alone = self._policy.stands_aside(entry.name)
-            is_suspect = entry.name in self._outcome.suspects
-            if taken and (alone or is_suspect is not among_suspects):
-                self._queue.put_back([entry])
+        while not taken and self._clock.monotonic_s() < now.monotonic_s + LOOK_S:
+            with self._shared as state:
+                entries = state.choose(now.monotonic_s)
+            if not entries:
                 break
-            pending = self._open(entry)
-            if pending is None:
-                if self._clock.monotonic_s() >= now_s + LOOK_S:
-                    break
-                continue
-            among_suspects = is_suspect
-            taken.append(pending)
-            self._under_way[entry.name] = None
-            if alone:
-                break
+            found = self._read(entries, now)
+            with self._shared as state:
+                taken = _note(state, entries, found)
+                stuck = _stuck(entries, found)
+                if stuck:
+                    stuck = state.stick(stuck)
+            if stuck:
+                log_stuck(stuck)
         return sorted(taken, key=lambda pending: time_ms(pending.record)) if len(taken) > 1 else taken
 
-    def done(self, taken: Iterable[PendingRecord]) -> None:
-        """They are not under way any more."""
-        waited = [self._under_way.pop(pending.entry.name) for pending in taken]
-        self._queue.put_back(entry for entry in waited if entry)
-
-    def look_at_clock(self) -> None:
+    def look_at_clock(self, now: Moment) -> None:
         """See whether the wall clock was set, which may be all that was in the way."""
-        if self._clock.steps.feed(self._clock.monotonic_s(), self._clock.wall_ms()):
+        with self._shared as state:
+            was_set = self._clock.steps.feed(now.monotonic_s, now.wall_ms)
+            if was_set:
+                state.retry_now()
+        if was_set:
             log.info("this machine's clock was set; trying again at once")
-            self._outcome.retry_now()
 
-    def _open(self, entry: QueueEntry) -> PendingRecord | None:
-        """What ``turn`` brings to be sent now, if anything."""
-        if entry.name in self._under_way:
-            self._under_way[entry.name] = entry
-            return None
+    def _read(self, entries: Sequence[QueueEntry], now: Moment) -> list[_Found]:
+        """What the files of ``entries`` are, of the first of them where that takes too long."""
+        found: list[_Found] = []
+        for entry in entries:
+            found.append(self._look(entry, now))
+            if isinstance(found[-1], _Rejected) and self._clock.monotonic_s() >= now.monotonic_s + LOOK_S:
+                break
+        return found
+
+    def _look(self, entry: QueueEntry, now: Moment) -> _Found:
         try:
             file = self._spool.read(entry.name)
         except FileNotFoundError:
-            self._policy.forget(entry.name)
-            self._outcome.suspects.discard(entry.name)
-            return None
+            return _Gone()
         except StuckFileError as error:
-            self._outcome.stick(entry.name, str(error))
-            return None
-        self._outcome.unstick(entry.name)
-        if self._outcome.is_decided(file):
-            return None
-        unsettled_for_s = 0.0 if self._is_finished(file, entry) else self._unsettled_for_s(file)
-        if unsettled_for_s:
-            # What was announced was an empty file; what is written into it is announced anew, or has to settle.
-            self._queue.hold(QueueEntry(entry.name, announced=False), self._clock.monotonic_s() + unsettled_for_s)
-            return None
+            return _Stuck(str(error))
+        if self._removal.is_decided(file):
+            return _Gone()
+        if not self._is_finished(file, entry) and (left_s := self._unsettled_for_s(file)):
+            return _Unfinished(now.monotonic_s + left_s)
         try:
             return PendingRecord(entry, file, file.record())
         except RecordError as error:
-            self._outcome.reject(file, str(error))
-            return None
+            return _Rejected() if self._removal.reject(file, str(error)) else _Gone()
 
     def _is_finished(self, file: SpoolFile, entry: QueueEntry) -> bool:
         """Whether the producer has visibly finished; an empty file is more likely about to be written."""
@@ -128,8 +125,43 @@ class Pickup:
         Its age comes from the wall clock, which is to be believed only when it was not set meanwhile. A clock that
         was set back by less than that shows, or that is coarser than the file's time, makes it a little negative.
         """
-        self.look_at_clock()
-        age_s = self._clock.wall_ms() / 1000 - file.mtime_ns / 1e9
+        now = self._clock.now()  # after the file's last change
+        self.look_at_clock(now)
+        age_s = now.wall_ms / 1000 - file.mtime_ns / 1e9
         unchanged_s = age_s if -STEP_S <= age_s < SETTLED_AFTER_S else math.inf
-        stable_s = self._clock.steps.stable_for_s(self._clock.monotonic_s())
+        stable_s = self._clock.steps.stable_for_s(now.monotonic_s)
         return max(0.0, SETTLED_AFTER_S - min(unchanged_s, stable_s))
+
+
+def log_stuck(stuck: Mapping[str, str]) -> None:
+    """Say that what stands under these names cannot be taken, and why."""
+    for name, why in stuck.items():
+        log.warning("%s stays where it is: %s", printable(name), why)
+
+
+def _note(state: DeliveryState, entries: Sequence[QueueEntry], found: Sequence[_Found]) -> list[PendingRecord]:
+    """The records in ``found``, which stay under way; the others do not."""
+    taken: list[PendingRecord] = []
+    for entry, one in zip(entries, found, strict=False):
+        if state.progress.stuck and not isinstance(one, _Stuck):
+            state.progress.stuck.pop(entry.name, None)
+        match one:
+            case PendingRecord():
+                taken.append(one)
+                continue
+            case _Gone():
+                state.forget(entry.name)
+            case _Unfinished(until_s):
+                # Announced was an empty file; what is written into it is announced anew, or has to settle.
+                state.queue.hold(QueueEntry(entry.name, announced=False), until_s)
+            case _Rejected():
+                state.progress.rejected += 1
+        state.done([entry.name])
+    if left := entries[len(found) :]:
+        state.done([entry.name for entry in left])
+        state.queue.put_back(left)
+    return taken
+
+
+def _stuck(entries: Sequence[QueueEntry], found: Sequence[_Found]) -> dict[str, str]:
+    return {entry.name: one.why for entry, one in zip(entries, found, strict=False) if isinstance(one, _Stuck)}

@@ -16,6 +16,8 @@ class Progress:
     rejected: int = 0
     deferred: int = 0
     misconfigured: int = 0
+    was_refused: bool = False
+    """Whether the server did not take this device, or did not prove to be the server, at least once."""
     waiting: int = 0
     last_accepted_ms: int | None = None
     last_status: int | None = None

@@ -17,17 +17,14 @@ import json
 import shlex
 import ssl
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from urllib3.exceptions import InsecureRequestWarning
 
-from kegnet_client.commands.check import send_heartbeat
-from kegnet_client.config import DEFAULT_ROOT
+from kegnet_client.config.settings import AnySection
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.core.wire.answer import Answer
@@ -35,10 +32,12 @@ from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.enrolment import provision
 from kegnet_client.enrolment.hub_client import call, describe
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.keys import Identity, generate_private_key, parse_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import context_for
+from kegnet_client.sinks.open import send_heartbeat
 
 TRIES = 3
 PAUSE_S = 1.0
@@ -46,6 +45,7 @@ PAUSE_S = 1.0
 
 def enroll(
     root: Path,
+    sections: Sequence[AnySection],
     url: str,
     code_text: str,
     environ: Mapping[str, str],
@@ -57,7 +57,7 @@ def enroll(
         code = wire.parse_code(code_text)
     except ValueError as error:
         raise UsageError(f"CODE {error}") from None
-    device = provision.draft(root, base, "enroll", brings_ca=True)
+    device = provision.draft(root, sections, base, "enroll", brings_ca=True)
     settings = device.settings
     provision.refuse_existing(settings.private_key, device.public_key)
 
@@ -77,10 +77,10 @@ def enroll(
         )
     finally:
         transport.close()
-    print(f"{names[0]} is enrolled at {hub} as {settings.uuid}; its settings are in {settings.file}.")
+    print(f"{names[0]} is enrolled at {hub} as {settings.uuid}; its settings are in {device.config.file}.")
     print(send_heartbeat(settings, clock, environ))
-    is_service = is_systemd_here() and settings.root == DEFAULT_ROOT
-    places = "" if settings.root == DEFAULT_ROOT else f"--root {shlex.quote(str(settings.root))} "
+    is_service = is_systemd_here() and device.config.root == DEFAULT_ROOT
+    places = "" if device.config.root == DEFAULT_ROOT else f"--root {shlex.quote(str(device.config.root))} "
     print(f"Next: {f'sudo systemctl start {UNIT}' if is_service else f'kegnet-client {places}run'}")
     return 0
 
@@ -100,9 +100,7 @@ def _fetch_ca(hub: str, sha256: bytes, deadline_s: float, clock: Clock) -> bytes
     """The hub's CA certificate, alone and in our own spelling, proven by its hash."""
     transport = Transport(_believing_anyone(), deadline_s, clock.wall_ms)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InsecureRequestWarning)
-            answer = transport.get(hub + wire.CA_PATH)
+        answer = transport.get(hub + wire.CA_PATH)
     except TransportError as error:
         raise type(error)(f"{hub}: {error}") from error
     finally:

@@ -14,17 +14,21 @@ import shlex
 import stat
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client import config
+from kegnet_client.config.edit import fill, render
+from kegnet_client.config.parse import default_file, given, parse, read
+from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.host.atomic_file import sync_directory
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.keys import generate_private_key, parse_identity
 from kegnet_client.net.tls import MAX_BUNDLE_BYTES, SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
+from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,22 @@ class Draft:
     command: str
     text: str
     """client.conf's."""
-    settings: config.Config
+    config: Config
+
+    @property
+    def settings(self) -> KegNetSettings:
+        """The device and its server."""
+        return self.config.section(KEGNET)
 
     @property
     def public_key(self) -> Path:
         """Where its public key goes."""
-        return self.settings.file.with_name("device.pub")
+        return self.config.file.with_name("device.pub")
 
     @property
     def certificate_request(self) -> Path:
         """Where its certificate request goes, if anyone wants one."""
-        return self.settings.file.with_name("device.csr")
+        return self.config.file.with_name("device.csr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class Initialised:
     next_steps: tuple[str, ...]
 
 
-def init(root: Path, url: str, ca: Path | None = None) -> Initialised:
+def init(root: Path, sections: Sequence[AnySection], url: str, ca: Path | None = None) -> Initialised:
     """Make the device in ``root`` one that delivers to the server at ``url``, whose CA bundle is ``ca``.
 
     Without ``ca`` the server is believed by the system's store, unless there is a bundle or a ``caBundle`` already.
@@ -73,7 +82,7 @@ def init(root: Path, url: str, ca: Path | None = None) -> Initialised:
         raise UsageError(f"--url {url!r}: {error}") from None
     bundle = None if ca is None else _checked_ca(ca)
 
-    device = draft(root, base, "init", brings_ca=bundle is not None)
+    device = draft(root, sections, base, "init", brings_ca=bundle is not None)
     settings, private_key, request = device.settings, device.settings.private_key, device.certificate_request
     refuse_existing(private_key, device.public_key, request)
     ca_files = []
@@ -96,7 +105,7 @@ def init(root: Path, url: str, ca: Path | None = None) -> Initialised:
     return Initialised(
         uuid=settings.uuid,
         public_pem=identity.public_pem().decode("ascii"),
-        file=settings.file,
+        file=device.config.file,
         private_key=private_key,
         public_key=device.public_key,
         certificate_request=request,
@@ -104,32 +113,32 @@ def init(root: Path, url: str, ca: Path | None = None) -> Initialised:
         next_steps=(
             f"Register the uuid and the public key ({device.public_key}) at {base.host}; where a certificate is asked "
             f"for, hand in {request}.",
-            f"Then see whether all is well: {_command(settings)} check",
+            f"Then see whether all is well: {_command(device.config.root)} check",
         ),
     )
 
 
-def _command(settings: config.Config) -> str:
-    """How kegnet-client is called for this device by whoever may read its key."""
-    if settings.root == config.DEFAULT_ROOT:
+def _command(root: Path) -> str:
+    """How kegnet-client is called for the device in ``root`` by whoever may read its key."""
+    if root == DEFAULT_ROOT:
         return "sudo kegnet-client"
-    return f"kegnet-client --root {shlex.quote(str(settings.root))}"
+    return f"kegnet-client --root {shlex.quote(str(root))}"
 
 
-def draft(root: Path, base: BaseUrl, command: str, *, brings_ca: bool) -> Draft:
+def draft(root: Path, sections: Sequence[AnySection], base: BaseUrl, command: str, *, brings_ca: bool) -> Draft:
     """A new device in ``root`` for the server at ``base``; `ConfigError` if there is one, or a part of one.
 
     Unless the caller ``brings_ca``, or there is a bundle or a ``caBundle`` already, it trusts the system's store.
     """
     root = root.absolute()
-    file = config.default_file(root)
-    text = config.read(file) if os.path.lexists(file) else config.render()
+    file = default_file(root)
+    text = read(file) if os.path.lexists(file) else render(sections)
     _refuse_configured(text, file, command)
     values = {"uuid": str(uuid.uuid4()), "base": base.url}
-    if not brings_ca and "ca_bundle" not in config.given(text) and not os.path.lexists(file.with_name("ca.crt")):
+    if not brings_ca and "ca_bundle" not in given(text, KEGNET) and not os.path.lexists(file.with_name("ca.crt")):
         values["ca_bundle"] = "system"
-    text = config.fill(text, values)
-    return Draft(command, text, config.parse(text, root, file))
+    text = fill(text, KEGNET, values)
+    return Draft(command, text, parse(text, sections, root, file))
 
 
 def ca_to_write(device: Draft, bundle: bytes, source: str, way_out: str = "") -> list[tuple[Path, bytes, int]]:
@@ -140,7 +149,7 @@ def ca_to_write(device: Draft, bundle: bytes, source: str, way_out: str = "") ->
     if path == SYSTEM_CA_BUNDLE or read_ca_bundle(path) != bundle:
         raise ConfigError(
             f"{path}: caBundle: differs from {source}, and stays; {way_out}move it away, or put a # before "
-            f"caBundle in {device.settings.file} if that names it"
+            f"caBundle in {device.config.file} if that names it"
         )
     return []
 
@@ -152,7 +161,7 @@ def write(
 
     When ``before_the_last_step`` is called all is on disk but for one rename; if it raises, nothing was written.
     """
-    file = device.settings.file.resolve()
+    file = device.config.file.resolve()
     with contextlib.ExitStack() as undo:
         try:
             for directory in _missing_directories(file.parent):
@@ -186,7 +195,7 @@ def _checked_ca(path: Path) -> bytes:
 
 
 def _refuse_configured(text: str, file: Path, command: str) -> None:
-    already = config.given(text) & {"uuid", "base"}
+    already = given(text, KEGNET) & {"uuid", "base"}
     if already:
         what = "uuid" if "uuid" in already else "serviceBaseURL"
         raise ConfigError(

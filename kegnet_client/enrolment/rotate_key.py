@@ -31,8 +31,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kegnet_client import config
-from kegnet_client.config import Config
+from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
     ConfigError,
     KegnetError,
@@ -49,10 +48,13 @@ from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.lock_file import take_lock
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.keys import MAX_KEY_FILE_BYTES, Identity, generate_private_key, load_identity
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import reach
 from kegnet_client.spool.lock import is_delivered_from
+from kegnet_client.spool.section import SPOOL
 
 TAKE_OVER_S = 30.0
 LOOK_S = 0.1
@@ -69,9 +71,9 @@ class UnfinishedError(KegnetError):
     exit_code = 75
 
 
-def rotate_key(root: Path, file: Path | None, take_over_s: float = TAKE_OVER_S) -> int:
-    """Change the key of the device in ``root``, or go on with it. Raises `KegnetError`."""
-    rotation = Rotation(config.load(root, file), take_over_s)
+def rotate_key(config: Config, take_over_s: float = TAKE_OVER_S) -> int:
+    """Change the key of the device, or go on with it. Raises `KegnetError`."""
+    rotation = Rotation(config, take_over_s)
     rotation.run()
     return 0
 
@@ -79,8 +81,10 @@ def rotate_key(root: Path, file: Path | None, take_over_s: float = TAKE_OVER_S) 
 class Rotation:
     """The change of one device's key; every step may be the first that is left to do."""
 
-    def __init__(self, settings: Config, take_over_s: float) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, take_over_s: float) -> None:
+        self._config = config
+        self._settings = settings = config.section(KEGNET)
+        self._spool = config.section(SPOOL).directory
         self._take_over_s = take_over_s
         # A link to the key stays one.
         self._path = Path(os.path.realpath(settings.private_key))
@@ -195,7 +199,7 @@ class Rotation:
         os.fsync(self._directory)
 
     def _write_public(self, key: Identity) -> None:
-        public = self._settings.file.with_name("device.pub")
+        public = self._config.file.with_name("device.pub")
         directory = os.open(public.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             write_file(directory, public.name, key.public_pem(), 0o644)
@@ -207,13 +211,13 @@ class Rotation:
 
     def _have_taken_over(self, fingerprint: str) -> str:
         """Have the process that delivers use the new key; what was done. It is asked only if it does not yet."""
-        state = StateFile(self._settings.root)
+        state = StateFile(self._config.root)
         said = state.read() or {}
         runs = bool(said) or self._is_delivering()
         service = systemctl.main_pid()
         if runs and said.get("key") == fingerprint:
             return "The new key is in use."
-        if service is not None and (service == said.get("pid") or self._settings.root == config.DEFAULT_ROOT):
+        if service is not None and (service == said.get("pid") or self._config.root == DEFAULT_ROOT):
             if why := systemctl.restart():
                 raise UnfinishedError(f"the service could not be restarted with the new key: {why}; then {_AGAIN}")
             done = "The service was restarted with the new key."
@@ -226,7 +230,7 @@ class Rotation:
         while (state.read() or {}).get("key") != fingerprint:
             if time.monotonic() > deadline_s:
                 raise UnfinishedError(
-                    f"what delivers from {self._settings.spool} was not seen to use the new key; the server takes the "
+                    f"what delivers from {self._spool} was not seen to use the new key; the server takes the "
                     f"old one still. See its log, restart it, then {_AGAIN}"
                 )
             time.sleep(LOOK_S)
@@ -234,13 +238,13 @@ class Rotation:
 
     def _is_delivering(self) -> bool:
         try:
-            spool = os.open(self._settings.spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            spool = os.open(self._spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise UnfinishedError(f"{self._settings.spool}: {error.strerror}; mend that, then {_AGAIN}") from None
+            raise UnfinishedError(f"{self._spool}: {error.strerror}; mend that, then {_AGAIN}") from None
         try:
-            return is_delivered_from(self._settings.spool, spool)
+            return is_delivered_from(self._spool, spool)
         except SpoolError as error:
             raise UnfinishedError(f"{error}; then {_AGAIN}") from None
         finally:
@@ -249,8 +253,7 @@ class Rotation:
     def _hang_up(self, pid: int | None) -> None:
         if pid is None:
             raise UnfinishedError(
-                f"something delivers from {self._settings.spool} and does not say what it is; when it has ended, "
-                f"{_AGAIN}"
+                f"something delivers from {self._spool} and does not say what it is; when it has ended, {_AGAIN}"
             )
         try:
             os.kill(pid, signal.SIGHUP)

@@ -14,6 +14,7 @@ import errno
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kegnet_client import RELEASED_MS
@@ -57,6 +58,14 @@ def read_kernel_clock(libc: object | None = None) -> tuple[int, int]:
     return state, timex.status
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment by both clocks."""
+
+    monotonic_s: float
+    wall_ms: int
+
+
 class Clock:
     """This machine's clocks. A test overrides the readings; what follows from them stays."""
 
@@ -64,6 +73,10 @@ class Clock:
         self._read_kernel = read_kernel
         self.steps = StepDetector()
         """Shared by all who use this clock: a step that one of them saw is one for all."""
+
+    def now(self) -> Moment:
+        """This moment."""
+        return Moment(self.monotonic_s(), self.wall_ms())
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds, right or wrong."""

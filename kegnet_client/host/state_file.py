@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from kegnet_client.config import DEFAULT_ROOT
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.host.root import DEFAULT_ROOT
 
 RUN_DIRECTORY = Path("/run/kegnet-client")
 FILE_NAME = "state.json"

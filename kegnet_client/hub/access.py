@@ -16,6 +16,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kegnet_client.core.wire import enrolment
+from kegnet_client.hub.listener import prove
+from kegnet_client.hub.proxy import route_path
 
 OPEN_PREFIX = "/rest/"
 OPEN_PATHS = enrolment.PATHS
@@ -27,19 +29,39 @@ _REFUSAL = (
     "The hub shows this to whoever has its token, which `kegnet-client hub init` wrote into the file `token` of the "
     "hub's directory.\nSend it as `Authorization: Bearer TOKEN`, or open /docs?token=TOKEN once in this browser.\n"
 )
+_PROXY_HINT = (
+    "Devices write under /rest/: a proxy has to cut off what stands before it, and to say so with X-Forwarded-Prefix.\n"
+)
+_MAX_TOLD = 100
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
-class Door:
-    """ASGI middleware that lets a request pass with the token only."""
+class TokenMiddleware:
+    """ASGI middleware that lets a request or a websocket pass with the token only."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token.encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] != "http" or path.startswith(OPEN_PREFIX) or path in OPEN_PATHS:
+        match scope["type"]:
+            case "lifespan":
+                await self._app(scope, receive, send)
+            case "http":
+                await self._answer(scope, receive, send)
+            case "websocket":
+                if self._carries_token(scope):
+                    prove(scope)
+                    await self._app(scope, receive, send)
+                else:
+                    # Before it is accepted, this is a 403.
+                    await send({"type": "websocket.close", "code": 1008, "reason": "the hub's token is missing"})
+            case other:
+                raise ValueError(f"nothing is known of connections of the type {other!r}, so none passes")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = route_path(scope)
+        if path.startswith(OPEN_PREFIX) or path in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
 
@@ -52,22 +74,25 @@ class Door:
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        answer = self._check(scope)
+        answer = self._check(scope, path)
+        if answer is None:
+            prove(scope)
         await (self._app if answer is None else answer)(scope, receive, send_guarded)
 
-    def _check(self, scope: Scope) -> Response | None:
+    def _check(self, scope: Scope, path: str) -> Response | None:
         """None to let the request pass, or what to answer it with."""
-        headers = Headers(scope=scope)
-        if scope["path"] in ENTRANCES and scope["method"] in ("GET", "HEAD"):
+        if path in ENTRANCES and scope["method"] in ("GET", "HEAD"):
             offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")
             if offered is not None:
-                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse()
+                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse(path)
+        return None if self._carries_token(scope) else _refuse(path)
+
+    def _carries_token(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
-            return None
-        if self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
-            return None
-        return _refuse()
+            return True
+        return self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
 
     def _is_token(self, text: str) -> bool:
         return secrets.compare_digest(text.encode("utf-8", "surrogateescape"), self._token)
@@ -78,5 +103,6 @@ class Door:
         return answer
 
 
-def _refuse() -> Response:
-    return PlainTextResponse(_REFUSAL, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})
+def _refuse(path: str) -> Response:
+    hint = f"This path is {path[:_MAX_TOLD]!a}. {_PROXY_HINT}" if OPEN_PREFIX in path else ""
+    return PlainTextResponse(_REFUSAL + hint, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

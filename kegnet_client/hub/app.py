@@ -17,6 +17,7 @@ from kegnet_client.hub import access
 from kegnet_client.hub.api import docs, enrolment, records
 from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
@@ -31,7 +32,13 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], int] = wall_ms) -> FastAPI:
+def create_app(
+    store: Store,
+    token: str,
+    ca_pem: bytes,
+    clock_ms: Callable[[], int] = wall_ms,
+    rate: LogRate | None = None,
+) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     app = FastAPI(
         title="KegNet hub",
@@ -42,19 +49,19 @@ def create_app(store: Store, token: str, ca_pem: bytes, clock_ms: Callable[[], i
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(access.Door, token=token)
+    app.add_middleware(access.TokenMiddleware, token=token)
     trouble = _Trouble()
-    refusals = Refusals()
+    refusals = Refusals(rate or LogRate())
 
     journal = Journal(store, clock_ms)
 
     def unavailable(error: StoreError) -> Response:
         trouble.begins(error)
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        headers = {"Retry-After": str(RETRY_AFTER_S), **routes.NO_STORE}
         return PlainTextResponse("the database cannot do it now; try again later\n", 503, headers)
 
     writing = routes.make_router(journal, refusals, trouble.over, unavailable)
-    app.add_middleware(routes.ShortWay, endpoints=routes.endpoints_of(writing))
+    app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(records.make_router(store), tags=["reading"])

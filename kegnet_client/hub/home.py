@@ -11,17 +11,26 @@ hub.db          the database, unless ``hub.conf`` names another
 =============== ===================================================================
 
 Every file is written whole or not at all, and read by its owner alone (``ca.crt`` and ``server.crt`` by all).
+
+A hub is initialised wholly or not at all, too: everything is made in ``.init`` first, and linked into the directory
+when all is there, ``ca.crt`` last. What an init that was killed has left is known by being the same file as in
+``.init``, and the next one removes it; nothing else is ever removed.
 """
 
 import configparser
+import contextlib
 import datetime
+import fcntl
 import os
 import secrets
+import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
+from kegnet_client.host.atomic_file import sync_directory
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub import pki
 
@@ -42,32 +51,58 @@ class Home:
         self.server_key = self.directory / "server.key"
         self.token_file = self.directory / "token"
         self.settings = self.directory / "hub.conf"
+        self._unfinished = self.directory / ".init"
 
     def refuse_if_initialised(self) -> None:
-        """`ConfigError` if anything that `initialise` makes is there."""
-        there = [path.name for path in self._files() if path.exists()]
+        """`ConfigError` if anything that `initialising` makes is there, but for what one that was killed has left."""
+        there = [path.name for path in self._files() if path.exists() and not self._is_left_over(path)]
         if there:
             raise ConfigError(
                 f"{self.directory} is initialised already (it holds {', '.join(there)}), and nothing was changed; "
                 "to begin anew, move the directory away or choose another with --dir"
             )
 
-    def initialise(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> None:
-        """Make everything but the database. Nothing that is there is overwritten."""
+    @contextlib.contextmanager
+    def initialising(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> Iterator["Home"]:
+        """The hub in the making, with everything but its database, for whoever makes that.
+
+        It becomes this one when the block ends well; else nothing is left. Nothing that is there is overwritten.
+        """
         self.refuse_if_initialised()
+        is_new = not self.directory.exists()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._unfinished.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self._unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             raise ConfigError(f"{self.directory} cannot be made: {error.strerror}; choose another with --dir") from None
-        ca_key, server_key = pki.make_key(), pki.make_key()
-        ca = pki.make_ca(ca_key, socket.gethostname(), now)
-        write_file(self.ca_key, ca_key)
-        write_file(self.ca_certificate, ca, mode=0o644)
-        write_file(self.server_key, server_key)
-        write_file(self.server_certificate, pki.issue_server(ca_key, ca, server_key, hosts, now), mode=0o644)
-        write_file(self.token_file, secrets.token_urlsafe(32).encode() + b"\n")
-        if database_url is not None:
-            write_file(self.settings, f"[hub]\n# An SQLAlchemy URL.\ndatabase = {database_url}\n".encode())
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(f"another `hub init` is at work in {self.directory}: wait for it") from None
+            self.refuse_if_initialised()  # by that other one
+            try:
+                self._remove_left_over()
+                staged = Home(self._unfinished)
+                staged._make(hosts, database_url, now)
+                yield staged
+                self._publish()
+            except BaseException:
+                with contextlib.suppress(ConfigError, OSError):  # the next one tries again
+                    self._remove_left_over()
+                    self._unfinished.rmdir()
+                    if is_new:
+                        self.directory.rmdir()
+                raise
+            shutil.rmtree(self._unfinished)
+        finally:
+            os.close(lock)
+
+    def initialise(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> None:
+        """Make everything but the database."""
+        with self.initialising(hosts, database_url, now):
+            pass
 
     def token(self) -> str:
         """The token that opens what shows data."""
@@ -113,6 +148,44 @@ class Home:
         write_file(self.server_certificate, renewed, mode=0o644)
         return True
 
+    def _make(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> None:
+        ca_key, server_key = pki.make_key(), pki.make_key()
+        ca = pki.make_ca(ca_key, socket.gethostname(), now)
+        write_file(self.ca_key, ca_key)
+        write_file(self.ca_certificate, ca, mode=0o644)
+        write_file(self.server_key, server_key)
+        write_file(self.server_certificate, pki.issue_server(ca_key, ca, server_key, hosts, now), mode=0o644)
+        write_file(self.token_file, secrets.token_urlsafe(32).encode() + b"\n")
+        if database_url is not None:
+            write_file(self.settings, f"[hub]\n# An SQLAlchemy URL.\ndatabase = {database_url}\n".encode())
+
+    def _publish(self) -> None:
+        """Give what is made its name here; without ``ca.crt`` no command takes this for a hub."""
+        try:
+            for path in sorted(self._unfinished.iterdir(), key=lambda path: path.name == self.ca_certificate.name):
+                os.link(path, self.directory / path.name)
+            sync_directory(self.directory)
+        except OSError as error:
+            raise ConfigError(f"{self.directory} cannot take the hub's files: {error.strerror}") from None
+
+    def _is_left_over(self, path: Path) -> bool:
+        """Whether ``path`` is of an init that was killed: one that ended well has its ``ca.crt``."""
+        try:
+            return not self.ca_certificate.exists() and path.samefile(self._unfinished / path.name)
+        except FileNotFoundError:
+            return False
+
+    def _remove_left_over(self) -> None:
+        try:
+            # The CA's certificate first: without it the rest is known as left over, if this is cut short as well.
+            for made in sorted(self._unfinished.iterdir(), key=lambda path: path.name != self.ca_certificate.name):
+                named = self.directory / made.name
+                if named.exists() and named.samefile(made):
+                    named.unlink()
+                made.unlink()
+        except OSError as error:
+            raise ConfigError(f"what is left in {self._unfinished} cannot be removed: {error.strerror}") from None
+
     def _files(self) -> list[Path]:
         return [
             self.ca_key,
@@ -128,7 +201,9 @@ class Home:
         try:
             return read_regular(path, _MAX_FILE_BYTES)
         except FileNotFoundError:
-            if any(other.exists() for other in self._files()):
+            if self._unfinished.exists() and not self.ca_certificate.exists():
+                remedy = "`kegnet-client hub init` was cut short, run it again"
+            elif any(other.exists() for other in self._files()):
                 remedy = "put it back from a backup; the rest of this hub is there"
             else:
                 remedy = "run `kegnet-client hub init` first, or name the hub's directory with --dir"

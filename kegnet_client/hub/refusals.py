@@ -2,10 +2,10 @@
 
 Nobody who is refused has proven who they are, so that a sender is its address, and the device is its own word. The
 same is told once of a sender, and again only after something was taken from it. How much can be told of one sender,
-and of how many senders is remembered, is bounded: whoever makes things up fills neither the log nor the memory.
+of how many senders is remembered, and how much is told of all of them in a minute, is bounded: whoever makes things up
+fills neither the log nor the memory. What the minute had no room for counts as not told.
 """
 
-import ipaddress
 import logging
 from collections import OrderedDict
 
@@ -13,6 +13,8 @@ from fastapi import Request
 
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.wire.forms import is_uuid
+from kegnet_client.hub.connections import plain_address
+from kegnet_client.hub.log_rate import REFUSED, LogRate
 
 MAX_SENDERS = 256
 MAX_TOLD = 16
@@ -24,7 +26,8 @@ _log = logging.getLogger(__name__)
 class Refusals:
     """One line for each change. To be used by the event loop alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: LogRate) -> None:
+        self._rate = rate
         self._told: OrderedDict[str, set[tuple[str, str]]] = OrderedDict()
 
     def tell(self, request: Request, device: str, error: KegnetError) -> None:
@@ -34,7 +37,7 @@ class Refusals:
         self._told.move_to_end(sender)
         if len(self._told) > MAX_SENDERS:
             self._told.popitem(last=False)
-        if (device, why) in told or len(told) == MAX_TOLD:
+        if (device, why) in told or len(told) == MAX_TOLD or not self._rate.allows(REFUSED):
             return
         told.add((device, why))
         claim = f", which says it is {device}," if device else ""
@@ -49,13 +52,7 @@ class Refusals:
 
 def _address(request: Request) -> str:
     """The sender's, or what the trusted proxy says it is."""
-    host = "" if request.client is None else request.client.host
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return _one_line(host)
-    # A socket for both families shows IPv4 in IPv6's clothes.
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    return _one_line(plain_address("" if request.client is None else request.client.host))
 
 
 def _uuid(text: str) -> str:

@@ -3,15 +3,14 @@
 The server certificate is renewed here, at the start and then whenever it is due, and goes into the running
 TLS context: connections that stand keep theirs, new ones get the new one.
 
-No forwarded header counts unless ``proxy`` names who may set it. The number of connections is bounded, and
-one that has not begun a request in `FIRST_REQUEST_S`, or has sent a part of another for as long, is closed, so that
-silent and slow ones cannot use them up.
-What has not finished its TLS handshake is not counted; asyncio ends it after a minute.
+No forwarded header counts unless ``proxy`` names who may set it. Connections are counted and bounded before TLS
+(`kegnet_client.hub.listener`), and what strangers make uvicorn and asyncio write has a rate
+(`kegnet_client.hub.log_rate`).
 """
 
 import asyncio
 import datetime
-import ipaddress
+import errno
 import logging
 import signal
 import socket
@@ -19,23 +18,36 @@ import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from kegnet_client.core.errors import ConfigError, UsageError
+from kegnet_client.core.errors import ConfigError, KegnetError
+from kegnet_client.hub.connections import KEEP_ALIVE_S
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.listener import ConnectionMiddleware, Listener, limits_of_this_process
+from kegnet_client.hub.log_rate import LogRate
+from kegnet_client.hub.proxy import PrefixMiddleware, Proxy
 
-MAX_CONNECTIONS = 500
-KEEP_ALIVE_S = 90
-FIRST_REQUEST_S = 30.0
 RENEWAL_CHECK_S = 60.0
 GOODBYE_S = 0.2
+_BACKLOG = 1024
+# Linux's, from linux/in.h and linux/in6.h.
+_IP_FREEBIND = 15
+_IPV6_FREEBIND = 78
 
 _log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime.datetime]
+
+
+class AddressError(KegnetError):
+    """The hub cannot listen where it shall, now: wait until it can, or name another address."""
+
+    exit_code = 75
 
 
 def utc_now() -> datetime.datetime:
@@ -57,13 +69,14 @@ class HubServer(uvicorn.Server):
         listener: socket.socket,
         *,
         proxy: str | None = None,
+        rate: LogRate | None = None,
         on_ready: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> None:
         self._home = home
-        self._listener = listener
+        self._rate = rate or LogRate()
         self._on_ready = on_ready
         self._on_stop = on_stop
         self._clock = clock
@@ -74,24 +87,30 @@ class HubServer(uvicorn.Server):
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._load_certificate()
         self._renew()
+        trusted = Proxy(proxy)
+        self._listener = Listener(
+            listener, self._context, self._make_protocol, limits_of_this_process(), trusted, self._rate
+        )
+        # The innermost first: who is connected counts by the connection itself, not by what a proxy says.
+        asgi: Any = app  # uvicorn and Starlette spell the types of ASGI differently
+        asgi = ProxyHeadersMiddleware(asgi, trusted.trusted_hosts())
+        asgi = ConnectionMiddleware(PrefixMiddleware(asgi, trusted), self._listener.connections)
         super().__init__(
             uvicorn.Config(
-                app,
-                http=_Protocol,
+                asgi,
+                loop="asyncio",
+                http="h11",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=proxy is not None,
-                forwarded_allow_ips=[] if proxy is None else _trusted(proxy),
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE_S,
+                proxy_headers=False,
+                timeout_keep_alive=round(KEEP_ALIVE_S),
                 timeout_graceful_shutdown=1,
             )
         )
         self.config.load()
-        self.config.ssl = self._context
 
     def serve_until_stopped(self) -> None:
         """Serve; SIGTERM and SIGINT end it cleanly when this is the main thread."""
@@ -99,11 +118,13 @@ class HubServer(uvicorn.Server):
             # uvicorn raises a signal that stopped it once more when it is done, for the handler that was there.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, _already_stopped)
-        self.run(sockets=[self._listener])
+        self.run(sockets=[])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and to look after the certificate."""
         await super().startup(sockets)
+        self._rate.attach()
+        self._listener.start()
         self._renewal = asyncio.create_task(self._renew_when_due())
         self._on_ready()
 
@@ -111,19 +132,22 @@ class HubServer(uvicorn.Server):
         """Finish what is under way, for a second at most."""
         if self._renewal is not None:
             self._renewal.cancel()
+        self._listener.stop()
         self._on_stop()
         dropping = asyncio.create_task(self._drop_idle())
         await super().shutdown(sockets)
         await dropping
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        self._listener.connections.end_all()
+        self._rate.sum_up()
+        self._rate.detach()
 
     async def _drop_idle(self) -> None:
         # A TLS connection is closed when the other end agrees, and an idle client does not listen.
         await asyncio.sleep(GOODBYE_S)
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, _Protocol) and connection.is_idle:
-                connection.transport.abort()
+        self._listener.connections.end_idle()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return _Protocol(self.config, self.server_state, {})
 
     async def _renew_when_due(self) -> None:
         while True:
@@ -165,63 +189,49 @@ def listen(bind: str | None, port: int) -> socket.socket:
     dual = bind is None and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or ":" in (bind or "") else socket.AF_INET
     try:
-        listener = socket.create_server((bind or "", port), family=family, dualstack_ipv6=dual, backlog=128)
+        addresses = socket.getaddrinfo(bind or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
+        raise AddressError(f"cannot listen at {where} ({error.strerror}): {remedy}") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
+        _bind(listener, addresses[0][4])
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
         raise ConfigError(f"cannot listen at {where} ({error.strerror or error}): {remedy}") from None
-    # asyncio does it only for sockets made with an explicit protocol; without it an answer takes 40 ms longer.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
-def _trusted(proxy: str) -> list[str]:
-    # uvicorn takes anything, and believes nobody where it is no address.
+def _bind(listener: socket.socket, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> None:
+    """Bind to ``address``, whether this machine has it already or not."""
     try:
-        network = ipaddress.ip_network(proxy)
-    except ValueError:
-        raise UsageError(f"--proxy {proxy!r}: write an IP address, or a network such as 192.168.1.0/24") from None
-    if network.version == 6:
-        return [str(network)]
-    # How IPv4 arrives at a socket for both families.
-    return [str(network), f"::ffff:{network.network_address}/{96 + network.prefixlen}"]
+        listener.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        # At boot the hub may be faster than DHCP. Bound like this, it answers as soon as the address is there.
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        listener.bind(address)
+        _log.warning("this machine has no address %s yet: the hub answers there as soon as it has", address[0])
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, but for connections that never get as far as a request, or as another one."""
+    """uvicorn's, without the timer that it leaves behind where a connection was reset.
 
-    _too_slow: asyncio.TimerHandle | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is under way."""
-        return self.cycle is None or self.cycle.response_complete
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._close_without_request)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self.is_idle:
-            self._stop_waiting()
-        elif self._too_slow is None:  # uvicorn waits for the rest for ever
-            self._too_slow = self.loop.call_later(FIRST_REQUEST_S, self._close_if_idle)
+    Until it goes off after `KEEP_ALIVE_S`, it holds the connection's 300 kB for TLS, which a stranger can have often.
+    """
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._stop_waiting()
-
-    def _stop_waiting(self) -> None:
-        if self._too_slow is not None:
-            self._too_slow.cancel()
-            self._too_slow = None
-
-    def _close_if_idle(self) -> None:
-        if self.is_idle:
-            self.transport.close()
-
-    def _close_without_request(self) -> None:
-        if self.scope is None:
-            self.transport.close()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
 
 def _already_stopped(_number: int, _frame: FrameType | None) -> None:

@@ -38,7 +38,7 @@ class Transport:
     def __init__(self, context: ssl.SSLContext | None, deadline_s: float, wall_ms: Callable[[], int]) -> None:
         self._deadline_s = deadline_s
         self._wall_ms = wall_ms
-        self._adapter = Adapter(context, self._connected)
+        self._adapter = Adapter(context, self._register)
         self._socket: socket.socket | None = None
         self._aborted = False
         self._alarm = _Alarm(self.abort)
@@ -65,26 +65,30 @@ class Transport:
         self._aborted = False
         self._alarm.set(self._deadline_s)
         try:
-            request = self._prepare(method, url, headers, body)
-            exchange = self._adapter.send(request, stream=True, timeout=(self._deadline_s, self._deadline_s)).raw
-            try:
-                answer_body = _read(exchange.response)
-            except BaseException:
-                exchange.break_off()
-                raise
-            exchange.finish()
-            if self._aborted:
-                # To HTTP a connection that was cut may look like one that came to its end.
-                raise ConnectionAbortedError
-            answer_headers = {name.lower(): value for name, value in exchange.response.headers.items()}
-            return Answer(exchange.response.status, answer_headers, answer_body)
-        except Exception as error:
-            # Whatever a server says must end here: http.client raises more than its documentation names.
+            return self._ask(self._prepare(method, url, headers, body))
+        except (
+            OSError,
+            http.client.HTTPException,
+        ) as error:  # requests' errors are OSErrors, too
             if self._alarm.rang:
                 raise TransportError(f"no whole answer within {self._deadline_s:g} s") from error
             raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
         finally:
             self._alarm.clear()
+
+    def _ask(self, request: "PreparedRequest") -> Answer:
+        is_whole = False
+        try:
+            response = self._adapter.send(request, timeout=self._deadline_s)
+            body = _read(response.raw)
+            if self._aborted:
+                # To HTTP a connection that was cut may look like one that came to its end.
+                raise ConnectionAbortedError
+            is_whole = response.raw.isclosed()
+        finally:
+            if not is_whole:
+                self._adapter.close()
+        return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def _prepare(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> "PreparedRequest":
         # Preparing costs more than sending, and of one call to the next only the body differs.
@@ -112,9 +116,9 @@ class Transport:
         self._alarm.stop()
         self._adapter.close()
 
-    def _connected(self, connection: socket.socket) -> None:
+    def _register(self, connection: socket.socket) -> None:
         self._socket = connection
-        if self._aborted:  # before there was anything to shut, such as during a slow name lookup
+        if self._aborted:  # before there was anything to shut down, such as during a slow name lookup
             raise ConnectionAbortedError
 
 

@@ -33,15 +33,12 @@ def explain_failure(error: Exception, deadline_s: float, wall_ms: int) -> Transp
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """``error`` and what it was made from: requests and urllib3 wrap the cause as an argument, too."""
+    """``error`` and what it was raised from; the innermost, which says most, comes first."""
     found: list[BaseException] = []
-    queue: list[object] = [error]
-    while queue:
-        one = queue.pop(0)
-        if isinstance(one, BaseException) and one not in found:
-            found.append(one)
-            queue += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-    # The innermost says most.
+    one: BaseException | None = error
+    while one is not None and one not in found:
+        found.append(one)
+        one = one.__cause__ or one.__context__
     return found[::-1]
 
 

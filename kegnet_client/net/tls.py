@@ -59,6 +59,8 @@ def context_for(bundle: bytes) -> ssl.SSLContext:
     # Both are PROTOCOL_TLS_CLIENT's defaults; they carry the promise, so they stand here.
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
+    # What a certificate calls its subject is not checked by those who issue it: common names are not names.
+    context.hostname_checks_common_name = False
     for number, certificate in enumerate(certificates, 1):
         try:
             context.load_verify_locations(cadata=certificate.decode("ascii"))

@@ -16,9 +16,9 @@ from http_message_signatures import HTTPMessageSigner, algorithms
 
 from kegnet_client.core.errors import TransportError
 from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.verdict import Verdict
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire import batch as wire_batch
-from kegnet_client.core.wire.answer import Answer, judge_silence
+from kegnet_client.core.wire.answer import judge_silence
 from kegnet_client.core.wire.base_url import KEGNET_ADVICE, BaseUrl
 from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
@@ -61,21 +61,23 @@ class KegnetBatch:
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         """What came of sending ``records``."""
         batch = {wire_batch.identify(record, self._device): record for record in records}
+        message, content = self._sign(wire_batch.format_content(self._device, batch))
         try:
-            answer = self._post(wire_batch.format_content(self._device, batch))
+            answer = self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers)
         except TransportError as error:
             return [judge_silence(error, f"{self._base.host}:{self._base.port}")] * len(records)
-        return wire_batch.judge(answer, list(batch), self._url, self._wall_ms())
+        verdicts = wire_batch.judge(answer, message.headers["Content-Digest"], list(batch), self._url, self._wall_ms())
+        if answer.status == 200 and any(one.disposition is Disposition.DEFERRED for one in verdicts):
+            # It may have been the answer to another request: the next one gets a connection without a past.
+            self._transport.abort()
+        return verdicts
 
-    def _post(self, content: bytes) -> Answer:
+    def _sign(self, content: bytes) -> tuple[_Message, bytes]:
+        """The request that carries ``content``, and its content as sent."""
         message = _Message(self._url, {"Content-Type": wire_batch.CONTENT_TYPE})
         if len(content) > wire_batch.COMPRESS_FROM_BYTES:
             content = gzip.compress(content, _FASTEST, mtime=0)
             message.headers["Content-Encoding"] = "gzip"
-        self._sign(message, content)
-        return self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers)
-
-    def _sign(self, message: _Message, content: bytes) -> None:
         prepared = self._signer.prepare(
             message,
             key_id=self._device,
@@ -89,3 +91,4 @@ class KegnetBatch:
         signature = base64.b64encode(self._identity.sign(prepared.signature_base)).decode("ascii")
         message.headers["Signature-Input"] = f"{prepared.label}={prepared.signature_params}"
         message.headers["Signature"] = f"{prepared.label}=:{signature}:"
+        return message, content

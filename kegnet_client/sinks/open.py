@@ -1,10 +1,12 @@
-"""From a configuration to something that sends: what ``run``, ``send`` and ``check`` have in common."""
+"""From a configuration to something that sends."""
 
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from kegnet_client.config import Config
+from kegnet_client.core.errors import TransportError, UntrustedServerError
+from kegnet_client.core.records import Heartbeat
+from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import Identity, load_identity
@@ -12,12 +14,13 @@ from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegnet_forms import KegnetForms
+from kegnet_client.sinks.kegnet_section import KegNetSettings
 
 CREDENTIAL = "privkey.pem"
 """What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""
 
 
-def find_identity(settings: Config, environ: Mapping[str, str]) -> Identity:
+def find_identity(settings: KegNetSettings, environ: Mapping[str, str]) -> Identity:
     """The configured device with its key. Raises `ConfigError`."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
     credentials = Path(directory) if directory else None
@@ -26,17 +29,17 @@ def find_identity(settings: Config, environ: Mapping[str, str]) -> Identity:
     return load_identity(settings.uuid, settings.private_key, settings.base.version)
 
 
-def server_context(settings: Config) -> ssl.SSLContext | None:
+def server_context(settings: KegNetSettings) -> ssl.SSLContext | None:
     """What the configured server has to prove, None for plain http. Raises `ConfigError`."""
     return client_context(settings.ca_bundle) if settings.base.url.startswith("https:") else None
 
 
-def reach(settings: Config, clock: Clock) -> Transport:
+def reach(settings: KegNetSettings, clock: Clock) -> Transport:
     """The way to the configured server, unused yet. Raises `ConfigError`."""
     return Transport(server_context(settings), settings.deadline_s, clock.wall_ms)
 
 
-def connect(settings: Config, clock: Clock, identity: Identity) -> OpenSink:
+def connect(settings: KegNetSettings, clock: Clock, identity: Identity) -> OpenSink:
     """Opens connections that sign as ``identity`` and send to the configured server. Raises `ConfigError` at once."""
     base = settings.base
     context = server_context(settings)
@@ -50,3 +53,16 @@ def connect(settings: Config, clock: Clock, identity: Identity) -> OpenSink:
     from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
     return lambda: KegnetBatch(identity, base, transport(), clock.wall_ms)
+
+
+def send_heartbeat(settings: KegNetSettings, clock: Clock, environ: Mapping[str, str]) -> str:
+    """One signed exchange; what came of it. Raises `KegnetError`."""
+    sink = connect(settings, clock, find_identity(settings, environ))()
+    try:
+        (verdict,) = sink.send([Heartbeat(clock.wall_ms())])
+    finally:
+        sink.close()
+    if verdict.disposition is Disposition.ACCEPTED:
+        return f"{settings.base.url} took a sign of life from {settings.uuid}"
+    refused = verdict.disposition is Disposition.MISCONFIGURED
+    raise (UntrustedServerError if refused else TransportError)(f"{settings.base.url}: {verdict.reason}")

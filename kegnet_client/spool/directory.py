@@ -2,21 +2,24 @@
 
 A producer only writes a file and renames it into place; `enqueue` is how this package does it. One instance
 at a time, the one that holds the directory's lock (see `lock`), reads, removes and rejects. Nothing here
-removes a file but `Spool.remove`, and it removes only the very file that was read: a producer that reuses
-a name for a new record in the meantime keeps it (but for the microseconds between the look and the unlink).
+removes a file but `Spool.remove`, and it removes only the very file that was read: right before the unlink its bytes
+are compared with what was sent, because its times and its inode may be kept by whoever writes another record in its
+place (`cp -p`, rsync, tar). What is written between that look and the unlink, within microseconds, is lost: no system
+call removes a file only if it is still the same.
 
 Names are what the file system has, not necessarily UTF-8: `str` with surrogate escapes, which `printable`
 makes fit for messages.
 """
 
 import errno
+import hashlib
 import heapq
 import itertools
 import os
 import secrets
 import stat
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kegnet_client.core.errors import KegnetError, RecordError, SpoolError
@@ -48,13 +51,17 @@ class StuckFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SpoolFile:
-    """A spool file as it was when it was read; ``data`` is empty where ``size`` is more than a record has."""
+    """A spool file as it was when it was read; ``data`` is empty where ``size`` is more than a record has.
+
+    Two are equal if it was the same file with the same bytes, for which ``digest`` stands: ``data`` may be dropped.
+    """
 
     name: str
-    data: bytes
+    data: bytes = field(compare=False)
     size: int
     inode: int
     mtime_ns: int
+    digest: bytes
 
     def record(self) -> Record:
         """The record in it; `RecordError` when it is none."""
@@ -224,8 +231,12 @@ class Spool:
         except KegnetError:
             os.close(fd)
             raise
-        self.close()
-        self.fd, self._lock_fd = fd, lock_fd
+        # Behind the same number, which other threads may be using at this moment.
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+        self._lock_fd = lock_fd
         return True
 
     def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
@@ -239,28 +250,19 @@ class Spool:
         never blocks.
         """
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            file = self._read(name)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise StuckFileError(_why_stuck(error)) from error
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise StuckFileError(NOT_REGULAR)
-            too_large = status.st_size > MAX_FILE_BYTES
-            data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise StuckFileError(_why_stuck(error)) from error
-        finally:
-            os.close(fd)
-        size = status.st_size if too_large else len(data)
-        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns)
+        if file is None:
+            raise StuckFileError(NOT_REGULAR)
+        return file
 
     def remove(self, file: SpoolFile) -> bool:
         """Remove ``file`` after its acknowledgement; False when it is gone or replaced by a newer one.
 
-        Raises `OSError` when the directory cannot be changed.
+        Raises `OSError` when the directory cannot be changed, or what stands there cannot be compared.
         """
         if not self.holds(file):
             return False
@@ -268,12 +270,33 @@ class Spool:
         return True
 
     def holds(self, file: SpoolFile) -> bool:
-        """Whether under the name of ``file`` stands what was read, and not something newer or nothing."""
+        """Whether under the name of ``file`` stands what was read, byte for byte, and not something newer or nothing.
+
+        Raises `OSError` when it cannot be compared.
+        """
         try:
-            now = os.stat(file.name, dir_fd=self.fd, follow_symlinks=False)
+            return self._read(file.name) == file
         except FileNotFoundError:
             return False
-        return (now.st_ino, now.st_mtime_ns, now.st_size) == (file.inode, file.mtime_ns, file.size)
+
+    def _read(self, name: str) -> SpoolFile | None:
+        """The file ``name`` as it is now; None for what is not a regular file."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+                return None
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            too_large = status.st_size > MAX_FILE_BYTES
+            data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
+        finally:
+            os.close(fd)
+        size = status.st_size if too_large else len(data)
+        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns, hashlib.sha256(data).digest())
 
     def _make_and_open(self) -> int:
         try:
@@ -349,8 +372,6 @@ NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"
 
 def _why_stuck(error: OSError) -> str:
     match error.errno:
-        case errno.ELOOP | errno.ENXIO:
-            return NOT_REGULAR
         case errno.EACCES | errno.EPERM:
             return "cannot be read; make it readable for the group of the spool (chmod g+r)"
         case _:

@@ -6,9 +6,12 @@ then, and the server stores it once.
 """
 
 import logging
+import threading
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.condition import Condition
 from kegnet_client.host.log import REJECTED_ID, SPOOL_UNCHANGEABLE_ID
 from kegnet_client.spool.directory import REJECTED, Spool, SpoolFile, explain, printable
 from kegnet_client.spool.rejected import explain_rejected, reject
@@ -28,81 +31,102 @@ class _Decision:
 
 
 class SpoolRemoval:
-    """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so."""
+    """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so. For any thread."""
 
     def __init__(self, spool: Spool, clock: Clock) -> None:
         self._spool = spool
         self._clock = clock
+        self._lock = threading.Lock()
+        """Around ``_pending`` alone, never around what waits for a disk."""
         self._pending: dict[str, _Decision] = {}
-        self.problem: str | None = None
+        self._unchangeable = Condition(log)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the spool cannot be changed."""
+        return self._unchangeable.text
 
     def remove(self, file: SpoolFile) -> None:
         """The server has the record in ``file``."""
         self._decide(file, None)
 
-    def reject(self, file: SpoolFile, reason: str) -> None:
-        """The record in ``file`` will never be taken, or is none."""
+    def reject(self, file: SpoolFile, reason: str) -> bool:
+        """The record in ``file`` will never be taken, or is none. False when another stands there by now."""
         name = printable(file.name)
+        fate = self._decide(file, reason)
+        if fate is _Fate.ANOTHER:
+            return False
+        where = "is kept in rejected/" if fate is _Fate.DONE else "stays in the spool until it can be moved"
         extra = {"KEGNET_FILE": name, "MESSAGE_ID": REJECTED_ID}
-        where = "is kept in rejected/" if self._decide(file, reason) else "stays in the spool until it can be moved"
         log.warning("rejected %s: %s; it %s", name, reason, where, extra=extra)
+        return True
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
-        decision = self._pending.get(file.name)
-        return decision is not None and decision.file == replace(file, data=b"")
+        with self._lock:
+            decision = self._pending.get(file.name)
+        return decision is not None and decision.file == file
 
     def pending(self) -> set[str]:
         """The names of the files that are decided and could not be taken out."""
-        return set(self._pending)
+        with self._lock:
+            return set(self._pending)
 
     def retry(self) -> bool:
         """Carry out what could not be done before, for `RETRY_S` at most; whether it pays to go on at once."""
         until_s = self._clock.monotonic_s() + RETRY_S
         went = is_over = False
-        for name, decision in list(self._pending.items()):
-            del self._pending[name]
-            if self._carry_out(decision.file, decision.reason):
-                went = True
-            else:
-                self._pending[name] = decision  # behind the others
+        with self._lock:
+            decisions = dict(self._pending)
+        for name, decision in decisions.items():
+            fate = self._carry_out(decision.file, decision.reason)
+            went |= fate is not _Fate.NOT_NOW
+            with self._lock:
+                self._pending.pop(name, None)
+                if fate is _Fate.NOT_NOW:
+                    self._pending[name] = decision  # behind the others
             if is_over := self._clock.monotonic_s() >= until_s:
                 break
-        if self.problem and not self._pending:
-            self.problem = None
-            log.warning("the spool can be changed again")
-        return went and is_over and bool(self._pending)
+        left = bool(self.pending())
+        if not left:
+            self._unchangeable.end("the spool can be changed again", level=logging.WARNING)
+        return went and is_over and left
 
     def clear(self) -> None:
         """The spool is another one now."""
-        self._pending.clear()
-        self.problem = None
+        with self._lock:
+            self._pending.clear()
+        self._unchangeable.end()
 
-    def _decide(self, file: SpoolFile, reason: str | None) -> bool:
-        """Whether it could be done now."""
-        if self._carry_out(file, reason):
-            self._pending.pop(file.name, None)
-            return True
-        self._pending[file.name] = _Decision(replace(file, data=b""), reason)
-        return False
+    def _decide(self, file: SpoolFile, reason: str | None) -> "_Fate":
+        fate = self._carry_out(file, reason)
+        with self._lock:
+            if fate is _Fate.NOT_NOW:
+                self._pending[file.name] = _Decision(replace(file, data=b""), reason)
+            else:
+                self._pending.pop(file.name, None)
+        return fate
 
-    def _carry_out(self, file: SpoolFile, reason: str | None) -> bool:
-        """Whether it could be done now."""
+    def _carry_out(self, file: SpoolFile, reason: str | None) -> "_Fate":
         try:
             if reason is None:
-                self._spool.remove(file)
+                went = self._spool.remove(file)
             else:
-                reject(self._spool, file, reason, self._clock.wall_ms())
+                went = reject(self._spool, file, reason, self._clock.wall_ms()) is not None
         except OSError as error:
-            if not self.problem:
-                where = self._spool.path / ("" if reason is None else REJECTED)
-                why = explain(error) if reason is None else explain_rejected(error)
-                self.problem = f"{where} cannot be changed: {why}"
-                extra = {"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID}
-                log.error(
-                    "%s; what is decided stays in the spool and is not sent again until a restart",
-                    self.problem,
-                    extra=extra,
-                )
-            return False
-        return True
+            where = self._spool.path / ("" if reason is None else REJECTED)
+            why = explain(error) if reason is None else explain_rejected(error)
+            self._unchangeable.begin(
+                f"{where} cannot be changed: {why}",
+                "; what is decided stays in the spool and is not sent again until a restart",
+                level=logging.ERROR,
+                extra={"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID},
+            )
+            return _Fate.NOT_NOW
+        return _Fate.DONE if went else _Fate.ANOTHER
+
+
+class _Fate(Enum):
+    DONE = "taken out"
+    ANOTHER = "something else stands there by now, or nothing"
+    NOT_NOW = "the disk refuses"

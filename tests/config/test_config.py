@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kegnet_client import config
-from kegnet_client.config import Config, fill, find_root, load, parse, render
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.edit import fill, render
+from kegnet_client.config.parse import given as given_fields
+from kegnet_client.config.parse import load, parse
+from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
+from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
+from kegnet_client.spool.section import SPOOL
+
+from ..support.configuration import client_conf
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = Path("/opt/keg")
@@ -22,27 +30,36 @@ REQUIRED = f"uuid = {UUID}\nserviceBaseURL = https://hub.example/rest/v2\n"
 MINIMAL = f"[KegNet]\n{REQUIRED}"
 
 
+def read(text: str) -> Config:
+    return parse(text, SECTIONS, ROOT, FILE)
+
+
+def kegnet(text: str) -> KegNetSettings:
+    return read(text).section(KEGNET)
+
+
 def faults_of(text: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        parse(text, ROOT, FILE)
+        read(text)
     assert caught.value.exit_code == 78
     return caught.value.faults
 
 
 def test_two_settings_suffice_and_the_rest_has_defaults() -> None:
-    read = parse(MINIMAL, ROOT, FILE)
-    assert (read.base.url, read.base.version) == ("https://hub.example/rest/v2", Version.V2)
-    assert read.private_key == ROOT / "conf/privkey.pem"
-    assert read.ca_bundle == ROOT / "conf/ca.crt"
-    assert (read.ping_interval_s, read.deadline_s) == (600, 10)
-    assert read.spool == ROOT / "spool"
-    assert read.thermometer == Path("/sys/bus/w1/devices")
-    assert read.sensor is None
-    assert (read.root, read.file) == (ROOT, FILE)
+    config = read(MINIMAL)
+    settings = config.section(KEGNET)
+    assert (settings.base.url, settings.base.version) == ("https://hub.example/rest/v2", Version.V2)
+    assert settings.private_key == ROOT / "conf/privkey.pem"
+    assert settings.ca_bundle == ROOT / "conf/ca.crt"
+    assert (settings.ping_interval_s, settings.deadline_s) == (600, 10)
+    assert config.section(SPOOL).directory == ROOT / "spool"
+    assert config.section(THERMOMETER).directory == Path("/sys/bus/w1/devices")
+    assert config.section(THERMOMETER).sensor is None
+    assert (config.root, config.file) == (ROOT, FILE)
 
 
 def test_the_uuid_keeps_its_spelling() -> None:
-    assert parse(MINIMAL, ROOT, FILE).uuid == UUID
+    assert kegnet(MINIMAL).uuid == UUID
 
 
 def test_every_setting_can_be_set_in_any_case_of_its_name() -> None:
@@ -52,52 +69,60 @@ def test_every_setting_can_be_set_in_any_case_of_its_name() -> None:
         "[Spool]\ndirectory = /var/spool/keg\n"
         "[Thermometer]\ndirectory = w1\nsensor = 28-0316a2795c5b\n"
     )
-    read = parse(text, ROOT, FILE)
-    assert read.private_key == Path("/keys/k.pem")
-    assert read.ca_bundle == ROOT / "../ca.pem"
-    assert (read.ping_interval_s, read.deadline_s) == (86400, 30)
-    assert read.spool == Path("/var/spool/keg")
-    assert read.thermometer == ROOT / "w1"
-    assert read.sensor == "28-0316a2795c5b"
-    assert read.base.version is Version.V1
+    config = read(text)
+    settings = config.section(KEGNET)
+    assert settings.private_key == Path("/keys/k.pem")
+    assert settings.ca_bundle == ROOT / "../ca.pem"
+    assert (settings.ping_interval_s, settings.deadline_s) == (86400, 30)
+    assert config.section(SPOOL).directory == Path("/var/spool/keg")
+    assert config.section(THERMOMETER).directory == ROOT / "w1"
+    assert config.section(THERMOMETER).sensor == "28-0316a2795c5b"
+    assert settings.base.version is Version.V1
 
 
 def test_the_word_system_is_the_machines_own_store() -> None:
-    assert parse(MINIMAL + "caBundle = system\n", ROOT, FILE).ca_bundle == SYSTEM_CA_BUNDLE
+    assert kegnet(MINIMAL + "caBundle = system\n").ca_bundle == SYSTEM_CA_BUNDLE
 
 
 def test_a_percent_sign_is_nothing_special() -> None:
-    assert parse(MINIMAL + "privateKey = /keys/%(uuid)s%\n", ROOT, FILE).private_key == Path("/keys/%(uuid)s%")
+    assert kegnet(MINIMAL + "privateKey = /keys/%(uuid)s%\n").private_key == Path("/keys/%(uuid)s%")
 
 
-def test_the_table_and_the_config_name_the_same_fields() -> None:
-    assert [setting.field for setting in config.SETTINGS] == [field.name for field in fields(Config)][2:]
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
+def test_a_sections_table_and_what_it_makes_name_the_same_fields(section: AnySection) -> None:
+    made = section.make(**{setting.field: None for setting in section.settings})
+    assert [setting.field for setting in section.settings] == [field.name for field in fields(made)]
 
 
 def test_the_shipped_file_is_what_the_table_renders() -> None:
-    assert (REPOSITORY / "conf/client.conf").read_text() == render()
+    assert (REPOSITORY / "conf/client.conf").read_text() == render(SECTIONS)
 
 
 def test_the_shipped_file_comments_every_setting() -> None:
-    lines = render().splitlines()
+    lines = render(SECTIONS).splitlines()
     assert all(line == "" or line[0] in "#[" for line in lines)
-    for setting in config.SETTINGS:
+    for setting in (one for section in SECTIONS for one in section.settings):
         assert setting.shipped_line in lines
 
 
 def test_every_default_that_the_shipped_file_shows_is_the_default() -> None:
-    shown = {setting.field: setting.default for setting in config.SETTINGS if setting.default is not None}
-    required = {"uuid": UUID, "base": "https://hub.example/rest/v2"}
-    assert parse(fill(render(), required | shown), ROOT, FILE) == parse(fill(render(), required), ROOT, FILE)
+    required = client_conf(uuid=UUID, base="https://hub.example/rest/v2")
+    shown = required
+    for section in SECTIONS:
+        shown = fill(shown, section, {one.field: one.default for one in section.settings if one.default is not None})
+    assert shown != required
+    assert read(shown) == read(required)
 
 
 def test_the_examples_in_the_shipped_file_are_valid() -> None:
-    examples = {setting.field: setting.example for setting in config.SETTINGS if setting.example}
-    assert parse(fill(render(), examples), ROOT, FILE).sensor == "28-0316a2795c5b"
+    text = render(SECTIONS)
+    for section in SECTIONS:
+        text = fill(text, section, {setting.field: setting.example for setting in section.settings if setting.example})
+    assert read(text).section(THERMOMETER).sensor == "28-0316a2795c5b"
 
 
 def test_the_shipped_file_asks_for_the_required_settings_that_it_comments() -> None:
-    faults = faults_of(render())
+    faults = faults_of(render(SECTIONS))
     assert [fault.split(": ")[1] for fault in faults] == ["[KegNet] uuid", "[KegNet] serviceBaseURL"]
     assert all("still commented out" in fault and "kegnet-client init --url URL" in fault for fault in faults)
 
@@ -171,7 +196,7 @@ def test_a_bad_url_is_refused(url: str, expected: str) -> None:
 
 
 def test_plain_http_is_taken_for_this_machine() -> None:
-    assert parse(MINIMAL.replace("https://hub.example", "http://[::1]:8080"), ROOT, FILE).base.port == 8080
+    assert kegnet(MINIMAL.replace("https://hub.example", "http://[::1]:8080")).base.port == 8080
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -201,48 +226,49 @@ def test_an_absent_file_says_how_to_make_one(tmp_path: Path) -> None:
         ConfigError,
         match=r"client\.conf: does not exist; run `kegnet-client enroll .*`kegnet-client init .*, or .*--con",
     ):
-        load(tmp_path)
+        load(tmp_path, None, SECTIONS)
 
 
 def test_a_file_is_read_from_its_root(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/client.conf").write_text(MINIMAL)
-    read = load(tmp_path)
-    assert (read.root, read.file, read.spool) == (tmp_path, tmp_path / "conf/client.conf", tmp_path / "spool")
+    config = load(tmp_path, None, SECTIONS)
+    assert (config.root, config.file) == (tmp_path, tmp_path / "conf/client.conf")
+    assert config.section(SPOOL).directory == tmp_path / "spool"
 
 
 def test_another_file_keeps_the_root_and_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.conf").write_text(MINIMAL)
     monkeypatch.chdir(tmp_path)
-    read = load(Path("root"), Path("other.conf"))
-    assert (read.file, read.spool) == (tmp_path / "other.conf", tmp_path / "root/spool")
+    config = load(Path("root"), Path("other.conf"), SECTIONS)
+    assert (config.file, config.section(SPOOL).directory) == (tmp_path / "other.conf", tmp_path / "root/spool")
 
 
 def test_windows_line_ends_and_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "client.conf"
     file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
-    assert load(tmp_path, file).uuid == UUID
+    assert load(tmp_path, file, SECTIONS).section(KEGNET).uuid == UUID
 
 
 def test_a_directory_is_not_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
-        load(tmp_path, tmp_path)
+        load(tmp_path, tmp_path, SECTIONS)
 
 
 def test_text_in_another_encoding_names_the_line(tmp_path: Path) -> None:
     file = tmp_path / "client.conf"
     file.write_bytes(b"[KegNet]\n# K\xfchlschrank\n")
     with pytest.raises(ConfigError, match=r"client\.conf: line 2: is not UTF-8"):
-        load(tmp_path, file)
+        load(tmp_path, file, SECTIONS)
 
 
 def test_a_file_without_end_is_not_read_to_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a regular file"):
-        load(tmp_path, Path("/dev/zero"))
+        load(tmp_path, Path("/dev/zero"), SECTIONS)
     with (tmp_path / "client.conf").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(ConfigError, match="larger than 64 KiB"):
-        load(tmp_path, tmp_path / "client.conf")
+        load(tmp_path, tmp_path / "client.conf", SECTIONS)
 
 
 def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
@@ -253,42 +279,35 @@ def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
     os.seteuid(user or 65534)  # root may read all, so it becomes nobody
     try:
         with pytest.raises(ConfigError, match=r"client\.conf: may not be read by this user"):
-            load(tmp_path, file)
+            load(tmp_path, file, SECTIONS)
     finally:
         os.seteuid(user)
 
 
-def test_the_root_is_the_argument_else_the_environments_else_the_installed_one() -> None:
-    assert find_root("/a", {"KEGNET_ROOT": "/b"}) == Path("/a")
-    assert find_root(None, {"KEGNET_ROOT": "/b"}) == Path("/b")
-    assert find_root(None, {"KEGNET_ROOT": ""}) == Path("/usr/share/kegnet-client")
-    assert find_root(None, {}) == Path("/usr/share/kegnet-client")
-    assert find_root("keg", {}) == Path.cwd() / "keg"
-
-
 def test_filling_in_replaces_the_shipped_line_and_nothing_else() -> None:
-    before, after = render().splitlines(), fill(render(), {"uuid": UUID}).splitlines()
+    before, after = render(SECTIONS).splitlines(), fill(render(SECTIONS), KEGNET, {"uuid": UUID}).splitlines()
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert changed == [("#uuid = 00000000-0000-4000-8000-000000000000", f"uuid = {UUID}")]
 
 
 def test_filling_in_keeps_a_line_that_was_changed() -> None:
     text = "# mine\r\n[KegNet]\r\n# uuid = old\r\ndeadline = 5\r\n[Spool]\r\n"
-    assert fill(text, {"uuid": UUID}) == text.replace("[KegNet]\r\n", f"[KegNet]\r\nuuid = {UUID}\r\n")
+    assert fill(text, KEGNET, {"uuid": UUID}) == text.replace("[KegNet]\r\n", f"[KegNet]\r\nuuid = {UUID}\r\n")
 
 
 def test_filling_in_makes_the_section_where_there_is_none() -> None:
-    text = fill("# mine", {"uuid": UUID, "base": "https://hub.example/rest/v2"})
+    text = fill("# mine", KEGNET, {"uuid": UUID, "base": "https://hub.example/rest/v2"})
     assert text.startswith("# mine\n")
-    assert parse(text, ROOT, FILE).uuid == UUID
+    assert kegnet(text).uuid == UUID
 
 
+NAMES = [setting.name for section in SECTIONS for setting in section.settings]
 LINES = st.one_of(
     st.sampled_from(["[KegNet]", "[Spool]", "[DEFAULT]", "[]", "[", *REQUIRED.splitlines()]),
     st.builds(
         "{}{}{}{}".format,
         st.sampled_from(["", " ", "#", "\t", "\ufeff"]),
-        st.sampled_from([*(setting.name for setting in config.SETTINGS), "UUID", "", "x"]),
+        st.sampled_from([*NAMES, "UUID", "", "x"]),
         st.sampled_from(["=", ":", " = ", ""]),
         st.text(max_size=12),
     ),
@@ -298,7 +317,7 @@ LINES = st.one_of(
 
 def attempt(text: str) -> Config | tuple[str, ...]:
     try:
-        return parse(text, ROOT, FILE)
+        return read(text)
     except ConfigError as error:
         return error.faults
 
@@ -307,8 +326,8 @@ def attempt(text: str) -> Config | tuple[str, ...]:
 @given(st.one_of(st.text(), st.lists(LINES).map("\n".join)))
 def test_no_text_whatever_gives_a_traceback(text: str) -> None:
     match attempt(text):
-        case Config(uuid=uuid):
-            assert uuid in text
+        case Config() as config:
+            assert config.section(KEGNET).uuid in text
         case faults:
             assert faults
             assert all(fault.isprintable() and fault.startswith(f"{FILE}: ") for fault in faults)
@@ -320,15 +339,15 @@ def test_no_file_whatever_gives_a_traceback(tmp_path_factory: pytest.TempPathFac
     file = tmp_path_factory.getbasetemp() / "any.conf"
     file.write_bytes(data)
     with pytest.raises(ConfigError):
-        load(ROOT, file)
+        load(ROOT, file, SECTIONS)
 
 
 @settings(max_examples=200)
 @given(st.lists(LINES).map("\n".join))
 def test_filling_in_sets_the_value_or_the_text_has_another_fault(text: str) -> None:
-    if not config.given(text) & {"uuid", "base"}:
-        match attempt(fill(text, {"uuid": UUID, "base": "https://hub.example/rest/v2"})):
-            case Config(uuid=uuid):
-                assert uuid == UUID
+    if not given_fields(text, KEGNET) & {"uuid", "base"}:
+        match attempt(fill(text, KEGNET, {"uuid": UUID, "base": "https://hub.example/rest/v2"})):
+            case Config() as config:
+                assert config.section(KEGNET).uuid == UUID
             case faults:
                 assert not isinstance(attempt(text + MINIMAL), Config), faults

@@ -32,7 +32,7 @@ LOST = Verdict(Disposition.MISCONFIGURED, "the server answered 404: mend service
 @pytest.fixture
 def policy() -> RetryPolicy:
     """Its jitter is always half of what is possible."""
-    return RetryPolicy(lambda: 0.5)
+    return RetryPolicy(lambda: 0.5, "check the address")
 
 
 def test_the_first_try_after_a_start_is_immediate(policy: RetryPolicy) -> None:
@@ -233,7 +233,7 @@ verdicts = st.sampled_from([OK, NO_ROUTE, BUSY, BROKEN, BAD, LOST])
 def test_without_an_acceptance_or_a_rejection_every_record_stays(
     exchanges: list[tuple[str, Verdict]], random: Random
 ) -> None:
-    policy = RetryPolicy(random.random)
+    policy = RetryPolicy(random.random, "check the address")
     for number, (name, verdict) in enumerate(exchanges):
         assert policy.settle(name, verdict, number).action not in (Action.REMOVE, Action.REJECT)
 
@@ -245,14 +245,14 @@ class LinkMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.policy = RetryPolicy(lambda: 0.5)
+        self.policy = RetryPolicy(lambda: 0.5, "check the address")
         self.rejected_in_a_row = 0
         self.suspect: str | None = None
         "The record that the last deferral was about, since the link was last seen up."
 
     @initialize(random=st.randoms())
     def jitter(self, random: Random) -> None:
-        self.policy = RetryPolicy(random.random)
+        self.policy = RetryPolicy(random.random, "check the address")
 
     @rule(wait_s=st.floats(0, 1000))
     def time_goes_by(self, wait_s: float) -> None:

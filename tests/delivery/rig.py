@@ -31,7 +31,7 @@ BROKEN = Verdict(Disposition.DEFERRED, "the server answered 500", 500, record_ma
 REFUSED = Verdict(Disposition.REJECTED, "the server answered 400", 400)
 FORBIDDEN = Verdict(Disposition.MISCONFIGURED, "the server answered 403: register", 403)
 
-SLOW_LINE = b"0,12,1000,1800000000000"
+SLOW_LINE = b"0,1200,1000,1800000000000"
 SLOW_PREFIX = SLOW_LINE[:-3]
 """A record too, in an old producer's seconds."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from kegnet_client.core.records import parse
-from kegnet_client.delivery.uploader import MAX_ANNOUNCED
+from kegnet_client.delivery.state import MAX_ANNOUNCED
 from kegnet_client.spool.directory import enqueue
 
 from .rig import ACCEPTED, REFUSED, SLOW_LINE, SLOW_PREFIX, YEAR_S, Gate, Rig, line, pour
@@ -54,7 +54,7 @@ class TestWhole:
             assert rig.tried() == [1], "half a record was sent"
             writer.write(SLOW_LINE[len(SLOW_PREFIX) :])
         rig.idle()
-        assert rig.numbers() == [1, 12]
+        assert rig.numbers() == [1, 1200]
         assert rig.accepted[1] == parse("slow.pour", SLOW_LINE)
 
     def test_a_file_still_being_written_is_not_sent_and_then_once(self, rig: Rig) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kegnet_client.core.records import Heartbeat, Pour, Record
 from kegnet_client.core.verdict import Disposition, Verdict
-from kegnet_client.delivery import pickup, uploader
+from kegnet_client.delivery import backlog, pickup
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
@@ -98,7 +98,7 @@ def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.001))
     monkeypatch.setattr(pickup, "LOOK_S", 0.01)
-    monkeypatch.setattr(uploader, "MAX_BACKLOG", 50)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 50)
     scans = 0
     scan = Spool.scan
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.enrolment.enroll import enroll
 
@@ -29,7 +30,7 @@ def refusal(kind: type[KegnetError], root: Path, url: str, code: str) -> str:
     """What ``enroll`` says, having left everything as it was."""
     before = tree(root)
     with pytest.raises(kind) as caught:
-        enroll(root, url, code, {}, pause=lambda _: None)
+        enroll(root, SECTIONS, url, code, {}, pause=lambda _: None)
     assert type(caught.value) is kind
     assert tree(root) == before
     return str(caught.value)

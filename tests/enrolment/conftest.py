@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.enrolment.provision import draft, write
 from kegnet_client.hub.app import wall_ms
@@ -35,11 +36,11 @@ def make_device(tmp_path: Path, hub: Hub, key_pem: bytes) -> Callable[[], Device
     def make() -> Device:
         root = tmp_path / f"device-{uuid.uuid4()}"
         base = parse_base_url(f"{hub.url}/rest/v2")
-        made = draft(root, base, "enroll", brings_ca=True)
+        made = draft(root, SECTIONS, base, "enroll", brings_ca=True)
         settings = made.settings
         write(made, [(settings.private_key, key_pem, 0o600), (settings.ca_bundle, hub.home.ca(), 0o644)])
         (root / "spool").mkdir()
-        device = Device(root, settings)
+        device = Device(root, made.config)
         key = device.identity().key.public_key()
         assert isinstance(key, rsa.RSAPublicKey)
         hub.store.add_device(device.uuid, key, "tap", wall_ms())

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.parse import load
+from kegnet_client.config.settings import Config
 from kegnet_client.keys import Identity, load_identity
+from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
+from kegnet_client.spool.section import SPOOL
 
 
 @dataclass
@@ -12,7 +16,19 @@ class Device:
     """A device that the hub knows."""
 
     root: Path
-    settings: config.Config
+    config: Config
+
+    @property
+    def file(self) -> Path:
+        return self.config.file
+
+    @property
+    def spool(self) -> Path:
+        return self.config.section(SPOOL).directory
+
+    @property
+    def settings(self) -> KegNetSettings:
+        return self.config.section(KEGNET)
 
     @property
     def key(self) -> Path:
@@ -21,6 +37,10 @@ class Device:
     @property
     def uuid(self) -> str:
         return self.settings.uuid
+
+    def load(self, file: Path | None = None) -> Config:
+        """What its client.conf says now, or another ``file`` in its place."""
+        return load(self.root, file, SECTIONS)
 
     def identity(self, suffix: str = "") -> Identity:
         path = self.key.with_name(self.key.name + suffix)

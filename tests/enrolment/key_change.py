@@ -4,10 +4,10 @@ import stat
 
 import pytest
 
-from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.open import send_heartbeat
 
 from ..support.waits import WAIT_S
 from .device import Device
@@ -23,12 +23,12 @@ def settle(hub: Hub, device: Device, old: str) -> None:
     assert hub.keys(device.uuid) == (key,)
     assert device.beside() == set()
     assert stat.S_IMODE(device.key.stat().st_mode) == 0o600
-    assert device.settings.file.with_name("device.pub").read_bytes() == device.identity().public_pem()
+    assert device.file.with_name("device.pub").read_bytes() == device.identity().public_pem()
     send_heartbeat(device.settings, Clock(), {})
 
 
 def unfinished(device: Device, take_over_s: float = WAIT_S, kind: type[KegnetError] = UnfinishedError) -> str:
     with pytest.raises(kind) as caught:
-        rotate_key(device.root, None, take_over_s)
+        rotate_key(device.load(), take_over_s)
     assert type(caught.value) is kind
     return str(caught.value)

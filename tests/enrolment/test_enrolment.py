@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.parse import load
 from kegnet_client.core.errors import ConfigError, TransportError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.enrolment import provision
 from kegnet_client.enrolment.enroll import enroll
 from kegnet_client.keys import load_identity
+from kegnet_client.sinks import kegnet_section
+from kegnet_client.sinks.kegnet_section import KEGNET
 
 from .attempts import ENROL, refusal
 from .device import Device
@@ -25,13 +28,14 @@ NO_ANSWERER = "https://localhost:1"
 def test_one_line_makes_a_device_that_the_hub_believes(
     hub: Hub, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert enroll(root, hub.url, hub.invite(), {}) == 0
-    settings = config.load(root)
+    assert enroll(root, SECTIONS, hub.url, hub.invite(), {}) == 0
+    read = load(root, None, SECTIONS)
+    settings = read.section(KEGNET)
     identity = load_identity(settings.uuid, settings.private_key, Version.V2)
     assert settings.base.url == f"{hub.url}/rest/v3"
     assert settings.ca_bundle.read_bytes() == hub.home.ca()
-    assert settings.file.with_name("device.pub").read_bytes() == identity.public_pem()
-    assert sorted(path.name for path in settings.file.parent.iterdir()) == [
+    assert read.file.with_name("device.pub").read_bytes() == identity.public_pem()
+    assert sorted(path.name for path in read.file.parent.iterdir()) == [
         "ca.crt",
         "client.conf",
         "device.pub",
@@ -48,7 +52,7 @@ def test_one_line_makes_a_device_that_the_hub_believes(
 
 def test_the_private_key_and_the_code_go_nowhere_they_should_not(hub: Hub, root: Path) -> None:
     code = hub.invite()
-    enroll(root, hub.url, code, {})
+    enroll(root, SECTIONS, hub.url, code, {})
     key = (root / "conf/privkey.pem").read_text().splitlines()
     told = hub.told()
     assert not any(line in told for line in key if "-----" not in line)
@@ -88,7 +92,7 @@ def test_the_systems_store_is_not_made_where_it_is_missing(
     hub: Hub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = root / "certificates.crt"
-    for module in (config, provision):
+    for module in (kegnet_section, provision):
         monkeypatch.setattr(module, "SYSTEM_CA_BUNDLE", system)
     (root / "conf").mkdir()
     (root / "conf/client.conf").write_text("[KegNet]\ncaBundle = system\n")
@@ -98,7 +102,7 @@ def test_the_systems_store_is_not_made_where_it_is_missing(
 def test_the_same_ca_may_be_there(hub: Hub, root: Path) -> None:
     (root / "conf").mkdir()
     (root / "conf/ca.crt").write_bytes(hub.home.ca())
-    assert enroll(root, hub.url, hub.invite(), {}) == 0
+    assert enroll(root, SECTIONS, hub.url, hub.invite(), {}) == 0
 
 
 def test_nothing_in_the_environment_changes_the_way(
@@ -109,7 +113,7 @@ def test_nothing_in_the_environment_changes_the_way(
         monkeypatch.setenv(name, NO_ANSWERER)
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(other.home.ca_certificate))
-    assert enroll(root, hub.url, hub.invite(), dict(os.environ)) == 0
+    assert enroll(root, SECTIONS, hub.url, hub.invite(), dict(os.environ)) == 0
 
 
 def test_a_device_whose_first_exchange_fails_is_enrolled_and_says_so(
@@ -117,6 +121,6 @@ def test_a_device_whose_first_exchange_fails_is_enrolled_and_says_so(
 ) -> None:
     hub.lose.append("/rest/v3/records")
     with pytest.raises(TransportError):
-        enroll(root, hub.url, hub.invite(), {})
+        enroll(root, SECTIONS, hub.url, hub.invite(), {})
     assert "front bar is enrolled" in capsys.readouterr().out
-    assert config.load(root)
+    assert load(root, None, SECTIONS)

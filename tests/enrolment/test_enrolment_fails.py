@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.edit import render
 from kegnet_client.core.errors import (
     ConfigError,
     KegnetError,
@@ -76,7 +77,7 @@ def test_a_hub_that_is_away_leaves_nothing(hub: Hub, root: Path) -> None:
 
 def test_a_wrong_an_expired_and_a_used_code_are_told_apart(hub: Hub, root: Path, tmp_path: Path) -> None:
     used = hub.invite()
-    enroll(tmp_path / "first", hub.url, used, {})
+    enroll(tmp_path / "first", SECTIONS, hub.url, used, {})
     wrong = wire.format_code(pki.ca_der(hub.home.ca()), bytes(16))
     assert "401: no such code" in refusal(ServerRefusalError, root, hub.url, wrong)
     assert "401: the code has expired" in refusal(ServerRefusalError, root, hub.url, hub.invite(valid_ms=0))
@@ -89,7 +90,7 @@ def test_a_wrong_an_expired_and_a_used_code_are_told_apart(hub: Hub, root: Path,
 def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(hub: Hub, root: Path, times: int) -> None:
     hub.lose += ["/enroll"] * times
     pauses: list[float] = []
-    assert enroll(root, hub.url, hub.invite(), {}, pause=pauses.append) == 0
+    assert enroll(root, SECTIONS, hub.url, hub.invite(), {}, pause=pauses.append) == 0
     assert len(pauses) == times
     bodies = [request.body for request in hub.requests if request.line == ENROL]
     assert len(bodies) == times + 1
@@ -130,7 +131,7 @@ def test_a_disk_without_room_leaves_nothing_and_keeps_the_code_good(hub: Hub, ro
     """No file may grow beyond ``limit`` bytes: the key fails to be written, or the configuration."""
     code = hub.invite()
     (root / "conf").mkdir()
-    (root / "conf/client.conf").write_text(config.render() + "# mine\n" * 1000)
+    (root / "conf/client.conf").write_text(render(SECTIONS) + "# mine\n" * 1000)
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), "--root", str(root), "enroll", hub.url, code],
         capture_output=True,
@@ -140,7 +141,7 @@ def test_a_disk_without_room_leaves_nothing_and_keeps_the_code_good(hub: Hub, ro
     assert (done.returncode, "cannot be written (File too large)" in done.stderr) == (78, True), done.stderr
     assert list(tree(root)) == ["conf", "conf/client.conf"]
     assert hub.lines() == ["GET /ca.crt"]
-    assert enroll(root, hub.url, code, {}) == 0
+    assert enroll(root, SECTIONS, hub.url, code, {}) == 0
 
 
 LIMITED = """
@@ -162,7 +163,7 @@ def test_an_interrupt_while_the_hub_is_asked_leaves_nothing(hub: Hub, root: Path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        enroll(root, hub.url, hub.invite(), {}, pause=interrupt)
+        enroll(root, SECTIONS, hub.url, hub.invite(), {}, pause=interrupt)
     assert tree(root) == {}
 
 

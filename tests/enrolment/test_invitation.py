@@ -82,6 +82,6 @@ def test_a_list_of_devices_shows_who_changes_a_key(
 ) -> None:
     hub.lose.append("/rotate")
     with pytest.raises(UnfinishedError):
-        rotate_key(device.root, None)
+        rotate_key(device.load())
     assert cli.main(["hub", "devices", "list", "--dir", str(hub.home.directory)]) == 0
     assert "changes its key" in capsys.readouterr().out

@@ -13,12 +13,15 @@ from uuid import UUID
 
 import pytest
 
-from kegnet_client.config import fill, load, render
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.edit import fill, render
+from kegnet_client.config.parse import load
 from kegnet_client.core.errors import ConfigError, KegnetError, UsageError
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.enrolment.provision import init
 from kegnet_client.keys import load_identity
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
+from kegnet_client.sinks.kegnet_section import KEGNET
 
 URL = "https://hub.example/rest/v2"
 
@@ -65,20 +68,20 @@ def refusal(kind: type[KegnetError], root: Path, url: str = URL, ca: Path | None
     """What ``init`` says, having left everything as it was."""
     before = tree(root)
     with pytest.raises(kind) as caught:
-        init(root, url, ca)
+        init(root, SECTIONS, url, ca)
     assert tree(root) == before
     return str(caught.value)
 
 
 def test_an_empty_root_becomes_a_device(tmp_path: Path) -> None:
-    made = init(tmp_path, URL + "/")
-    config = load(tmp_path)
-    assert config.uuid == made.uuid
+    made = init(tmp_path, SECTIONS, URL + "/")
+    settings = load(tmp_path, None, SECTIONS).section(KEGNET)
+    assert settings.uuid == made.uuid
     assert UUID(made.uuid).version == 4
-    assert config.base.url == URL
-    assert config.ca_bundle == made.ca_bundle == SYSTEM_CA_BUNDLE
-    assert config.private_key == made.private_key == tmp_path / "conf/privkey.pem"
-    identity = load_identity(config.uuid, config.private_key, Version.V1)
+    assert settings.base.url == URL
+    assert settings.ca_bundle == made.ca_bundle == SYSTEM_CA_BUNDLE
+    assert settings.private_key == made.private_key == tmp_path / "conf/privkey.pem"
+    identity = load_identity(settings.uuid, settings.private_key, Version.V1)
     assert identity.public_pem().decode() == made.public_pem == made.public_key.read_text()
     assert made.certificate_request.read_bytes() == identity.certificate_request()
     assert sorted(path.name for path in (tmp_path / "conf").iterdir()) == [
@@ -90,7 +93,7 @@ def test_an_empty_root_becomes_a_device(tmp_path: Path) -> None:
 
 
 def test_it_says_what_to_do_next(tmp_path: Path) -> None:
-    made = init(tmp_path, URL)
+    made = init(tmp_path, SECTIONS, URL)
     register, check = made.next_steps
     assert "hub.example" in register
     assert str(made.public_key) in register
@@ -98,7 +101,7 @@ def test_it_says_what_to_do_next(tmp_path: Path) -> None:
 
 
 def test_two_devices_have_nothing_in_common(tmp_path: Path) -> None:
-    one, other = init(tmp_path / "one", URL), init(tmp_path / "other", URL)
+    one, other = init(tmp_path / "one", SECTIONS, URL), init(tmp_path / "other", SECTIONS, URL)
     assert one.uuid != other.uuid
     assert one.public_pem != other.public_pem
 
@@ -108,7 +111,7 @@ def test_the_key_is_the_owners_alone_and_the_rest_readable_whatever_the_umask(
     tmp_path: Path, ca: Path, mask: int
 ) -> None:
     with umask(mask):
-        made = init(tmp_path, URL, ca)
+        made = init(tmp_path, SECTIONS, URL, ca)
     assert mode(made.private_key) == 0o600
     for path in (made.file, made.public_key, made.certificate_request, made.ca_bundle):
         assert mode(path) == 0o644
@@ -125,7 +128,7 @@ def test_the_key_was_never_open_to_others_for_a_moment(tmp_path: Path) -> None:
     try:
         manager.add_watch(str(tmp_path / "conf"), pyinotify.IN_CREATE | pyinotify.IN_ATTRIB)
         with umask(0):
-            made = init(tmp_path, URL)
+            made = init(tmp_path, SECTIONS, URL)
         assert notifier.check_events()
         notifier.read_events()
         notifier.process_events()
@@ -139,11 +142,11 @@ def test_the_key_was_never_open_to_others_for_a_moment(tmp_path: Path) -> None:
 def test_the_shipped_file_is_filled_in_and_else_kept(tmp_path: Path) -> None:
     file = tmp_path / "conf/client.conf"
     file.parent.mkdir()
-    file.write_text(render() + "# mine\n")
+    file.write_text(render(SECTIONS) + "# mine\n")
     file.chmod(0o640)
-    made = init(tmp_path, URL)
+    made = init(tmp_path, SECTIONS, URL)
     values = {"uuid": made.uuid, "base": URL, "ca_bundle": "system"}
-    assert file.read_text() == fill(render() + "# mine\n", values)
+    assert file.read_text() == fill(render(SECTIONS) + "# mine\n", KEGNET, values)
     assert mode(file) == 0o640
 
 
@@ -151,9 +154,9 @@ def test_the_shipped_file_is_filled_in_and_else_kept(tmp_path: Path) -> None:
 def test_the_configuration_keeps_its_owner(tmp_path: Path) -> None:
     file = tmp_path / "conf/client.conf"
     file.parent.mkdir()
-    file.write_text(render())
+    file.write_text(render(SECTIONS))
     os.chown(file, 12345, 12346)
-    init(tmp_path, URL)
+    init(tmp_path, SECTIONS, URL)
     assert (file.stat().st_uid, file.stat().st_gid) == (12345, 12346)
 
 
@@ -161,8 +164,8 @@ def test_a_linked_configuration_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "conf").symlink_to("etc")
     (tmp_path / "etc/client.conf").symlink_to("../real.conf")
-    (tmp_path / "real.conf").write_text(render())
-    made = init(tmp_path, URL)
+    (tmp_path / "real.conf").write_text(render(SECTIONS))
+    made = init(tmp_path, SECTIONS, URL)
     assert (tmp_path / "etc/client.conf").is_symlink()
     assert f"uuid = {made.uuid}" in (tmp_path / "real.conf").read_text()
 
@@ -170,29 +173,33 @@ def test_a_linked_configuration_stays_a_link(tmp_path: Path) -> None:
 def test_settings_that_were_made_before_hold(tmp_path: Path, ca: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/client.conf").write_text(f"[KegNet]\nprivateKey = own.key\ncaBundle = {ca}\n")
-    made = init(tmp_path, URL)
+    made = init(tmp_path, SECTIONS, URL)
     assert made.private_key == tmp_path / "own.key"
     assert mode(tmp_path / "own.key") == 0o600
-    assert load(tmp_path).ca_bundle == made.ca_bundle == ca
+    assert load(tmp_path, None, SECTIONS).section(KEGNET).ca_bundle == made.ca_bundle == ca
 
 
 def test_the_given_ca_is_copied_and_is_all_that_is_trusted(tmp_path: Path, ca: Path) -> None:
-    made = init(tmp_path, URL, ca)
+    made = init(tmp_path, SECTIONS, URL, ca)
     assert made.ca_bundle == tmp_path / "conf/ca.crt"
     assert made.ca_bundle.read_bytes() == ca.read_bytes()
-    assert load(tmp_path).ca_bundle == made.ca_bundle
+    assert load(tmp_path, None, SECTIONS).section(KEGNET).ca_bundle == made.ca_bundle
 
 
 def test_a_ca_that_is_there_already_is_not_given_up_for_the_systems(tmp_path: Path, ca: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/ca.crt").write_bytes(ca.read_bytes())
-    assert init(tmp_path, URL).ca_bundle == load(tmp_path).ca_bundle == tmp_path / "conf/ca.crt"
+    assert (
+        init(tmp_path, SECTIONS, URL).ca_bundle
+        == load(tmp_path, None, SECTIONS).section(KEGNET).ca_bundle
+        == tmp_path / "conf/ca.crt"
+    )
 
 
 def test_the_same_ca_may_be_there_already(tmp_path: Path, ca: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/ca.crt").write_bytes(ca.read_bytes())
-    assert init(tmp_path, URL, ca).ca_bundle.read_bytes() == ca.read_bytes()
+    assert init(tmp_path, SECTIONS, URL, ca).ca_bundle.read_bytes() == ca.read_bytes()
 
 
 def test_another_ca_that_is_there_is_not_overwritten(tmp_path: Path, ca: Path) -> None:
@@ -226,7 +233,7 @@ def test_a_key_is_not_overwritten_by_what_is_made_after_it(tmp_path: Path) -> No
 
 
 def test_a_second_init_changes_nothing(tmp_path: Path, ca: Path) -> None:
-    init(tmp_path, URL, ca)
+    init(tmp_path, SECTIONS, URL, ca)
     assert "conf/client.conf: [KegNet] uuid: is set already" in refusal(ConfigError, tmp_path)
     (tmp_path / "conf/client.conf").unlink()
     told = refusal(ConfigError, tmp_path)
@@ -234,12 +241,12 @@ def test_a_second_init_changes_nothing(tmp_path: Path, ca: Path) -> None:
 
 
 def test_what_the_refusals_say_makes_a_new_device(tmp_path: Path) -> None:
-    first = init(tmp_path, URL)
+    first = init(tmp_path, SECTIONS, URL)
     text = re.sub("^(uuid|serviceBaseURL)", r"#\1", first.file.read_text(), flags=re.MULTILINE)
     first.file.write_text(text)
     for command in re.findall("`(.*?)`", refusal(ConfigError, tmp_path)):
         subprocess.run(["sh", "-c", command], check=True)
-    assert init(tmp_path, URL).uuid != first.uuid
+    assert init(tmp_path, SECTIONS, URL).uuid != first.uuid
     assert (tmp_path / "conf/privkey.pem.old").exists()
 
 
@@ -286,13 +293,13 @@ def test_a_failure_in_between_leaves_nothing_behind(tmp_path: Path, ca: Path, li
     root.mkdir()
     if shipped:
         (root / "conf").mkdir()
-        (root / "conf/client.conf").write_text(render() + "# mine\n" * 1000)
+        (root / "conf/client.conf").write_text(render(SECTIONS) + "# mine\n" * 1000)
     before = tree(root)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         with pytest.raises(ConfigError, match=r"cannot be written \(File too large\)"):
-            init(root, URL, bundle)
+            init(root, SECTIONS, URL, bundle)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert tree(root) == before

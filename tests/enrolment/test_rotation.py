@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from kegnet_client import cli
-from kegnet_client.commands.check import send_heartbeat
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
 from kegnet_client.enrolment.rotate_key import LOCK, rotate_key
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.lock_file import take_lock
 from kegnet_client.hub.ingest import forms
+from kegnet_client.sinks.open import send_heartbeat
 
 from .device import Device
 from .hub import Hub
@@ -31,7 +31,7 @@ def test_a_device_at_rest_gets_another_key(hub: Hub, device: Device, capsys: pyt
 
 def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
     keys = [device.key.read_text()]
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     keys.append(device.key.read_text())
     told = hub.told()
     assert not any(line in told for key in keys for line in key.splitlines() if "-----" not in line)
@@ -40,7 +40,9 @@ def test_no_private_key_is_told_to_the_hub(hub: Hub, device: Device) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from kegnet_client.enrolment.rotate_key import LOCK, rotate_key
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.parse import load
+from kegnet_client.enrolment.rotate_key import rotate_key
 
 def profile(frame, event, function):
     global left
@@ -57,7 +59,7 @@ for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         sys.setprofile(profile)
-        rotate_key(Path(words[1]), None)
+        rotate_key(load(Path(words[1]), None, SECTIONS))
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr, flush=True)
 """
@@ -101,7 +103,7 @@ def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_o
             break
         send_heartbeat(device.settings, Clock(), {})
         seen.add(frozenset(device.beside()))
-        rotate_key(device.root, None)
+        rotate_key(device.load())
         settle(hub, device, old)
         # A copy of a key that a death left in a temporary file is not left for ever.
         assert sorted(path.name for path in device.key.parent.iterdir()) == made
@@ -138,12 +140,12 @@ def test_a_revoked_device_gets_no_other_key(hub: Hub, device: Device) -> None:
 
 def test_a_server_that_is_no_hub_changes_nothing_and_the_way_by_hand_works(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
-    text = device.settings.file.read_text()
-    device.settings.file.write_text(text.replace("/rest/v2", "/docs/rest/v2"))
+    text = device.file.read_text()
+    device.file.write_text(text.replace("/rest/v2", "/docs/rest/v2"))
     told = unfinished(device, kind=ServerRefusalError)
     assert "401" in told
     assert device.identity().fingerprint == old
-    device.settings.file.write_text(text.replace("/rest/v2", "/rest/x/rest/v2"))
+    device.file.write_text(text.replace("/rest/v2", "/rest/x/rest/v2"))
     told = unfinished(device, kind=ServerRefusalError)
     assert "it answered 404" in told
     assert "does not know how to change a key, and the key was not changed" in told
@@ -159,7 +161,7 @@ def test_a_new_key_that_others_could_read_is_not_used(hub: Hub, device: Device) 
     leaked = device.key.with_name(device.key.name + ".next")
     leaked.write_bytes(device.key.read_bytes())
     leaked.chmod(0o644)
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     settle(hub, device, old)
 
 
@@ -179,7 +181,7 @@ def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: Hub, device: De
         os.chown(real, 12345, 12346)
     owner = real.stat().st_uid, real.stat().st_gid
     old = device.identity().fingerprint
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     assert device.key.is_symlink()
     assert (real.stat().st_uid, real.stat().st_gid) == owner
     assert [path.name for path in real.parent.iterdir()] == ["key.pem"]
@@ -187,9 +189,9 @@ def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: Hub, device: De
 
 
 def test_a_request_that_was_made_for_the_old_key_is_made_anew(device: Device) -> None:
-    request = device.settings.file.with_name("device.csr")
+    request = device.file.with_name("device.csr")
     request.write_bytes(device.identity().certificate_request())
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     assert request.read_bytes() == device.identity().certificate_request()
 
 

@@ -10,11 +10,11 @@ from signal import SIGKILL
 
 import pytest
 
-from kegnet_client.commands.check import send_heartbeat
-from kegnet_client.commands.send import send
+from kegnet_client.cli import main
 from kegnet_client.core.records import make_pour
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.open import send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, enqueue
 
 from ..support.program import COMMAND, Program
@@ -33,7 +33,7 @@ def start(hub: Hub) -> Iterator[Start]:
 
     def run(device: Device) -> Program:
         before = len(hub.rows(device.uuid))
-        enqueue(device.settings.spool, make_pour(255, 1 + before, 0, START_MS))
+        enqueue(device.spool, make_pour(255, 1 + before, 0, START_MS))
         environment = {name: value for name, value in os.environ.items() if name != "JOURNAL_STREAM"}
         running.append(Program([COMMAND, "run", "--root", device.root], environment, terminal=False))
         hub.wait_for(lambda: len(hub.rows(device.uuid)) > before)
@@ -59,7 +59,7 @@ def test_no_record_is_lost_or_refused_while_the_key_changes(hub: Hub, device: De
         while not enough.is_set():
             hub.wait_for(is_room)
             pours += 1
-            enqueue(device.settings.spool, make_pour(0, 1 + pours % 1000, 1, START_MS + pours))
+            enqueue(device.spool, make_pour(0, 1 + pours % 1000, 1, START_MS + pours))
 
     def of(key: str) -> int:
         return sum(row.key == key for row in hub.rows(device.uuid))
@@ -70,7 +70,7 @@ def test_no_record_is_lost_or_refused_while_the_key_changes(hub: Hub, device: De
     try:
         hub.wait_for(lambda: of(first) > 5)
         for _ in range(2):
-            rotate_key(device.root, None)
+            rotate_key(device.load())
             keys.append(device.identity().fingerprint)
             hub.wait_for(lambda: of(keys[-1]) > 5)
     finally:
@@ -79,7 +79,7 @@ def test_no_record_is_lost_or_refused_while_the_key_changes(hub: Hub, device: De
     hub.wait_for(lambda: len(hub.rows(device.uuid)) == pours + 1)
     assert {row.key for row in hub.rows(device.uuid)} == set(keys)
     assert hub.statuses() == {200}
-    assert not (device.settings.spool / "rejected").exists()
+    assert not (device.spool / "rejected").exists()
     settle(hub, device, first)
 
 
@@ -94,20 +94,20 @@ def test_an_answer_that_is_lost_leaves_a_working_device_and_the_same_command_goe
     assert "run `kegnet-client rotate-key` again" in told
     assert ("the key was not changed" in told) == (lost == "/rotate")
     send_heartbeat(device.settings, Clock(), {})
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     settle(hub, device, old)
     assert hub.statuses() == {200}
 
 
 def test_what_delivers_without_saying_who_it_is_keeps_the_old_key_good(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
-    with closing(Spool(device.settings.spool)) as spool:
+    with closing(Spool(device.spool)) as spool:
         spool.lock()
         told = unfinished(device)
     assert "does not say what it is; when it has ended, run" in told
     assert old in hub.keys(device.uuid)
     assert "POST /rotate/confirm" not in hub.lines()
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     settle(hub, device, old)
 
 
@@ -115,19 +115,19 @@ def test_a_reload_that_fails_keeps_the_old_key_good(hub: Hub, device: Device, st
     program = start(device)
     old = device.identity().fingerprint
     # The daemon cannot take over this configuration; rotate-key can work with another.
-    text = device.settings.file.read_text()
+    text = device.file.read_text()
     good = device.root / "good.conf"
     good.write_text(text)
-    device.settings.file.write_text("nonsense")
+    device.file.write_text("nonsense")
     with pytest.raises(UnfinishedError, match="not seen to use the new key"):
-        rotate_key(device.root, good, take_over_s=0.5)
+        rotate_key(device.load(good), take_over_s=0.5)
     assert old in hub.keys(device.uuid)
     before = len(hub.rows(device.uuid))
-    enqueue(device.settings.spool, make_pour(1, 1, 1, START_MS))
+    enqueue(device.spool, make_pour(1, 1, 1, START_MS))
     hub.wait_for(lambda: len(hub.rows(device.uuid)) > before)
     assert program.process.poll() is None
-    device.settings.file.write_text(text)
-    rotate_key(device.root, None)
+    device.file.write_text(text)
+    rotate_key(device.load())
     settle(hub, device, old)
 
 
@@ -156,7 +156,7 @@ def test_a_service_is_restarted_because_its_key_is_a_copy(
     program = start(device)
     # What a restart does for the copy a reload does here, where there is none.
     asked = systemctl(program.pid, f"kill -HUP {program.pid}")
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     settle(hub, device, old)
     assert asked.read_text().splitlines()[-1] == "restart kegnet-client"
     assert "The service was restarted with the new key" in capsys.readouterr().out
@@ -174,7 +174,7 @@ def test_a_service_that_does_not_restart_keeps_the_old_key_good(
     assert "not seen to use the new key" in unfinished(device, take_over_s=0.5)
     assert old in hub.keys(device.uuid)
     systemctl(1, "exit 4")  # another root's unit
-    rotate_key(device.root, None)
+    rotate_key(device.load())
     settle(hub, device, old)
 
 
@@ -185,10 +185,10 @@ def test_a_process_that_took_the_number_of_one_that_died_is_left_alone(hub: Hub,
     state = device.root / ".state/state.json"
     with subprocess.Popen(["sleep", str(WAIT_S)]) as stranger:
         state.write_text(state.read_text().replace(str(pid), str(stranger.pid)))
-        with closing(Spool(device.settings.spool)) as spool:
+        with closing(Spool(device.spool)) as spool:
             spool.lock()
             assert "does not say what it is" in unfinished(device)
-        rotate_key(device.root, None)
+        rotate_key(device.load())
         assert stranger.poll() is None
         stranger.kill()
 
@@ -198,7 +198,7 @@ def test_a_revoked_device_keeps_its_spool_and_says_so_once(hub: Hub, device: Dev
     hub.store.revoke_device(device.uuid, 1)
     before = len(hub.rows(device.uuid))
     for number in range(3):
-        enqueue(device.settings.spool, make_pour(1, 1 + number, 1, START_MS))
+        enqueue(device.spool, make_pour(1, 1 + number, 1, START_MS))
     hub.wait_for(lambda: hub.requests[-1].status == 401)
     line = program.log.wait_for("401")
     assert "it refuses this device or its key: this device is revoked" in line
@@ -206,7 +206,7 @@ def test_a_revoked_device_keeps_its_spool_and_says_so_once(hub: Hub, device: Dev
     program.stop()
     program.log.close()
     assert program.log.lines("401") == [line]
-    assert count_waiting(device.settings.spool) == 3
+    assert count_waiting(device.spool) == 3
     assert len(hub.rows(device.uuid)) == before
-    assert not (device.settings.spool / "rejected").exists()
-    assert send(device.root, None, {}) == 77
+    assert not (device.spool / "rejected").exists()
+    assert main(["send", "--root", str(device.root)]) == 77

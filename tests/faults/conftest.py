@@ -108,15 +108,21 @@ def fill_up() -> Callable[[Path], None]:
 
 
 @pytest.fixture
-def mount_ext4(tmp_path: Path, as_root: None) -> Iterator[Callable[[Path, int], Path]]:
+def mount_ext4(mount_disk: Callable[[str, Path, int], Path]) -> Callable[[Path, int], Path]:
     """``mount_ext4(where, megabytes)`` puts a disk of its own there."""
+    return lambda where, megabytes: mount_disk("ext4", where, megabytes)
+
+
+@pytest.fixture
+def mount_disk(tmp_path: Path, as_root: None) -> Iterator[Callable[[str, Path, int], Path]]:
+    """``mount_disk("ext2", where, megabytes)`` puts a disk with this file system there."""
     with contextlib.ExitStack() as stack:
 
-        def mount(where: Path, megabytes: int) -> Path:
+        def mount(file_system: str, where: Path, megabytes: int) -> Path:
             image = tmp_path / f"{where.name}.img"
             with image.open("wb") as file:
                 file.truncate(megabytes * 2**20)
-            subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, capture_output=True)
+            subprocess.run([f"mkfs.{file_system}", "-q", "-m", "0", image], check=True, capture_output=True)
             where.mkdir(exist_ok=True)
             done = subprocess.run(["mount", "-o", "loop", image, where], check=False, capture_output=True, text=True)
             if done.returncode:

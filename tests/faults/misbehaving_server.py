@@ -48,7 +48,13 @@ class Asked:
 
     def acknowledgement(self, *rejected: dict[str, Any]) -> bytes:
         """v3's answer that takes all but the ``rejected``; v2 has no use for it."""
-        return json.dumps({"accepted": len(self.records) - len(rejected), "rejected": rejected}).encode()
+        return json.dumps(
+            {
+                "request": self.headers.get("content-digest"),
+                "accepted": len(self.records) - len(rejected),
+                "rejected": rejected,
+            }
+        ).encode()
 
 
 Raw = Callable[[socket.socket], None]

@@ -76,7 +76,7 @@ def test_who_is_not_the_server_never_sees_a_request(
     ],
 )
 def test_a_200_without_the_counts_is_no_acknowledgement(device: Device, server: Server, body: bytes) -> None:
-    server.answer = first((200, ["Content-Type: application/json"], body))
+    server.answer = first_body(lambda digest: body.replace(b"{", b'{"request": "%b", ' % digest, 1))
     device.drop(1)
     program = device.run()
     program.log.wait_for(KEPT)
@@ -85,12 +85,86 @@ def test_a_200_without_the_counts_is_no_acknowledgement(device: Device, server: 
     assert not device.rejected.exists()
 
 
+def first_body(say: Callable[[bytes], bytes]) -> Callable[[Asked], Any]:
+    """A 200 with what ``say`` makes of the digest of the first request with a pour; all others are taken."""
+    left = [say]
+
+    def answer(asked: Asked) -> Any:
+        if not left or not asked.pulses:
+            return 200
+        return 200, ["Content-Type: application/json"], left.pop()(asked.headers["content-digest"].encode())
+
+    return answer
+
+
+# 53
+
+
+@pytest.mark.case(53)
+@V3
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"accepted": 1, "rejected": []}',
+        b'{"request": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", "accepted": 1, "rejected": []}',
+        b'{"request": "%b", "accepted": 0, "accepted": 1, "rejected": []}',
+        b'{"request": "%b", "accepted": 1, "rejected": {}}',
+        b'{"request": "%b", "accepted": 1, "rejected": [], "error": "not really"}',
+        b'{"request": "%b", "accepted": 0, "rejected": [{"index": 0}], "rejected": [{"index": 0}]}',
+    ],
+    ids=["no digest", "another's digest", "twice", "wrong type", "error", "rejected twice"],
+)
+def test_an_answer_that_is_not_to_this_request_or_contradicts_itself_ends_the_connection(
+    device: Device, server: Server, said: bytes
+) -> None:
+    server.answer = first_body(lambda digest: said.replace(b"%b", digest))
+    device.drop(1)
+    program = device.run()
+    program.log.wait_for(KEPT)
+    before = server.connections
+    server.wait_for_rows([1])
+    wait_until(lambda: not device.waiting(), "files stay")
+    assert server.connections > before
+    assert not device.rejected.exists() or not list(device.rejected.iterdir())
+
+
+@pytest.mark.case(53)
+@BOTH
+@pytest.mark.parametrize("size", [300, 8192])
+def test_an_answer_left_over_is_not_that_to_the_next_record(device: Device, server: Server, size: int) -> None:
+    taken: list[int] = []
+
+    def twice(asked: Asked) -> Any:
+        if taken or not asked.pulses:
+            return 200
+        server.store(asked)
+        taken.extend(asked.pulses)
+        body = asked.acknowledgement()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX: {}\r\nContent-Length: {}\r\n\r\n"
+        fill = size - len(head.format("", len(body))) - len(body)
+        one = head.format("x" * fill, len(body)).encode() + body
+        assert len(one) == size
+        return lambda stream: (stream.sendall(one * 2), server.released.wait())
+
+    server.answer = twice
+    device.drop(1)
+    program = device.run()
+    wait_until(lambda: not device.waiting(), "the first file stays")
+    server.answer = lambda asked: 503 if asked.pulses and 2 in asked.pulses else 200
+    device.drop(2)
+    program.log.wait_for(KEPT)
+    assert device.waiting() == ["000002.pour"]
+    assert set(server.rows()) == {1}
+    server.answer = lambda _: 200
+    server.wait_for_rows([1, 2])
+
+
 # 21 to 25
 
 
 @pytest.mark.case(21)
 @V2_LATER
-@pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 304, 308)])
+@pytest.mark.parametrize("status", [301, 307, *slowly(300, 302, 303, 308)])
 def test_a_redirect_is_not_followed_and_everything_is_kept(
     device: Device, server: Server, serve: Serve, chain: Path, status: int
 ) -> None:
@@ -129,7 +203,7 @@ def test_a_refusal_of_the_device_keeps_and_pauses_everything_with_one_warning(
 
 @pytest.mark.case(24)
 @V2_LATER
-@pytest.mark.parametrize("status", [404, 418, *slowly(402, 405, 406, 410, 451, 499)])
+@pytest.mark.parametrize("status", [304, 404, 418, *slowly(402, 405, 406, 410, 451, 499)])
 def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configuration_warning(
     device: Device, server: Server, status: int
 ) -> None:
@@ -214,6 +288,40 @@ def test_on_v3_a_verdict_rejects_that_record_alone_with_its_reason(device: Devic
     assert (device.rejected / "000002.pour").read_bytes() == data
     assert "no beer" in device.reason("000002.pour")
     wait_until(lambda: device.status()["counters"]["rejected"] == 1, "not counted")
+
+
+# 64
+
+
+@pytest.mark.case(64)
+@V3
+@pytest.mark.parametrize("bad", [{1, 2}, {6, 3, 1}, {5, 6}, {1, 3, 5}])
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "the other way round"])
+def test_each_record_of_a_request_goes_by_its_own_verdict(
+    device: Device, server: Server, bad: set[int], turned: bool
+) -> None:
+    def judge(asked: Asked) -> Any:
+        for record in asked.records:
+            if record.get("pulses") not in {*bad, None}:
+                taken.append(record["pulses"])
+        rejected = [
+            {"index": index, "id": record["id"], "reason": f"no {record['pulses']}"}
+            for index, record in enumerate(asked.records)
+            if record.get("pulses") in bad
+        ]
+        answer = asked.acknowledgement(*(reversed(rejected) if turned else rejected))
+        return 200, ["Content-Type: application/json"], answer
+
+    taken: list[int] = []
+    server.answer = judge
+    for pulses in range(1, 7):
+        device.drop(pulses, age_s=100 - pulses)
+    device.run()
+    wait_until(lambda: not device.waiting(), "files stay")
+    assert sorted(taken) == sorted({*range(1, 7)} - bad)
+    reasons = {path.name: path.read_text() for path in device.rejected.glob("*.reason")}
+    assert reasons.keys() == {f"{pulses:06}.pour.reason" for pulses in bad}
+    assert all(f"no {int(name[:6])}" in reason for name, reason in reasons.items())
 
 
 # 26

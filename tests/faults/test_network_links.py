@@ -125,9 +125,9 @@ def test_a_link_that_goes_down_in_the_middle_costs_nothing(
 @V2_LATER
 def test_with_the_server_refused_everything_waits_and_arrives_once(device: Device, server: Server) -> None:
     server.stop()
-    program = device.run()
     for pulses in range(1, 6):
         device.drop(pulses)
+    program = device.run()
     program.log.wait_for("no connection (Connection refused). Records stay in the spool and are tried again")
     assert len(device.waiting()) == 5
     server.start()

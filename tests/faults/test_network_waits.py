@@ -121,7 +121,7 @@ def waits_s(link: RetryPolicy, verdict: Verdict, tries: int) -> list[float]:
 @pytest.mark.case(28, 17)
 def test_the_wait_after_failures_without_end_is_capped_and_never_the_same() -> None:
     verdict = Verdict(Disposition.DEFERRED, "no connection")
-    waits = waits_s(RetryPolicy(random.Random(1).random), verdict, 200)  # noqa: S311 (no secret)
+    waits = waits_s(RetryPolicy(random.Random(1).random, "check the address"), verdict, 200)  # noqa: S311 (no secret)
     assert max(waits) <= 300
     assert max(waits) > 250
     assert len(set(waits)) > 190
@@ -165,7 +165,7 @@ def test_a_record_that_always_earns_a_5xx_holds_up_nobody(device: Device, server
 @pytest.mark.parametrize("retry_after_s", [None, 60.0])
 def test_a_fleet_that_lost_its_server_at_once_comes_back_spread_out(retry_after_s: float | None) -> None:
     verdict = Verdict(Disposition.DEFERRED, "no connection", retry_after_s=retry_after_s)
-    fleet = [RetryPolicy(random.Random(seed).random) for seed in range(1000)]  # noqa: S311 (no secret)
+    fleet = [RetryPolicy(random.Random(seed).random, "check the address") for seed in range(1000)]  # noqa: S311 (no secret)
     assert all(link.ready(0.0) for link in fleet), "the first try is at once"
     asked_s = retry_after_s or 0.0
     for tries in range(1, 11):

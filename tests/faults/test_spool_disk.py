@@ -1,6 +1,8 @@
-"""Faults of the disk: what cannot be unlinked is not sent again, and a full disk stops producers, not deliveries."""
+"""Faults of the disk: what cannot be unlinked is not sent again, a full disk stops producers, not deliveries, and a
+record that took another's place is not removed for it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from ..support.device import Device
 from ..support.waits import wait_until
 from .known import CHECK_S
 from .misbehaving_server import Asked, Server
-from .versions import V2_LATER
+from .versions import BOTH, V2_LATER
 
 MountExt4 = Callable[[Path, int], Path]
 FillUp = Callable[[Path], None]
@@ -120,3 +122,53 @@ def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go
     filler.unlink()
     program.log.wait_for("temperatures are taken again")
     server.wait_until(lambda asked: 23125 in asked.temperatures)
+
+
+# 55
+
+TOOLS = {
+    "cp -p": ["cp", "-p", "stick/x.pour", "spool/x.pour"],
+    "tar": ["sh", "-c", "tar -c -C stick x.pour | tar -x --overwrite -C spool"],
+    "rsync --inplace": ["rsync", "--times", "--ignore-times", "--inplace", "stick/x.pour", "spool/x.pour"],
+}
+
+
+@pytest.mark.case(55)
+@BOTH
+@pytest.mark.parametrize("file_system", ["", "ext2"], ids=["as it is", "ext2"])
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("moment", ["before it is stored", "after it is stored"])
+def test_a_record_rewritten_in_place_with_its_time_kept_while_the_other_is_under_way_arrives_too(
+    device: Device, server: Server, request: pytest.FixtureRequest, file_system: str, tool: str, moment: str
+) -> None:
+    if shutil.which(TOOLS[tool][0]) is None:
+        pytest.skip(f"{TOOLS[tool][0]} is not installed")
+    if file_system:
+        request.getfixturevalue("mount_disk")(file_system, device.spool, 16)
+    (device.root / "stick").mkdir()
+    old, new = device.spool / "x.pour", device.root / "stick" / "x.pour"
+    new.write_text("0,2,8123,1700000000002\n")
+    os.utime(new, (1_700_000_100,) * 2)
+    kept: list[tuple[bool, bool]] = []
+
+    def answer(asked: Asked) -> int:
+        if asked.pulses == [1]:
+            if moment == "after it is stored":
+                server.store(asked)
+            before = old.stat()
+            subprocess.run(TOOLS[tool], cwd=device.root, check=True)
+            after = old.stat()
+            kept.append((after.st_mtime_ns == before.st_mtime_ns, after.st_size == before.st_size))
+        return 200
+
+    server.answer = answer
+    program = device.run()
+    writing = device.spool / ".x.tmp"
+    writing.write_text("0,1,8123,1700000000001\n")
+    os.utime(writing, (1_700_000_100,) * 2)
+    writing.rename(old)
+    server.wait_for_rows([1, 2])
+    wait_until(lambda: not device.waiting(), "it stays")
+    assert kept == [(True, True)]
+    assert program.stop()[0] == 0
+    assert not device.rejected.exists() or not list(device.rejected.iterdir())

@@ -192,7 +192,7 @@ def test_a_jump_by_a_year_makes_no_half_written_file_whole(
     clock.set(0)
     program = device.run(variables=clock.variables)
     with (device.spool / "slow.pour").open("w") as writer:
-        writer.write("0,586,8123,1700000000")  # so far a whole line, of an old producer that counts seconds
+        writer.write("0,586,86,1700000000")  # so far a whole line, of an old producer that counts seconds
         writer.flush()
         clock.set(by_s)
         device.drop(1)

@@ -59,6 +59,7 @@ def self_signed(directory: Path) -> Path:
         ("expired", "the server's certificate has expired: renew it there, or set this clock, which says 20"),
         ("not yet valid", "the server's certificate is not valid yet: this clock says 20"),
         ("wrong host", "the server's certificate is for another host: mend the host in serviceBaseURL"),
+        ("common name", "the server's certificate is for another host: mend the host in serviceBaseURL"),
         ("self-signed", "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"),
         ("unknown CA", "the server's certificate is from a CA that is not in caBundle: put that CA there"),
         ("TLS 1.1", "TLS failed ("),
@@ -82,6 +83,8 @@ def test_without_a_good_certificate_not_a_byte_of_a_request_is_sent_and_the_mess
             server = serve(authority.issue(days=30))
         case "wrong host":
             server = serve(authority.issue("kegnet.example"))
+        case "common name":
+            server = serve(authority.common_name_only())
         case "self-signed":
             server = serve(self_signed(tmp_path))
         case "unknown CA":

@@ -58,7 +58,7 @@ def test_the_clock_is_synchronised_only_if_the_kernel_says_so(
 def test_a_time_before_this_program_was_made_is_never_believed(wall_ms: int, since_boot_s: float) -> None:
     doubt = FakeClock(wall_ms, since_boot_s, (TIME_OK, 0)).doubt()
 
-    assert doubt == "this machine's clock stands before 2026-11-20, when this program was made: set it (timedatectl)"
+    assert doubt == "this machine's clock stands before 2026-11-28, when this program was made: set it (timedatectl)"
 
 
 def test_right_after_a_boot_an_unsynchronised_clock_is_not_believed() -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from kegnet_client.config import DEFAULT_ROOT
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateFile, StateWriter
 
 PROGRAM = """
 import sys
 from pathlib import Path
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateFile
 
 StateFile(Path(sys.argv[1])).write({"link": "up"})

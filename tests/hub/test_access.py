@@ -1,8 +1,12 @@
 """Who may read the hub."""
 
+import asyncio
+
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from kegnet_client.hub.access import COOKIE, TokenMiddleware
 from kegnet_client.hub.home import Home
 
 GUARDED = [
@@ -69,3 +73,59 @@ def test_a_wrong_token_in_the_address_opens_nothing(web: httpx.Client) -> None:
 def test_the_home_page_leads_to_the_documentation(reader: httpx.Client) -> None:
     answer = reader.get("/")
     assert (answer.status_code, answer.headers["location"]) == (303, "/docs")
+
+
+def test_a_device_behind_a_proxy_that_leaves_the_prefix_is_told_which_path_arrived(web: httpx.Client) -> None:
+    answer = web.post("/keg/hub/rest/v3/records")
+    assert answer.status_code == 401
+    assert "This path is '/keg/hub/rest/v3/records'." in answer.text
+    assert "X-Forwarded-Prefix" in answer.text
+
+
+class Asked:
+    """An application behind the middleware, and whether anything came through to it."""
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.types.append(scope["type"])
+
+
+def ask(scope: Scope) -> tuple[list[str], list[Message]]:
+    """What came through to the application, and what was answered."""
+    asked, sent = Asked(), []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(TokenMiddleware(asked, "t" * 43)(scope, receive, send))
+    return asked.types, sent
+
+
+@pytest.mark.parametrize("path", ["/socket", "/rest/v3/records", "/ca.crt", "/docs"])
+@pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic " + "t" * 43])
+def test_a_websocket_without_the_token_is_refused_wherever_it_leads(path: str, header: str) -> None:
+    headers = [(b"authorization", header.encode())]
+    scope = {"type": "websocket", "path": path, "query_string": b"token=" + b"t" * 43, "headers": headers}
+    passed, sent = ask(scope)
+    assert passed == []
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+@pytest.mark.parametrize(
+    "header", [(b"authorization", b"Bearer " + b"t" * 43), (b"cookie", COOKIE.encode() + b"=" + b"t" * 43)]
+)
+def test_a_websocket_with_the_token_passes(header: tuple[bytes, bytes]) -> None:
+    assert ask({"type": "websocket", "path": "/socket", "query_string": b"", "headers": [header]}) == (
+        ["websocket"],
+        [],
+    )
+
+
+def test_what_nobody_has_thought_of_does_not_pass() -> None:
+    with pytest.raises(ValueError, match="webtransport"):
+        ask({"type": "webtransport", "path": "/rest/v3/records", "headers": []})

@@ -21,6 +21,7 @@ from kegnet_client.commands import hub as commands_hub
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub.ingest.forms import Claim
+from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
@@ -81,6 +82,21 @@ def test_init_changes_nothing_the_second_time(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="initialised already"):
         hub("init")
     assert {path: path.read_bytes() for path in (tmp_path / "hub").iterdir()} == before
+
+
+def test_init_whose_database_cannot_be_made_can_be_done_again(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_store: Store) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "prepare", fail)
+        with pytest.raises(StoreError):
+            hub("init")
+    assert not (tmp_path / "hub").exists()
+    assert hub("init") == 0
+    assert hub("devices", "list") == 0
 
 
 @pytest.mark.parametrize("words", [["--host", "https://keg"], ["--database", "mysql://x"]])

@@ -1,7 +1,10 @@
 """The hub's directory."""
 
 import datetime
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,67 @@ def test_a_pipe_in_a_files_place_is_named_and_nothing_waits_for_it(home: Home, n
             told.append(str(error))
     assert told
     assert {line.partition(":")[0] for line in told} == {f"{home.directory / name} cannot be read (not a regular file)"}
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from kegnet_client.hub import home, serve
+real = getattr(os, sys.argv[2])
+left = int(sys.argv[3])
+def step(*args, **options):
+    global left
+    if not left:
+        os._exit(9)
+    left -= 1
+    return real(*args, **options)
+setattr(os, sys.argv[2], step)
+with home.Home(Path(sys.argv[1])).initialising(["localhost"], None, serve.utc_now()) as made:
+    home.write_file(made.database(), b"a database")
+"""
+
+
+@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 14, 3)), ("link", range(6)), ("unlink", range(1, 6))])
+def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: str, steps: range) -> None:
+    for step in steps:
+        directory = tmp_path / f"hub{step}"
+        killed = subprocess.run([sys.executable, "-c", KILLED, directory, call, str(step)], check=False, timeout=30)
+        assert killed.returncode == 9
+        home = Home(directory)
+        if home.ca_certificate.exists():
+            assert len(home.token()) >= 43
+            with pytest.raises(ConfigError, match="initialised already"):
+                home.initialise(["localhost"], None, utc_now())
+            continue
+        with pytest.raises(ConfigError, match="hub init"):
+            home.token() if not home.token_file.exists() else home.ca()
+        home.initialise(["hub.example"], None, utc_now())
+        assert home.hosts() == ["hub.example"]
+        assert {path.name for path in directory.iterdir()} == {"ca.key", "ca.crt", "server.key", "server.crt", "token"}
+
+
+def test_an_init_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path / "hub")
+    making = home.initialising(["localhost"], None, utc_now())
+    assert making.__enter__().ca()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not making.__exit__(OSError, full, None)
+    assert list(tmp_path.iterdir()) == []
+    home.initialise(["localhost"], None, utc_now())
+    assert home.token()
+
+
+def test_what_somebody_put_there_after_an_init_was_killed_is_not_removed(tmp_path: Path) -> None:
+    argv: list[str | Path] = [sys.executable, "-c", KILLED, tmp_path, "link", "0"]
+    assert subprocess.run(argv, check=False, timeout=30).returncode == 9
+    (tmp_path / "hub.db").write_text("mine, from a backup")
+    with pytest.raises(ConfigError, match=r"holds hub\.db"):
+        Home(tmp_path).initialise(["localhost"], None, utc_now())
+    assert (tmp_path / "hub.db").read_text() == "mine, from a backup"
+
+
+def test_one_init_at_a_time(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with home.initialising(["localhost"], None, utc_now()), pytest.raises(ConfigError, match="another"):
+        Home(tmp_path).initialise(["localhost"], None, utc_now())
+    assert home.token()

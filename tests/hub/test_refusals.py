@@ -1,5 +1,6 @@
 """What the hub's log says of those whom it refuses."""
 
+import itertools
 import json
 import ssl
 import uuid
@@ -13,6 +14,7 @@ from fastapi import Request
 from kegnet_client.core.errors import RecordError
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.log_rate import LINES, REFUSED, LogRate
 from kegnet_client.hub.refusals import MAX_SENDERS, MAX_TOLD, Refusals
 from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import Identity
@@ -119,14 +121,14 @@ def request_from(host: str) -> Request:
 
 def test_what_a_sender_writes_stays_in_one_line_and_short(lines: Lines) -> None:
     evil = "x\n10.0.0.1 is fine\x1b[2J\u2028" + "x" * 10_000
-    Refusals().tell(request_from(evil), evil, RecordError(evil))
+    Refusals(LogRate()).tell(request_from(evil), evil, RecordError(evil))
     (line,) = lines()
     assert line.isprintable()
     assert len(line) < 700
 
 
 def test_whoever_makes_up_reasons_fills_no_log(lines: Lines) -> None:
-    refusals = Refusals()
+    refusals = Refusals(LogRate())
     for number in range(1000):
         refusals.tell(request_from("10.0.0.1"), str(uuid.uuid4()), RecordError(f"number {number}"))
     told = lines()
@@ -137,7 +139,8 @@ def test_whoever_makes_up_reasons_fills_no_log(lines: Lines) -> None:
 
 
 def test_the_sender_that_was_refused_longest_ago_is_forgotten_first(lines: Lines) -> None:
-    refusals = Refusals()
+    minutes = itertools.count(0, 60)
+    refusals = Refusals(LogRate(minutes.__next__))  # so that there is room for every line
     for number in range(MAX_SENDERS):
         refusals.tell(request_from(f"10.0.1.{number}"), "", RecordError("why"))
     refusals.tell(request_from("10.0.1.0"), "", RecordError("why"))
@@ -146,3 +149,17 @@ def test_the_sender_that_was_refused_longest_ago_is_forgotten_first(lines: Lines
     for known, last in enumerate(("10.0.1.1", "10.0.1.0")):
         refusals.tell(request_from(last), "", RecordError("why"))
         assert len(lines()) == 1 - known
+
+
+def test_what_the_minute_had_no_room_for_is_told_in_the_next(lines: Lines) -> None:
+    now_s = 0.0
+    refusals = Refusals(LogRate(lambda: now_s))
+    for number in range(1000):
+        refusals.tell(request_from(f"10.0.{number // 250}.{number % 250}"), "", RecordError("why"))
+    assert len(lines()) == LINES[REFUSED]
+    now_s = 60.0
+    refusals.tell(request_from("10.0.3.249"), "", RecordError("why"))
+    assert lines() == [
+        f"not told one by one in the last minute: {1000 - LINES[REFUSED]} requests refused",
+        "10.0.3.249 is refused: why",
+    ]

@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.hub import pki, serve
+from kegnet_client.hub import connections, pki, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home, write_file
 from kegnet_client.hub.store.records import Store
@@ -192,7 +192,7 @@ def test_a_certificate_that_is_none_is_not_said_to_serve_on(
     home.server_certificate.unlink()
     if content is not None:
         home.server_certificate.write_bytes(content)
-    with pytest.raises(ConfigError, match="put back the pair"):
+    with pytest.raises(ConfigError, match=r"put (back the pair|it back)"):
         start(home, store)
     assert caplog.text == ""
 
@@ -200,7 +200,7 @@ def test_a_certificate_that_is_none_is_not_said_to_serve_on(
 def test_a_connection_without_a_request_is_closed(
     hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 0.2)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,
@@ -214,6 +214,7 @@ def test_a_connection_without_a_request_is_closed(
 def test_a_connection_that_begins_another_request_and_never_ends_it_is_closed(
     hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
+    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 0.5)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,
@@ -224,7 +225,6 @@ def test_a_connection_that_begins_another_request_and_never_ends_it_is_closed(
         answer = b""
         while b"once in this browser.\n" not in answer:
             answer += connection.recv(10000)
-        monkeypatch.setattr(serve, "FIRST_REQUEST_S", 0.5)
         connection.sendall(more)
         drips = threading.Event()
         dripping = threading.Thread(target=_drip, args=(connection, drips))
@@ -284,10 +284,26 @@ def test_a_port_that_is_taken_says_so() -> None:
             serve.listen("127.0.0.1", port)
 
 
-@pytest.mark.parametrize(("bind", "port"), [("192.0.2.1", 0), ("nowhere.invalid", 0), (None, 70000)])
-def test_an_address_that_is_not_this_machines_says_so(bind: str | None, port: int) -> None:
-    with pytest.raises(ConfigError, match="--bind"):
-        serve.listen(bind, port)
+def test_a_port_that_cannot_be_says_so() -> None:
+    with pytest.raises(ConfigError, match="--port"):
+        serve.listen(None, 70000)
+
+
+@pytest.mark.parametrize("bind", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_this_machine_does_not_have_yet_is_listened_at_and_told(
+    bind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve.listen(bind, 0) as listener:
+        assert listener.getsockname()[0] == bind
+    assert [record.getMessage() for record in caplog.records] == [
+        f"this machine has no address {bind} yet: the hub answers there as soon as it has"
+    ]
+
+
+def test_a_name_that_cannot_be_resolved_yet_is_something_to_wait_for() -> None:
+    with pytest.raises(serve.AddressError, match="--bind") as caught:
+        serve.listen("nowhere.invalid", 0)
+    assert caught.value.exit_code == 75  # systemd starts it again; with ConfigError's 78 it would stay down
 
 
 def test_every_address_of_the_machine_is_served_by_default() -> None:

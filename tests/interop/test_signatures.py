@@ -149,7 +149,7 @@ def deliver(tmp_path: Path, peer: Peer, key: PrivateKey) -> Iterator[Deliver]:
 def test_what_another_implementation_signs_the_hub_believes(deliver: Deliver, pack: bool) -> None:
     answer = deliver(100, pack=pack)
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"accepted": 100, "rejected": []}
+    assert answer.json() == {"request": answer.request.headers["content-digest"], "accepted": 100, "rejected": []}
 
 
 def test_what_is_changed_on_the_way_the_hub_does_not(deliver: Deliver) -> None:

@@ -48,11 +48,11 @@ def serve(chain: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def connect(authority: Authority) -> Iterator[Connect]:
-    """``connect(deadline_s)``: a transport that trusts our CA alone."""
+    """``connect(deadline_s)``: a transport that trusts our CA alone, or without TLS where it is ``plain``."""
     transports: list[Transport] = []
 
-    def make(deadline_s: float = WAIT_S, wall_ms: Callable[[], int] = lambda: 0) -> Transport:
-        transports.append(Transport(client_context(authority.bundle), deadline_s, wall_ms))
+    def make(deadline_s: float = WAIT_S, wall_ms: Callable[[], int] = lambda: 0, *, plain: bool = False) -> Transport:
+        transports.append(Transport(None if plain else client_context(authority.bundle), deadline_s, wall_ms))
         return transports[-1]
 
     yield make

@@ -2,15 +2,18 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kegnet_client.core.errors import TransportError
 
-from .exchange import Connect
+from ..support.waits import WAIT_S, wait_until
+from .exchange import AT_ONCE_S, Connect
 from .server import Serve
 
 FORM = "application/x-www-form-urlencoded"
@@ -72,3 +75,32 @@ def test_dead_addresses_together_take_no_longer_than_one_deadline(
         transport.post(server.url, FORM, b"id=1")
 
     assert time.monotonic() - started_s < 2 * DEADLINE_S
+
+
+@pytest.mark.parametrize("addresses", [1, 3])
+def test_abort_ends_a_connection_that_is_not_made_yet_at_once(
+    serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int], addresses: int
+) -> None:
+    server, transport = serve(), connect(WAIT_S)
+    resolve(*[silent] * addresses)
+    errors: list[TransportError] = []
+
+    def exchange() -> None:
+        with pytest.raises(TransportError) as caught:
+            transport.post(server.url, FORM, b"id=1")
+        errors.append(caught.value)
+
+    thread, before = threading.Thread(target=exchange), count_connecting(silent)
+    thread.start()
+    wait_until(lambda: count_connecting(silent) > before, "it does not connect")
+    started_s = time.monotonic()
+    transport.abort()
+    thread.join(WAIT_S)
+    assert time.monotonic() - started_s < AT_ONCE_S
+    assert errors
+
+
+def count_connecting(address: tuple[str, int]) -> int:
+    """How many sockets have asked ``address`` for a connection and got no answer yet."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(remote.endswith(f":{address[1]:04X}") and state == "02" for _, _, remote, state, *_ in lines)

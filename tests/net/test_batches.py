@@ -45,7 +45,7 @@ def acknowledge(connection: Connection) -> None:
         _, headers, content = take_apart(request)
         packed = headers.get("content-encoding") == "gzip"
         size = len(json.loads(gzip.decompress(content) if packed else content)["records"])
-        body = json.dumps({"accepted": size, "rejected": []}).encode()
+        body = json.dumps({"request": headers["content-digest"], "accepted": size, "rejected": []}).encode()
         connection.answer("Content-Type: application/json", body=body)
 
 

@@ -54,6 +54,19 @@ def send_chunks_of_less_than_nothing(size: bytes) -> Behaviour:
     return behave
 
 
+def send_trailers_without_end(connection: Connection) -> None:
+    connection.request()
+    connection.stream.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    while True:
+        connection.stream.sendall(b"X-More: of the same\r\n" * 1000)
+
+
+def speak_another_protocol(connection: Connection) -> None:
+    connection.request()
+    connection.answer("Upgrade: websocket", status="101 Switching Protocols")
+    connection.answer()
+
+
 @pytest.mark.parametrize(
     ("behave", "what"),
     [
@@ -64,6 +77,8 @@ def send_chunks_of_less_than_nothing(size: bytes) -> Behaviour:
         (send_endless_headers, "the connection broke"),
         (send_chunks_of_less_than_nothing(b"-5"), "the connection broke"),
         (send_chunks_of_less_than_nothing(b"-1"), "the connection broke"),
+        (send_trailers_without_end, "the connection broke"),
+        (speak_another_protocol, "the connection broke"),
     ],
 )
 def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
@@ -74,6 +89,13 @@ def test_a_connection_that_breaks_after_the_request_was_read_is_no_answer(
         post(connect(), server)
     assert not isinstance(caught.value, UntrustedServerError)
     assert len(server.received) == 1, "no retry here, that is for the one who knows"
+
+
+def test_a_fault_of_our_own_is_not_taken_for_a_server_that_gives_no_answer(serve: Serve, connect: Connect) -> None:
+    server, transport = serve(), connect()
+    with pytest.raises(ValueError, match="Invalid header value"):
+        transport.post(server.url, "text/plain\r\n", b"id=1")
+    assert post(transport, server).status == 200
 
 
 def test_without_a_bundle_there_is_no_tls_at_all(serve: Serve) -> None:

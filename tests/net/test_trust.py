@@ -27,6 +27,10 @@ def wrong_address(authority: Authority) -> Path:
     return authority.issue("192.0.2.1")
 
 
+def common_name(authority: Authority) -> Path:
+    return authority.common_name_only()
+
+
 def self_signed(authority: Authority) -> Path:
     return authority.self_signed()
 
@@ -38,6 +42,7 @@ def self_signed(authority: Authority) -> Path:
         (not_yet_valid, "is not valid yet: this clock says 2027-01-15 08:00 UTC"),
         (wrong_name, "is for another host"),
         (wrong_address, "is for another host"),
+        (common_name, "is for another host"),
         (self_signed, "is signed by itself or by an unknown CA"),
     ],
 )

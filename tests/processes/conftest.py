@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kegnet_client import config
+import kegnet_client
 
 from ..support.authority import Authority
 from ..support.device import Device
@@ -54,7 +54,7 @@ def plain_users_device(server: Server, key_pem: bytes, authority: Authority) -> 
     """The same for a user without rights, who runs it: the directory of the tests is closed to others."""
     if os.getuid() != 0:
         pytest.skip("every other test here runs without root already")
-    modules = [str(Path(config.__file__).parents[1]), *(path for path in sys.path if "site-packages" in path)]
+    modules = [str(Path(kegnet_client.__file__).parents[1]), *(path for path in sys.path if "site-packages" in path)]
     variables = {"PYTHONPATH": os.pathsep.join(modules), "PYTHONDONTWRITEBYTECODE": "1"}
     directory = Path(tempfile.mkdtemp(prefix="kegnet-test-"))
     try:

@@ -11,8 +11,6 @@ from ..support.waits import WAIT_S
 from .server import Server
 
 UNUSED = {
-    "charset_normalizer": "guesses encodings",
-    "chardet": "guesses encodings",
     "cryptography.x509": "for a certificate request",
     "difflib": "for a setting that is misspelt",
     "w1thermsensor": "for a bus that is there",

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -77,7 +78,14 @@ def acknowledge(request: Request, *rejected: int) -> Answer:
     """Every record is accepted but those at the indexes ``rejected``."""
     size = len(json.loads(request.unpacked)["records"])
     reasons = [{"index": index, "reason": f"no {index}"} for index in rejected]
-    body = json.dumps({"accepted": size - len(reasons), "rejected": reasons}).encode()
+    said = {"request": request.headers["content-digest"], "accepted": size - len(reasons), "rejected": reasons}
+    body = json.dumps(said).encode()
+    return Answer(200, {"content-type": "application/json"}, body)
+
+
+def bound(request: Request, said: dict[str, Any]) -> Answer:
+    """What is ``said``, as an answer to ``request``."""
+    body = json.dumps({"request": request.headers["content-digest"], **said}).encode()
     return Answer(200, {"content-type": "application/json"}, body)
 
 
@@ -294,8 +302,8 @@ def test_each_record_has_the_verdict_on_it(sink: Open, wire: Wire) -> None:
 
 def test_a_verdict_on_another_record_than_was_sent_is_none(sink: Open, wire: Wire) -> None:
     rejection = {"index": 0, "id": batch.identify(READING, DEVICE), "reason": "no"}
-    body = json.dumps({"accepted": 1, "rejected": [rejection]}).encode()
-    wire.answer = lambda _: Answer(200, {"content-type": "application/json"}, body)
+    said = {"accepted": 1, "rejected": [rejection]}
+    wire.answer = lambda request: bound(request, said)
 
     assert [verdict.disposition for verdict in sink().send([POUR, READING])] == [Disposition.DEFERRED] * 2
 

@@ -241,6 +241,42 @@ class TestRemove:
         assert not spool.remove(old)
         assert path.read_bytes() == data
 
+    def test_a_record_rewritten_in_place_with_its_time_kept_stays(self, spool: Spool) -> None:
+        path = put(spool, "x.pour", mtime_s=1e9)
+        old = spool.read("x.pour")
+        other = LINE.replace(b"2", b"3", 1)
+        path.write_bytes(other)
+        os.utime(path, (1e9, 1e9))
+        new = spool.read("x.pour")
+        assert (new.inode, new.mtime_ns, new.size) == (old.inode, old.mtime_ns, old.size), "only its bytes differ"
+
+        assert not spool.holds(old)
+        assert not spool.remove(old)
+        assert path.read_bytes() == other
+        assert spool.remove(new)
+
+    @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("elsewhere.pour")])
+    def test_what_is_no_file_any_more_stays_and_nothing_is_followed_nor_waited_for(
+        self, spool: Spool, make: Callable[[Path], None]
+    ) -> None:
+        path = put(spool, "x.pour")
+        old = spool.read("x.pour")
+        path.rename(spool.path / "elsewhere.pour")
+        make(path)
+
+        assert not spool.remove(old)
+        assert path.lstat()
+        assert (spool.path / "elsewhere.pour").read_bytes() == LINE
+
+    def test_what_cannot_be_compared_is_not_removed(self, spool: Spool) -> None:
+        path = put(spool, "x.pour")
+        old = spool.read("x.pour")
+        path.chmod(0)
+
+        with unprivileged(), pytest.raises(PermissionError):
+            spool.remove(old)
+        assert path.exists()
+
     def test_what_is_gone_already_is_no_fault(self, spool: Spool) -> None:
         put(spool, "x.pour")
         file = spool.read("x.pour")

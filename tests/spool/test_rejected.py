@@ -56,6 +56,16 @@ def test_a_name_that_is_taken_gets_a_number_and_nothing_is_overwritten(spool: Sp
     }
 
 
+def test_a_file_rewritten_in_place_with_its_time_kept_is_not_rejected_for_the_old_one(spool: Spool) -> None:
+    put(spool, "x.pour", b"old")
+    old = spool.read("x.pour")
+    put(spool, "x.pour", b"new")
+    os.utime(spool.path / "x.pour", ns=(old.mtime_ns, old.mtime_ns))
+
+    assert reject(spool, old, "bad", WALL_MS) is None
+    assert contents(spool) == {"x.pour": b"new"}
+
+
 def test_a_file_that_was_replaced_or_is_gone_is_not_rejected_for_the_old_one(spool: Spool) -> None:
     put(spool, "x.pour", b"old")
     old = spool.read("x.pour")

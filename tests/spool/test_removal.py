@@ -140,6 +140,22 @@ def test_a_newer_record_under_the_name_of_a_decided_one_is_not_decided(stubborn:
     assert removal.pending() == set()
 
 
+def test_a_record_written_in_place_of_a_decided_one_with_its_time_kept_is_not_decided(stubborn: StubbornSpool) -> None:
+    removal = SpoolRemoval(stubborn, Clock())
+    stubborn.stubborn = {"x.pour"}
+    old = put(stubborn, "x.pour", b"old")
+    removal.remove(old)
+    path = stubborn.path / "x.pour"
+    path.write_bytes(b"new")
+    os.utime(path, ns=(old.mtime_ns, old.mtime_ns))
+
+    assert not removal.is_decided(stubborn.read("x.pour"))
+    stubborn.stubborn = set()
+    removal.retry()
+    assert path.read_bytes() == b"new"
+    assert removal.pending() == set()
+
+
 def test_another_spool_starts_without_decisions(stubborn: StubbornSpool) -> None:
     removal = SpoolRemoval(stubborn, Clock())
     stubborn.stubborn = {"x.pour"}

@@ -4,6 +4,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
 from kegnet_client.hub import pki
 
 
@@ -22,6 +28,25 @@ class Authority:
         key = pki.make_key()
         when = datetime.now(UTC) + timedelta(days=days)
         return self._write(pki.issue_server(self._key, self.ca, key, [*(hosts or ("localhost",))], when), key)
+
+    def common_name_only(self, host: str = "localhost") -> Path:
+        """The same, but that it calls its host by a common name alone, as it was done before names had their place."""
+        ca_key = load_pem_private_key(self._key, None)
+        assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+        key = ec.generate_private_key(ec.SECP256R1())
+        now, ca = datetime.now(UTC), x509.load_pem_x509_certificate(self.ca)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
+            .issuer_name(ca.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .sign(ca_key, hashes.SHA256())
+        )
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return self._write(certificate.public_bytes(Encoding.PEM), key_pem)
 
     def self_signed(self) -> Path:
         """The same for a server that vouches for itself."""

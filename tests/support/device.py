@@ -14,8 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from kegnet_client import config
-
+from .configuration import client_conf
 from .program import COMMAND, Program
 from .waits import WAIT_S
 
@@ -66,9 +65,9 @@ class Device:
         return key.public_key()
 
     def configure(self, **settings: str) -> None:
-        """Write client.conf anew, with these settings (by their names in `Config`) changed."""
+        """Write client.conf anew, with these settings (`client_conf` knows them) changed."""
         self._settings |= settings
-        (self.root / "conf" / "client.conf").write_text(config.fill(config.render(), self._settings))
+        (self.root / "conf" / "client.conf").write_text(client_conf(**self._settings))
 
     def drop(self, pulses: int = 586, name: str | None = None, age_s: float = 0) -> Path:
         """A pour, written elsewhere and moved into the spool; ``pulses`` is by what it is known again."""

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from authority import Authority
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config.edit import fill, render
 from kegnet_client.core.wire.base_url import Version
+from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.sinks.kegnet_section import KEGNET
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 ONE_MS = 1_700_000_000_000
@@ -161,9 +164,10 @@ class Device:
         return self.root / "log"
 
     def configure(self, **settings: str) -> None:
-        """Write client.conf, with these settings besides the necessary ones."""
-        values = {"uuid": self.uuid, "base": self.url, "thermometer": "w1", "deadline_s": "2", **settings}
-        (self.root / "conf" / "client.conf").write_text(config.fill(config.render(), values))
+        """Write client.conf, with these settings of [KegNet] besides the necessary ones."""
+        text = fill(render(SECTIONS), THERMOMETER, {"directory": "w1"})
+        text = fill(text, KEGNET, {"uuid": self.uuid, "base": self.url, "deadline_s": "2", **settings})
+        (self.root / "conf" / "client.conf").write_text(text)
 
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}

@@ -133,7 +133,7 @@ class Server:
             else:
                 good.append(identity if record["type"] != "heartbeat" else "")
         self._store(good)
-        return {"accepted": len(good), "rejected": rejected}
+        return {"request": headers["content-digest"], "accepted": len(good), "rejected": rejected}
 
     def _verified(self, path: str, headers: dict[str, str], body: bytes) -> Any:
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()

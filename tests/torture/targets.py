@@ -13,7 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from bench import ONE_MS
-from kegnet_client import config
+from kegnet_client.commands.configuration import SECTIONS
+from kegnet_client.config import parse
+from kegnet_client.config.edit import fill, render
 from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.verdict import Disposition
@@ -22,7 +24,10 @@ from kegnet_client.core.wire import batch, forms
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
+from kegnet_client.sinks.kegnet_section import KEGNET
 
+REQUEST = "sha-256=:QUJD:"
+"""The digest of the request that is answered."""
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 FULL = 1_000_000
 
@@ -64,9 +69,9 @@ def read_spool_line(data: bytes) -> None:
 
 def read_configuration(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    config.given(text)
+    parse.given(text, KEGNET)
     try:
-        settings = config.parse(text, Path("/root"), Path("/root/conf/client.conf"))
+        settings = parse.parse(text, SECTIONS, Path("/root"), Path("/root/conf/client.conf")).section(KEGNET)
     except ConfigError as error:
         expect(error.faults, "a refusal that names no fault")
         expect(all(fault.isprintable() for fault in error.faults), f"a fault that breaks the line: {error.faults}")
@@ -82,7 +87,7 @@ def configuration_files(directory: Path) -> Iterator[Feed]:
     def feed(data: bytes) -> None:
         file.write_bytes(data)
         try:
-            config.load(directory, file)
+            parse.load(directory, file, SECTIONS)
         except ConfigError as error:
             expect(error.faults, "a refusal that names no fault")
 
@@ -115,7 +120,7 @@ def judge_answer(data: bytes) -> None:
 
 def judge_batch_answer(data: bytes) -> None:
     answer, ids = split_answer(data), ("a" * 32, "b" * 32, "c" * 32)
-    verdicts = batch.judge(answer, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
+    verdicts = batch.judge(answer, REQUEST, ids, "https://kegnet.example/rest/v3/records", ONE_MS)
     expect(len(verdicts) == len(ids), str(verdicts))
     expect(all(verdict.reason.isprintable() for verdict in verdicts), f"a reason that breaks the line: {verdicts}")
     accepted = sum(verdict.disposition is Disposition.ACCEPTED for verdict in verdicts)
@@ -123,6 +128,7 @@ def judge_batch_answer(data: bytes) -> None:
     if accepted or rejected:
         said = json.loads(answer.body)
         expect(answer.status == 200, str(verdicts))
+        expect(said["request"] == REQUEST, str(verdicts))
         expect((said["accepted"], len(said["rejected"])) == (accepted, rejected), str(verdicts))
 
 
@@ -169,7 +175,9 @@ def read_batch(data: bytes) -> None:
     for item in content.items:
         expect((item.record is None) == bool(item.reason), str(item))
         expect(item.record is None or item.id == batch.identify(item.record, content.device), str(item))
-    batch.format_verdicts(content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason})
+    batch.format_verdicts(
+        REQUEST, content.items, {n: item.reason for n, item in enumerate(content.items) if item.reason}
+    )
 
 
 LINES = (
@@ -179,23 +187,24 @@ LINES = (
     b"28-0316a2795c5b,3875,1700000000000\n",
     b"28-0316a2795c5b,-55000,978307200000",
 )
-SHIPPED = config.render().encode()
+SHIPPED = render(SECTIONS).encode()
 CONFIGURATIONS = (
     SHIPPED,
-    config.fill(config.render(), {"uuid": UUID, "base": "https://kegnet.example/rest/v2"}).encode(),
+    fill(render(SECTIONS), KEGNET, {"uuid": UUID, "base": "https://kegnet.example/rest/v2"}).encode(),
     f"[KegNet]\nuuid = {UUID}\nserviceBaseURL = https://localhost:8443/rest/v3\npingInterval = 60\n".encode(),
     f"[KegNet]\nuuid: {UUID}\nserviceBaseURL: http://[::1]:80/x/rest/v1\n[Spool]\ndirectory = /var/spool\n".encode(),
     b"[Thermometer]\nsensor = 28-0316a2795c5b\n[Nobody]\nx=1\n",
 )
 CONFIGURATION_TOKENS = (
-    *(setting.name.encode() for setting in config.SETTINGS),
+    *(setting.name.encode() for section in SECTIONS for setting in section.settings),
     b"[KegNet]", b"[Spool]", b"[DEFAULT]", b"[]", b"https://", b"http://[", b"\n ", b"%(x)s", b"${x}", b"rem ", b"\n#",
     b"xn--", b"@", b"?", b":0", b":65536", b"..",
 )  # fmt: skip
 ANSWERS = (
-    b"200\ncontent-type: application/json\n\n" + b'{"accepted": 3, "rejected": []}',
+    b"200\ncontent-type: application/json\n\n" + b'{"request": "sha-256=:QUJD:", "accepted": 3, "rejected": []}',
     b"200\ncontent-type: application/json\n\n"
-    b'{"accepted": 1, "rejected": [{"index": 0, "id": "' + b"a" * 32 + b'", "reason": "x"}, {"index": 2}]}',
+    b'{"request": "sha-256=:QUJD:", "accepted": 1, '
+    b'"rejected": [{"index": 0, "id": "' + b"a" * 32 + b'", "reason": "x"}, {"index": 2}]}',
     b"400\ncontent-type: text/plain\n\nno such pin",
     b"401\ndate: Tue, 15 Nov 1994 08:12:31 GMT\ncontent-type: text/plain\n\nrevoked",
     b"503\nretry-after: 120\ndate: Tue, 14 Nov 2023 22:13:20 GMT\n\nlater",
@@ -205,7 +214,7 @@ ANSWERS = (
 )  # fmt: skip
 ANSWER_TOKENS = (
     b"retry-after: ", b"date: ", b"location: ", b"content-type: ", b"GMT", b"-2359", b"+9999", b"Feb 30", b"0000",
-    b"9999", b"24:60:61", b"accepted", b"rejected",
+    b"9999", b"24:60:61", b"accepted", b"rejected", b"request",
     b"index", b'"id"', b'"reason"', b"1.0", b"1e400", b"-1", b"[]", b"{}",
 )  # fmt: skip
 SIGNATURE = b"QUJD"

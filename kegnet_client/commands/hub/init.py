@@ -40,8 +40,8 @@ def handle(options: argparse.Namespace) -> int:
         # A database that cannot be reached is found out before anything is made.
         with closing(Store(options.database)) as store:
             store.prepare()
-    home.initialise(list(dict.fromkeys(hosts)), options.database, datetime.datetime.now(datetime.UTC))
-    with closing(open_store(home)):
+    now = datetime.datetime.now(datetime.UTC)
+    with home.initialising(list(dict.fromkeys(hosts)), options.database, now) as made, closing(open_store(made)):
         pass
     print(f"The hub's directory is {home.directory}, its certificate is for {', '.join(hosts)}.")
     print(f"Devices trust it with {home.ca_certificate}; the token for reading is in {home.token_file}.")

@@ -30,6 +30,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.host.systemd import Supervisor
     from kegnet_client.hub import serve
     from kegnet_client.hub.app import create_app
+    from kegnet_client.hub.log_rate import LogRate
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
@@ -46,11 +47,13 @@ def handle(options: argparse.Namespace) -> int:
             supervisor.status(f"answers at {url}")
             supervisor.ready()
 
+        rate = LogRate()
         server = serve.HubServer(
-            create_app(store, token, ca),
+            create_app(store, token, ca, rate=rate),
             home,
             listener,
             proxy=options.proxy,
+            rate=rate,
             on_ready=say_ready,
             on_stop=store.hurry,
         )

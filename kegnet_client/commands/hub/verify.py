@@ -21,19 +21,29 @@ def add_arguments(parser: Parser) -> None:
 def handle(options: argparse.Namespace) -> int:
     """Name each record that does not verify."""
     kinds: Counter[str] = Counter()
-    faults = 0
+    faults = inferred = 0
     with closing(open_store(find_home(options))) as store, _Progress(store.count()) as progress:
         for one in store.verify_stored():
             kinds[one.table] += 1
+            inferred += one.is_inferred
             if one.fault is not None:
                 faults += 1
-                progress.print(f"{one.table} {one.id} of {one.device}, record {one.record_id}: {one.fault}")
+                row = " ".join(str(part) for part in (one.table, one.id) if part is not None)
+                record = "" if one.record_id is None else f", record {one.record_id}"
+                progress.print(
+                    f"{row} of {one.device}{record}: {one.fault}".encode("ascii", "backslashreplace").decode()
+                )
             progress.step()
+    if inferred:
+        print(
+            f"{inferred} records are neither proven nor faulty: they were stored before version 0.2.0, and that their "
+            "device had the key that signed them follows from such records alone."
+        )
     found = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no records"
     if faults:
         print(f"{faults} of {kinds.total()} records do not verify ({found}): each is named above.")
         return RecordError.exit_code
-    print(f"Every record verifies: {found}.")
+    print(f"{'No record is faulty' if inferred else 'Every record verifies'}: {found}.")
     return 0
 
 

@@ -19,6 +19,7 @@ MAX_SKEW_S = 300.0
 _ASK_LATER = frozenset({408, 425, 429})
 _BAD_RECORD = frozenset({400, 409, 413, 422})
 _REFUSED = frozenset({401, 403})
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 _LOGIN = re.compile(r"(basic|bearer|digest|negotiate)\b", re.IGNORECASE)
 """How a server or a proxy asks for a login in WWW-Authenticate; what KegNet servers say there is none of these."""
 
@@ -94,7 +95,7 @@ def _remedy(answer: Answer, url: str, wall_ms: int) -> str:
         if answer.headers.get("content-type", "").startswith("text/plain") and (why := quote(answer.body)):
             return f"it refuses this device or its key{why}; see there whether uuid and key are known and in force"
         return "it does not know this device or its key; register the uuid and the public key there"
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         location = answer.headers.get("location", "")
         return f"redirects are not followed; put the final address into serviceBaseURL{quote(location.encode())}"
     return f"{url} is not where it takes records; mend serviceBaseURL"

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, make_heartbeat, make_pour, make_reading
@@ -125,38 +125,59 @@ def parse_content(content: bytes) -> Content:
     return Content(fields["device"], tuple(_parse_item(one, fields["device"]) for one in batch))
 
 
-def format_verdicts(items: Sequence[Item], reasons: Mapping[int, str]) -> bytes:
-    """The answer to a request with ``items``, of which those at the indexes in ``reasons`` are rejected."""
+def format_verdicts(digest: str, items: Sequence[Item], reasons: Mapping[int, str]) -> bytes:
+    """The answer to the request with the Content-Digest ``digest`` and ``items``, of which those at the indexes in
+    ``reasons`` are rejected."""
     rejected = []
     for index, reason in sorted(reasons.items()):
         item = {"index": index, "id": items[index].id, "reason": reason[:MAX_REASON_CHARACTERS]}
         rejected.append({name: value for name, value in item.items() if value is not None})
-    verdicts = {"accepted": len(items) - len(rejected), "rejected": rejected}
+    verdicts = {"request": digest, "accepted": len(items) - len(rejected), "rejected": rejected}
     return json.dumps(verdicts, separators=(",", ":")).encode("ascii")
 
 
-def judge(answer: Answer, ids: Sequence[str], url: str, wall_ms: int) -> list[Verdict]:
-    """What ``answer`` to a POST of the records ``ids`` to ``url`` means for each of them.
+def judge(answer: Answer, digest: str, ids: Sequence[str], url: str, wall_ms: int) -> list[Verdict]:
+    """What ``answer`` to a POST of the records ``ids`` to ``url`` means for each of them; ``digest`` is the request's
+    Content-Digest.
 
     `Disposition.ACCEPTED`, and `Disposition.REJECTED` for more than one, come from verdicts alone; any other
     is about the request and the same for all.
     """
-    return _judge_one_by_one(answer, ids) or [_judge_request(answer, len(ids), url, wall_ms)] * len(ids)
+    if not 200 <= answer.status < 300:
+        return [_judge_failure(answer, len(ids), url, wall_ms)] * len(ids)
+    try:
+        return _parse_verdicts(answer, digest, ids)
+    except _NoAcknowledgementError as error:
+        return [Verdict(Disposition.DEFERRED, f"the server answered {answer.status} {error}", answer.status)] * len(ids)
 
 
-def _judge_one_by_one(answer: Answer, ids: Sequence[str]) -> list[Verdict] | None:
-    """The verdicts of an acknowledgement; None where ``answer`` is none."""
+class _NoAcknowledgementError(Exception):
+    """An answer acknowledges nothing; says which."""
+
+
+def _parse_verdicts(answer: Answer, digest: str, ids: Sequence[str]) -> list[Verdict]:
+    """The verdicts of an acknowledgement.
+
+    Read strictly: what can be understood in two ways, or says that there was an error, acknowledges nothing.
+    """
+    without = f"without a verdict on each record, which is no acknowledgement{quote(answer.body)}"
     content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.status != 200 or content_type != CONTENT_TYPE:
-        return None
+        raise _NoAcknowledgementError(without)
     try:
-        fields = json.loads(answer.body.decode("utf-8"))
-        accepted, rejected = fields["accepted"], fields["rejected"]
-        reasons = {_index(one, ids): _reason(one) for one in rejected}
-    except (ValueError, TypeError, KeyError, LookupError, RecursionError):
-        return None
-    if not _is_integer(accepted) or accepted + len(rejected) != len(ids) or len(reasons) != len(rejected):
-        return None
+        fields = json.loads(answer.body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise _NoAcknowledgementError(without) from None
+    if not isinstance(fields, dict) or "error" in fields:
+        raise _NoAcknowledgementError(without)
+    if "request" in fields and fields["request"] != digest:
+        raise _NoAcknowledgementError("to another request, which is no acknowledgement")
+    try:
+        reasons = _parse_reasons(fields, ids)
+    except ValueError:
+        raise _NoAcknowledgementError(without) from None
+    if "request" not in fields:
+        raise _NoAcknowledgementError("without the request's digest, which is no acknowledgement; update the hub")
     stored = Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
     return [
         Verdict(Disposition.REJECTED, f"the server says{reasons[index]}", 200) if index in reasons else stored
@@ -164,12 +185,9 @@ def _judge_one_by_one(answer: Answer, ids: Sequence[str]) -> list[Verdict] | Non
     ]
 
 
-def _judge_request(answer: Answer, size: int, url: str, wall_ms: int) -> Verdict:
+def _judge_failure(answer: Answer, size: int, url: str, wall_ms: int) -> Verdict:
     status = answer.status
     said = f"the server answered {status}"
-    if 200 <= status < 300:
-        reason = f"{said} without a verdict on each record, which is no acknowledgement{quote(answer.body)}"
-        return Verdict(Disposition.DEFERRED, reason, status)
     if status in _NOT_THIS_PROTOCOL:
         reason = f"{said} to {url}: it does not take this for REST v3; mend serviceBaseURL{quote(answer.body)}"
         return Verdict(Disposition.MISCONFIGURED, reason, status)
@@ -180,16 +198,26 @@ def _judge_request(answer: Answer, size: int, url: str, wall_ms: int) -> Verdict
     return judge_failure(answer, url, wall_ms)
 
 
-def _index(rejection: Any, ids: Sequence[str]) -> int:
-    index = rejection["index"]
+def _parse_reasons(fields: Mapping[str, Any], ids: Sequence[str]) -> dict[int, str]:
+    """Why which records are rejected, by their indexes; `ValueError` unless there is one verdict on each."""
+    accepted, rejected = fields.get("accepted"), fields.get("rejected")
+    if not _is_integer(accepted) or accepted < 0 or not isinstance(rejected, list):
+        raise ValueError("not the counts")
+    reasons = dict(_parse_rejection(one, ids) for one in rejected)
+    if accepted + len(rejected) != len(ids) or len(reasons) != len(rejected):
+        raise ValueError("not one verdict on each")
+    return reasons
+
+
+def _parse_rejection(rejection: Any, ids: Sequence[str]) -> tuple[int, str]:
+    if not isinstance(rejection, dict):
+        raise ValueError("not a rejection")
+    index, reason = rejection.get("index"), rejection.get("reason", "")
     if not _is_integer(index) or not 0 <= index < len(ids) or rejection.get("id", ids[index]) != ids[index]:
         raise ValueError("not a rejection of what was sent")
-    return int(index)
-
-
-def _reason(rejection: Any) -> str:
-    reason = rejection.get("reason")
-    return quote(reason.encode("utf-8", "replace")) if isinstance(reason, str) and reason else ": no reason"
+    if not isinstance(reason, str):
+        raise ValueError("not a reason")
+    return index, quote(reason.encode("utf-8", "replace")) or ": no reason"
 
 
 def _fields(record: Pour | Reading | Heartbeat) -> dict[str, str | int]:
@@ -246,7 +274,7 @@ def _take_integer(fields: dict[str, Any], name: str) -> int:
     return value
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

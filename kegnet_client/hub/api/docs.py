@@ -6,28 +6,29 @@ The scripts are Swagger UI as the package ``fastapi-offline`` carries it; of tha
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+# Relative links lead back through a proxy that cuts a prefix off the path.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>KegNet hub</title>
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 <link rel="icon" href="data:,">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 """
 
 # Without `validatorUrl: null` Swagger UI sends the API's description to a validator elsewhere.
-_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
+_START = """SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
 """
 
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -36,9 +37,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def home() -> Response:
+def home(request: Request) -> Response:
     """The only page so far is the API's."""
-    return RedirectResponse("/docs", status_code=303)
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", status_code=303)
 
 
 @router.get("/docs")

@@ -16,6 +16,8 @@ from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.hub.ingest.routes import NO_STORE
+from kegnet_client.hub.listener import prove
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import enrolment
 from kegnet_client.hub.store.records import Store
@@ -37,7 +39,7 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int], refusa
 
     def rotate(fields: Fields) -> Response:
         request = enrolment.read_request(fields["device"], fields["request"])
-        name = enrolment.rotate(store, request, fields["signature"])
+        name = enrolment.rotate(store, request, fields["signature"], clock_ms())
         _log.info("%s announced a new key", name)
         return _text(200, "both keys are taken now")
 
@@ -48,7 +50,7 @@ def make_router(store: Store, ca_pem: bytes, clock_ms: Callable[[], int], refusa
 
     @router.get(wire.CA_PATH, response_class=PlainTextResponse, summary="The certificate that devices trust")
     def ca() -> Response:
-        return Response(ca_pem, media_type="application/x-pem-file")
+        return Response(ca_pem, headers=NO_STORE, media_type="application/x-pem-file")
 
     def add(path: str, work: Callable[[Fields], Response], names: tuple[str, ...], summary: str) -> None:
         fields = {name: {"type": "string"} for name in names}
@@ -74,6 +76,11 @@ def _endpoint(
     work: Callable[[Fields], Response], names: tuple[str, ...], refusals: Refusals
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        response = await take(request)
+        response.headers.update(NO_STORE)
+        return response
+
+    async def take(request: Request) -> Response:
         # One that joins is no device yet: how often it gives itself another uuid makes no difference.
         device = ""
         try:
@@ -90,6 +97,7 @@ def _endpoint(
             return _text(401, str(error), {"WWW-Authenticate": 'KegNet realm="KegNet hub"'})
         except enrolment.KnownError as error:
             return _text(409, str(error))
+        prove(request.scope)
         refusals.over(request, device)
         return answer
 

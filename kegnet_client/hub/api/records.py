@@ -133,7 +133,7 @@ def make_router(hub_store: records.Store) -> APIRouter:
         if position is not None:
             url = request.url.include_query_params(after=position)
             headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        items = [{name: row._mapping[name] for name in kind.model_fields} for row in page.rows]
+        items = [{name: _shown(row._mapping[name]) for name in kind.model_fields} for row in page.rows]
         if _wants_csv(request.headers.get("accept", "")):
             return Response(_csv(list(kind.model_fields), items), media_type="text/csv", headers=headers)
         return JSONResponse({"items": items, "next": position}, headers=headers)
@@ -155,6 +155,11 @@ def make_router(hub_store: records.Store) -> APIRouter:
         return answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
 
     return router
+
+
+def _shown(value: object) -> object:
+    """``value`` itself, unless somebody has put something into the database that JSON has no word for."""
+    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 def _position(after: str | None) -> tuple[int, int] | None:

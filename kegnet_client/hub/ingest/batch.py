@@ -36,6 +36,7 @@ from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest, 
 
 ENCODING = "gzip"
 
+_MAX_TOLD = 100
 _GZIP = 16 + zlib.MAX_WBITS
 _KEY_ID = re.compile(rf'{batch.SIGNATURE_LABEL}=\([^()]*\)[^()]*;keyid="([0-9a-f-]{{36}})"', re.ASCII)
 
@@ -68,7 +69,7 @@ class Batch:
                 records.append((item.id, Temperature(reading.millidegrees, reading.taken_ms, reading.sensor)))
             else:
                 records.append((item.id, item.record))
-        verdicts = batch.format_verdicts(content.items, reasons)
+        verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)
         fingerprint = ingest_forms.fingerprint(signer)
         return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
@@ -92,7 +93,10 @@ def _find_signer(request: SignedRequest, device: str, keys_pem: Sequence[str], n
             fault = str(error) or "it is not this device's"
         else:
             return pem
-    raise RefusedError(f"the signature does not hold: {fault}")
+    raise RefusedError(
+        f"the signature does not hold over the path {request.path[:_MAX_TOLD]}: {fault} "
+        "(a proxy that shortens the path has to be named with --proxy, and to say so with X-Forwarded-Prefix)"
+    )
 
 
 def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> None:
@@ -111,6 +115,10 @@ def _verify(request: SignedRequest, device: str, key_pem: str, now_ms: int) -> N
     )
     if len(result.covered_components) != len(covered) + 1:  # beside them stands @signature-params
         raise InvalidSignature(f"it covers more than {', '.join(covered)}")
+    for name, value in {"@path": request.path, **fields}.items():
+        # The library takes URLs apart and headers' outer spaces off: what is kept has to be what was signed, exactly.
+        if result.covered_components[f'"{name}"'] != value:
+            raise InvalidSignature(f"{name} is not as it was signed")
 
 
 class Verifier(HTTPMessageVerifier):

@@ -22,11 +22,15 @@ from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError, SignedRequest
 from kegnet_client.hub.ingest.group_commit import Journal
 from kegnet_client.hub.ingest.rows import Receipt, Submission
+from kegnet_client.hub.listener import prove
+from kegnet_client.hub.proxy import route_path
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store.database import StoreError
 
 _CHALLENGE = {"WWW-Authenticate": 'KegNet realm="KegNet hub"'}
 _MAX_LOGGED = 3
+NO_STORE = {"Cache-Control": "no-store"}
+"""On every answer to a device: none of them is the answer to another request."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ Read = Callable[[Request], Awaitable[Submission]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class ShortWay:
+class DirectDispatch:
     """ASGI middleware that takes a POST to one of ``endpoints`` there at once: devices send little, and often."""
 
     def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint]) -> None:
@@ -42,11 +46,13 @@ class ShortWay:
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
-            answer = await self._endpoints[scope["path"]](Request(scope, receive))
-            await answer(scope, receive, send)
-        else:
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        endpoint = self._endpoints.get(route_path(scope)) if is_post else None
+        if endpoint is None:
             await self._app(scope, receive, send)
+        else:
+            answer = await endpoint(Request(scope, receive))
+            await answer(scope, receive, send)
 
 
 def make_router(
@@ -57,6 +63,11 @@ def make_router(
 
     def add(path: str, read: Read, answer: Callable[[Receipt], Response], **described: Any) -> None:
         async def endpoint(request: Request) -> Response:
+            response = await take(request)
+            response.headers.update(NO_STORE)
+            return response
+
+        async def take(request: Request) -> Response:
             device = ""
             try:
                 submission = await read(request)
@@ -75,6 +86,7 @@ def make_router(
             except StoreError as error:
                 return on_trouble(error)
             on_stored()
+            prove(request.scope)
             refusals.over(request, device)
             _tell(receipt)
             return answer(receipt)
@@ -106,7 +118,7 @@ def make_router(
 
 
 def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
-    """The endpoints of ``router`` by their paths, for `ShortWay`."""
+    """The endpoints of ``router`` by their paths, for `DirectDispatch`."""
     return {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
 
 
@@ -216,7 +228,11 @@ _VERDICTS = {
         batch.CONTENT_TYPE: {
             "schema": {
                 "type": "object",
-                "properties": {"accepted": _INTEGER, "rejected": {"type": "array", "items": _REJECTION}},
+                "properties": {
+                    "request": _STRING,
+                    "accepted": _INTEGER,
+                    "rejected": {"type": "array", "items": _REJECTION},
+                },
             }
         }
     },

@@ -9,11 +9,11 @@ transaction's beginning: none of them finds out halfway that it came too late.
 """
 
 import functools
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +23,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.migrations import MigrationError, migrate
+from kegnet_client.hub.store.sqlite_files import SqliteFiles
 
 PATIENCE_S = 4.0
 """How long a writer waits for its turn."""
 _SLICE_S = 0.25
+_CHECKPOINT_FRAMES = 1000
+"""The log's length from which on it is written into the database's file; SQLite's own default."""
 
 _T = TypeVar("_T")
 
@@ -75,27 +79,32 @@ class Database:
         self._engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(kegnet_writes=True)
-        self._file = Path(url.database) if self._is_sqlite and url.database else None
-        self._file_id: tuple[int, int] | None = None
-        self._had_log = False
+        self._files = SqliteFiles(Path(url.database)) if self._is_sqlite and url.database else None
+        self._spoilt: str | None = None
         self._turn = threading.Lock()
         self._hurries = threading.Event()
         self._closing = threading.Event()
 
     def prepare(self) -> None:
-        """Make what is missing of the tables; a new SQLite file belongs to this user alone."""
-        if self._file is not None:
+        """Make the tables, or bring them up to date; a new SQLite file belongs to this user alone."""
+        if self._files is not None:
             try:
-                os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                self._file_id = _file_id(self._file)
+                self._files.open()
             except OSError as error:
-                raise StoreError(f"{self._file} cannot be opened: {error.strerror}") from error
+                raise StoreError(f"{self._files.path} cannot be opened: {error.strerror}") from error
         try:
-            self.write(schema.make)
+            version = self.read(schema.version_of) or self.write(schema.make)
         except StoreError as error:
-            if _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            if self._files is None or _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise
-            raise StoreError(f"{self._file}: {_told(error.__cause__)}; put it back from a backup") from error
+            raise StoreError(f"{self._files.path}: {_told(error.__cause__)}; put it back from a backup") from error
+        if version is not None and version > schema.VERSION:
+            raise StoreError("the database was made by a newer version of kegnet-client: update this one")
+        if version != schema.VERSION:
+            try:
+                migrate(self._engine.url)
+            except MigrationError as error:
+                raise StoreError(f"the database cannot be brought up to date: {error}") from None
 
     def hurry(self) -> None:
         """From now on nobody waits for a lock that another process holds."""
@@ -106,11 +115,14 @@ class Database:
         self._closing.set()
         has_turn = self._turn.acquire(timeout=_SLICE_S * 2)  # a disk that hangs shall not hang the stop
         self._engine.dispose()
+        if self._files is not None and self._spoilt is None:
+            self._files.close()
         if has_turn:
             self._turn.release()
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, which changes nothing."""
+        self._check_spoilt()
         try:
             with self._engine.connect() as connection:
                 return work(connection)
@@ -130,6 +142,7 @@ class Database:
             raise StoreError("the database is busy with other writers")
         try:
             while not self._closing.is_set():
+                self._check_spoilt()
                 self._check_file()
                 try:
                     return self._transact(work)
@@ -143,34 +156,77 @@ class Database:
             self._turn.release()
 
     def _transact(self, work: Callable[[Connection], _T]) -> _T:
-        try:
-            with self._writer.connect() as connection:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._writer.connect())
                 with connection.begin():
+                    self._check_content(others_wrote=True)
                     done = work(connection)
+                self._check_content(others_wrote=False)
                 self._check_log(connection)
+                self._checkpoint(connection)
                 return done
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise _store_error(error) from error
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise _store_error(error) from error
+            finally:
+                if self._spoilt is not None:
+                    _never_close(stack.pop_all())
+
+    def _check_spoilt(self) -> None:
+        if self._spoilt is not None:
+            raise StoreError(self._spoilt)
 
     def _check_file(self) -> None:
         # SQLite goes on writing into a file that was removed or replaced, and all of that would be lost.
-        if self._file is not None and self._file_id is not None and _file_id(self._file) != self._file_id:
-            raise StoreError(f"{self._file} was removed or replaced: put it back, or start the hub again")
+        if self._files is not None and not self._files.is_there():
+            raise StoreError(f"{self._files.path} was removed or replaced: put it back, or start the hub again")
+
+    def _check_content(self, *, others_wrote: bool) -> None:
+        # It goes on after the files were overwritten, too, and what it writes then can never be read again.
+        if self._files is None:
+            return
+        try:
+            fault = self._files.find_fault(others_wrote=others_wrote)
+            if fault is not None:
+                self._spoilt = f"{fault.text} while the hub ran: stop the hub to restore it"
+                if fault.is_other:
+                    self._spoilt += f" (what was stored last in the one before is in {self._files.set_log_aside()})"
+        except OSError as error:
+            raise StoreError(f"{error.filename or self._files.path} cannot be read: {error.strerror}") from error
+        self._check_spoilt()
 
     def _check_log(self, connection: Connection) -> None:
-        # The same goes for the write-ahead log, which is there for as long as a connection is open.
-        if self._file is None:
+        # The log is there for as long as a connection is open.
+        if self._files is None or not self._files.lacks_log():
             return
-        log = Path(f"{self._file}-wal")
-        if log.exists():
-            self._had_log = True  # some file systems allow none
-        elif self._had_log:
-            # What only this connection can still read goes into the database, and the next one begins another log.
-            raw: Any = connection.connection.driver_connection
-            raw.execute("PRAGMA wal_checkpoint(FULL)")
-            self._engine.dispose()
-            connection.invalidate()
-            raise StoreError(f"{log} was removed: leave it alone while the hub runs, it holds what was stored last")
+        # What only this connection can still read goes into the database, and the next one begins another log.
+        _raw(connection).execute("PRAGMA wal_checkpoint(FULL)")
+        self._engine.dispose()
+        connection.invalidate()
+        self._files.forget()
+        raise StoreError(
+            f"{self._files.log} was removed: leave it alone while the hub runs, it holds what was stored last"
+        )
+
+    def _checkpoint(self, connection: Connection) -> None:
+        # As SQLite does it by itself, which never fails a commit either, but not between two looks at the files.
+        if self._files is not None and self._files.count_unwritten() >= _CHECKPOINT_FRAMES:
+            with suppress(sqlite3.Error):
+                _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._files.accept()
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _never_close(connection: ExitStack) -> None:
+    """Keep ``connection`` until the process has ended.
+
+    With the last one that is closed SQLite writes the log into the file, which is not the log's any more.
+    """
+    # What a daemon thread holds is never taken down, not even by the interpreter's end.
+    threading.Thread(target=lambda _: threading.Event().wait(), args=(connection,), daemon=True).start()
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -179,8 +235,11 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver sees fit
+        # What somebody damaged is shown as damaged, and hides none of its neighbours.
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=0")  # see Database._checkpoint
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             connection.execute("PRAGMA journal_mode=WAL")
 
@@ -198,14 +257,6 @@ def _postgresql_engine(url: URL) -> Engine:
     return create_engine(
         url, connect_args={"connect_timeout": 2, "options": options}, pool_pre_ping=True, pool_timeout=PATIENCE_S
     )
-
-
-def _file_id(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _store_error(error: Exception) -> StoreError:

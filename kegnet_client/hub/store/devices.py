@@ -1,11 +1,11 @@
-"""Who may send: a registered device, as a row of the database says it."""
+"""Who may send: a registered device, as a row of the database says it; and which keys it ever had."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select, update
 
-from kegnet_client.hub.store import schema
+from kegnet_client.hub.store import database, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,28 @@ def select_devices() -> Select[Any]:
     joined = table.join(key, table.c.key == key.c.fingerprint)
     joined = joined.outerjoin(next_key, table.c.next_key == next_key.c.fingerprint)
     return statement.select_from(joined).order_by(table.c.id)
+
+
+def register(connection: Connection, device: str, name: str, fingerprint: str, pem: str, now_ms: int) -> bool:
+    """Register ``device`` with the public key ``pem``; False if its uuid is registered already."""
+    row = {"uuid": device, "name": name, "key": fingerprint, "added_ms": now_ms}
+    database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
+    if not database.insert_new(connection, schema.devices, row):
+        return False
+    _note_key(connection, device, fingerprint, now_ms)
+    return True
+
+
+def add_key(connection: Connection, device: str, fingerprint: str, pem: str, now_ms: int) -> None:
+    """Keep the public key ``pem``, and that ``device`` has it."""
+    database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
+    _note_key(connection, device, fingerprint, now_ms)
+
+
+def _note_key(connection: Connection, device: str, fingerprint: str, now_ms: int) -> None:
+    table = schema.device_keys
+    row = {"device": device, "key": fingerprint, "since_ms": now_ms, "inferred": False}
+    if not database.insert_new(connection, table, row):
+        # The device had it before, or that was inferred.
+        is_it = (table.c.device == device) & (table.c.key == fingerprint)
+        connection.execute(update(table).where(is_it).values(inferred=False))

@@ -28,7 +28,7 @@ from kegnet_client.core.wire import enrolment
 from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import RefusedError
-from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store import database, devices, schema
 from kegnet_client.hub.store.records import Store
 
 MAX_BODY_BYTES = 16 * 1024
@@ -67,7 +67,7 @@ def read_request(device: str, pem: str) -> Request:
         is_own = request.is_signature_valid
     except ConfigError as error:
         raise RecordError(f"request: {error}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise RecordError("request is not a certificate request in PEM that the hub can read") from None
     if not is_own:
         raise RecordError("request is not signed with its own key")
@@ -106,9 +106,7 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
         if now_ms >= row.expires_ms:
             raise RefusedError(f"the code has expired: {_ASK}")
         name = str(row.name or request.device.partition("-")[0])
-        device = {"uuid": request.device, "name": name, "key": fingerprint, "added_ms": now_ms}
-        database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})
-        if not database.insert_new(connection, schema.devices, device):
+        if not devices.register(connection, request.device, name, fingerprint, pem, now_ms):
             raise KnownError(f"{request.device} is registered already, and the code is still good: take a new uuid")
         connection.execute(update(table).where(is_it).values(used_ms=now_ms, device=request.device))
         return name
@@ -116,7 +114,7 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
     return store.write(work)
 
 
-def rotate(store: Store, request: Request, signature: str) -> str:
+def rotate(store: Store, request: Request, signature: str, now_ms: int) -> str:
     """Put the key in ``request`` in force beside the device's own, one of which signed this; the device's name."""
     proof = _decode(signature)
     signed = enrolment.rotation_bytes(request.pem)
@@ -131,7 +129,7 @@ def rotate(store: Store, request: Request, signature: str) -> str:
             raise RefusedError("the signature is not this device's")
         if new == signer:
             raise RecordError("the new key is the one that signed this: make another")
-        database.insert_new(connection, schema.keys, {"fingerprint": new, "pem": pem})
+        devices.add_key(connection, request.device, new, pem, now_ms)
         # One that was announced and signs this is in use: it takes the place of the one before it.
         _set_keys(connection, request.device, key=signer, next_key=new)
         return str(device.name)

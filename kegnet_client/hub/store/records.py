@@ -14,9 +14,9 @@ from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest import forms, verify
 from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
 from kegnet_client.hub.ingest.verify import Verification
-from kegnet_client.hub.store import database, schema
+from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import Database
-from kegnet_client.hub.store.devices import Device, select_devices
+from kegnet_client.hub.store.devices import Device, register, select_devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,9 @@ class Store(Database):
     def add_device(self, uuid: str, key: forms.PublicKey, name: str, now_ms: int) -> None:
         """Register a device; `UsageError` if there is one with this uuid, revoked or not."""
         pem = forms.normal_pem(key)
-        values = {"uuid": uuid.lower(), "name": name, "key": forms.fingerprint(pem), "added_ms": now_ms}
 
         def work(connection: Connection) -> bool:
-            database.insert_new(connection, schema.keys, {"fingerprint": values["key"], "pem": pem})
-            return database.insert_new(connection, schema.devices, values)
+            return register(connection, uuid.lower(), name, forms.fingerprint(pem), pem, now_ms)
 
         if not self.write(work):
             raise UsageError(f"{uuid} is registered already; a device with a new key gets a new uuid")

@@ -4,16 +4,18 @@ Every record is kept with its proof, so that it can be verified again by anyone 
 has it in its own row: the bytes that were signed, the signature, the protocol that says what the bytes mean, and
 the key that verified them. One of v3 points at the request that brought it, which is kept once, as it was sent;
 its own ``signed`` and ``signature`` are empty. Keys are rows of their own, because a record's proof outlives its
-device's registration.
+device's registration; which device had which of them is in a table of its own, to which each record's pair points.
 
 All times are Unix milliseconds. The pair of device and record id is unique: that is what makes a resend
 harmless. A page is read along ``(time, id)``, for all or for some, and each filter has its index.
 
-`make` also brings the tables of an earlier version up to date; what it adds there is empty in the rows it finds.
+A new database is made from these tables. One of an earlier version is brought to them by the numbered steps of
+`kegnet_client.hub.store.migrations`, of which ``VERSION`` is the last.
 """
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     ForeignKey,
@@ -21,13 +23,29 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
+    func,
+    insert,
     inspect,
+    select,
 )
 
+VERSION = "0002"
+
+_LOCK = int.from_bytes(b"kegnet")
+
 metadata = MetaData()
+
+versions = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""The number of the last step that was taken, in one row, as Alembic keeps it."""
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER.
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
@@ -53,6 +71,18 @@ devices = Table(
     Column("address", String(45)),
     Index("devices_by_time", "added_ms", "id"),
 )
+
+device_keys = Table(
+    "device_keys",
+    metadata,
+    Column("device", ForeignKey("devices.uuid"), primary_key=True),
+    Column("key", ForeignKey("keys.fingerprint"), primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("inferred", Boolean, nullable=False),
+)
+"""Which device was registered with which key, once or now. What is ``inferred`` nobody has noted down when it was: a
+version before 0.2.0 had taken records of that device which this key had signed. ``since_ms`` is told, never judged by:
+clocks jump."""
 
 invitations = Table(
     "invitations",
@@ -136,15 +166,28 @@ heartbeats = _records("heartbeats", "at_ms", Column("address", String(45)))
 RECORDS = (pours, temperatures, heartbeats)
 
 
-def make(connection: Connection) -> None:
-    """Make the tables, columns and indexes that are missing."""
-    if connection.dialect.name == "postgresql":
-        # An index over all that a hub has stored takes as long as it takes.
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+def version_of(connection: Connection) -> str | None:
+    """The version of the tables that there are; None where there are none, or those of 0.1.0."""
+    if not inspect(connection).has_table(versions.name):
+        return None
+    return connection.execute(select(versions.c.version_num)).scalar()
+
+
+def make(connection: Connection) -> str | None:
+    """Make the tables where there are none; their version, or None for those of 0.1.0."""
+    lock(connection)
+    version = version_of(connection)
+    if version is not None or inspect(connection).has_table(pours.name):
+        return version
     metadata.create_all(connection)
-    for table in RECORDS:
-        if all(column["name"] != "request" for column in inspect(connection).get_columns(table.name)):
-            kind = table.c.request.type.compile(connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN request {kind} REFERENCES requests (id)")
-        for index in table.indexes:
-            index.create(connection, checkfirst=True)
+    connection.execute(insert(versions).values(version_num=VERSION))
+    return VERSION
+
+
+def lock(connection: Connection) -> None:
+    """Let nobody else make or change tables until this transaction's end."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        # Whoever is at it takes as long as it takes.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))

@@ -138,7 +138,15 @@ def test_a_redirect_names_the_address_to_configure() -> None:
         "the server answered 301: redirects are not followed; put the final address into serviceBaseURL: "
         "https://new.example/rest/v2/pour"
     )
-    assert meaning(304).reason.endswith("into serviceBaseURL")
+    assert meaning(300).reason.endswith("into serviceBaseURL")
+
+
+@pytest.mark.parametrize("status", [304, 305, 306, 309, 399])
+def test_what_leads_nowhere_is_not_told_as_a_redirect(status: int) -> None:
+    verdict = meaning(status)
+
+    assert verdict.disposition is Disposition.MISCONFIGURED
+    assert verdict.reason.endswith("is not where it takes records; mend serviceBaseURL")
 
 
 @pytest.mark.parametrize("status", [404, 405, 410, 418])

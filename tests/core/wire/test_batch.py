@@ -1,9 +1,8 @@
-"""The content of a REST v3 request, record by record, and what its answer means."""
+"""The content of a REST v3 request, record by record."""
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,16 +12,13 @@ from hypothesis import strategies as st
 from kegnet_client.core import records
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading
-from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire import forms
-from kegnet_client.core.wire.answer import Answer
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.batch import ContentError, Item, TooMuchError
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 SENSOR = "28-0316a2795c5b"
-URL = "https://hub.example/rest/v3/records"
 NOW_MS = 1_795_219_200_000
 POUR = Pour(0, 586, 8123, 1386531209417)
 READING = Reading(SENSOR, 3875, 1386531300000)
@@ -222,134 +218,3 @@ def test_an_identity_that_cannot_be_repeated_is_left_out(claimed: Any) -> None:
 def test_a_heartbeat_from_before_the_clock_was_set_is_none() -> None:
     with pytest.raises(RecordError):
         records.make_heartbeat(records.FIRST_MS - 1)
-
-
-# --- the answer ------------------------------------------------------------------------------------------------
-
-
-IDS = ["a" * 32, "b" * 32, "c" * 32]
-
-
-def answer(status: int = 200, body: object = None, content_type: str = "application/json", **headers: str) -> Answer:
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, {"content-type": content_type, **headers}, sent)
-
-
-def judge(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Verdict]:
-    return wire_batch.judge(given_answer, ids, URL, NOW_MS)
-
-
-def dispositions(given_answer: Answer, ids: Sequence[str] = IDS) -> list[Disposition]:
-    return [verdict.disposition for verdict in judge(given_answer, ids)]
-
-
-def test_each_record_has_the_verdict_that_the_server_gave_it() -> None:
-    items = [Item(identity, POUR) for identity in IDS]
-    verdicts = judge(answer(body=wire_batch.format_verdicts(items, {1: "wrong id"})))
-
-    assert [verdict.disposition for verdict in verdicts] == [
-        Disposition.ACCEPTED,
-        Disposition.REJECTED,
-        Disposition.ACCEPTED,
-    ]
-    assert verdicts[1].reason == "the server says: wrong id"
-
-
-@given(st.lists(st.booleans(), max_size=30))
-def test_verdicts_come_back_as_they_were_given(good: list[bool]) -> None:
-    ids = [f"{index:032x}" for index in range(len(good))]
-    items = [Item(identity, None) for identity in ids]
-    body = wire_batch.format_verdicts(items, {index: "no" for index, is_good in enumerate(good) if not is_good})
-
-    expected = [Disposition.ACCEPTED if is_good else Disposition.REJECTED for is_good in good]
-    assert dispositions(answer(body=body), ids) == expected
-
-
-def test_a_rejected_record_without_an_identity_is_named_by_its_index() -> None:
-    body = wire_batch.format_verdicts([Item(None, None)], {0: "x" * 1000})
-
-    assert json.loads(body) == {"accepted": 0, "rejected": [{"index": 0, "reason": "x" * 200}]}
-    assert dispositions(answer(body=body), IDS[:1]) == [Disposition.REJECTED]
-
-
-def test_a_rejection_without_a_reason_is_one() -> None:
-    (verdict,) = judge(answer(body={"accepted": 0, "rejected": [{"index": 0}]}), IDS[:1])
-
-    assert (verdict.disposition, verdict.reason) == (Disposition.REJECTED, "the server says: no reason")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"<html>Welcome to our Wi-Fi</html>",
-        b"\xff",
-        b"[" * 100_000,
-        [],
-        3,
-        {},
-        {"accepted": 3},
-        {"accepted": 2, "rejected": []},
-        {"accepted": 4, "rejected": []},
-        {"accepted": "3", "rejected": []},
-        {"accepted": True, "rejected": [{"index": 0}, {"index": 1}]},
-        {"accepted": 3, "rejected": 7},
-        {"accepted": 2, "rejected": ["x"]},
-        {"accepted": 2, "rejected": [{}]},
-        {"accepted": 2, "rejected": [{"index": 3}]},
-        {"accepted": 2, "rejected": [{"index": -1}]},
-        {"accepted": 2, "rejected": [{"index": True}]},
-        {"accepted": 1, "rejected": [{"index": 1}, {"index": 1}]},
-        {"accepted": 2, "rejected": [{"index": 1, "id": IDS[0]}]},
-    ],
-)
-def test_a_200_without_a_verdict_on_each_record_is_no_acknowledgement(body: object) -> None:
-    assert dispositions(answer(body=body)) == [Disposition.DEFERRED] * 3
-
-
-def test_an_answer_that_is_not_json_by_its_name_is_no_acknowledgement() -> None:
-    body = {"accepted": 3, "rejected": []}
-
-    assert dispositions(answer(body=body, content_type="text/html")) == [Disposition.DEFERRED] * 3
-    assert dispositions(answer(201, body)) == [Disposition.DEFERRED] * 3
-    for spelling in ("application/json; charset=utf-8", "Application/JSON", "application/json ;charset=utf-8"):
-        assert dispositions(answer(body=body, content_type=spelling)) == [Disposition.ACCEPTED] * 3
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 415, 422, 302, 410])
-def test_no_status_rejects_a_record(status: int) -> None:
-    verdicts = judge(answer(status, b"no"))
-
-    assert {verdict.disposition for verdict in verdicts} == {Disposition.MISCONFIGURED}
-    assert {verdict.code for verdict in verdicts} == {status}
-
-
-def test_what_is_not_taken_for_this_protocol_names_the_setting_to_mend() -> None:
-    reason = f"the server answered 422 to {URL}: it does not take this for REST v3; mend serviceBaseURL: who are you"
-
-    assert judge(answer(422, b"who are you"))[0].reason == reason
-
-
-@pytest.mark.parametrize("status", [413, 500, 503])
-def test_what_may_be_the_fault_of_one_record_or_of_their_number_says_so(status: int) -> None:
-    verdicts = judge(answer(status, b""))
-
-    assert {verdict.disposition for verdict in verdicts} == {Disposition.DEFERRED}
-    assert all(verdict.record_may_be_the_cause for verdict in verdicts)
-
-
-def test_a_single_record_that_is_too_large_is_rejected() -> None:
-    assert dispositions(answer(413, b""), IDS[:1]) == [Disposition.REJECTED]
-
-
-def test_retry_after_is_obeyed() -> None:
-    verdict = judge(answer(503, b"", **{"retry-after": "30"}))[0]
-
-    assert (verdict.disposition, verdict.retry_after_s) == (Disposition.DEFERRED, 30.0)
-    assert not verdict.record_may_be_the_cause
-
-
-@given(st.integers(100, 599), st.binary(max_size=100), st.integers(1, 5))
-def test_there_is_always_one_verdict_a_record(status: int, body: bytes, size: int) -> None:
-    ids = [f"{index:032x}" for index in range(size)]
-
-    assert len(judge(answer(status, body), ids)) == size

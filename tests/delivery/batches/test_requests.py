@@ -232,3 +232,52 @@ def test_a_name_that_is_used_again_while_its_record_is_under_way_loses_none(spoo
     (spool.path / ".new.tmp").rename(spool.path / "1.pour")
     used_again.set()
     server.wait_for(lambda: server.accepted == Counter({1: 1, 2: 1}))
+
+
+@pytest.mark.parametrize("kind", [NO_ROUTE, BROKEN, FORBIDDEN], ids=["no route", "500", "403"])
+@pytest.mark.parametrize("failing", range(3))
+def test_each_record_is_settled_by_its_own_verdict_wherever_it_stands(
+    spool: Spool, kind: Verdict, failing: int
+) -> None:
+    put(spool, 1, 2, 3)
+    unlucky = failing + 1
+    first_try = threading.Event()
+
+    def behave(pulses: list[int]) -> list[Verdict]:
+        if first_try.is_set():
+            return [ACCEPTED] * len(pulses)
+        first_try.set()
+        return [kind if number == unlucky else ACCEPTED for number in pulses]
+
+    server = Server(behave)
+    drained = drain(spool, server)
+
+    assert server.requests[0] == [1, 2, 3]
+    assert drained.accepted == 2, "those accepted are not sent again"
+    assert server.accepted.total() == 2
+    assert waiting(spool) == {unlucky}
+
+
+def test_a_record_deferred_between_accepted_ones_is_tried_again_by_itself(spool: Spool, run: Run) -> None:
+    put(spool, 1, 2, 3)
+
+    def behave(pulses: list[int]) -> list[Verdict]:
+        return [BROKEN if number == 2 and len(server.requests) == 1 else ACCEPTED for number in pulses]
+
+    server = Server(behave)
+    run(server)
+    server.wait_for(lambda: server.accepted[2] == 1)
+
+    assert server.accepted == {1: 1, 2: 1, 3: 1}
+    assert server.requests == [[1, 2, 3], [2]]
+
+
+def test_rejected_deferred_and_accepted_in_one_answer_each_have_their_own_fate(spool: Spool) -> None:
+    put(spool, 1, 2, 3)
+    kinds = {1: REJECTED, 2: BROKEN, 3: ACCEPTED}
+    server = Server(lambda pulses: [kinds[number] for number in pulses])
+    drained = drain(spool, server)
+
+    assert (drained.accepted, drained.rejected) == (1, 1)
+    assert rejected(spool) == {1}
+    assert waiting(spool) == {2}

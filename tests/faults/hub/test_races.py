@@ -105,7 +105,7 @@ def ingest(store: Store, *pours: Claim) -> list[str]:
 def announce(store: Store, old: Identity, new: Identity) -> None:
     request = new.certificate_request().decode()
     signature = base64.b64encode(old.sign(wire.rotation_bytes(request))).decode()
-    enrolment.rotate(store, enrolment.read_request(new.uuid, request), signature)
+    enrolment.rotate(store, enrolment.read_request(new.uuid, request), signature, STARTED_MS)
 
 
 def confirm(store: Store, new: Identity) -> None:

@@ -25,14 +25,15 @@ def test_each_kind_of_record_is_taken_under_its_id(
         record("reading", DEVICE, sensor="28-0316a2795c5b", millidegrees=-500, taken_ms=TS),
         record("heartbeat", DEVICE, at_ms=TS),
     ]
-    proven = prove(as_received(*batch(DEVICE, records, pack=pack)))
+    request = as_received(*batch(DEVICE, records, pack=pack))
+    proven = prove(request)
     assert [content for _, content in proven.records] == [
         Pour(0, 586, 8123, TS),
         Temperature(-500, TS, "28-0316a2795c5b"),
         Heartbeat(TS),
     ]
     assert [record_id for record_id, _ in proven.records] == [one["id"] for one in records]
-    assert json.loads(proven.verdicts) == {"accepted": 3, "rejected": []}
+    assert json.loads(proven.verdicts) == {"request": request.content_digest, "accepted": 3, "rejected": []}
 
 
 def test_a_pour_is_the_same_record_over_v2(batch: MakeBatch, pour: Record, prove: Prove, claim: MakeRecord) -> None:

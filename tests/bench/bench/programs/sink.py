@@ -29,6 +29,7 @@ WAIT_S = 0.5
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 _GZIP = re.compile(rb"\r\ncontent-encoding: *gzip", re.I)
+_DIGEST = re.compile(rb"\r\ncontent-digest: *([^\r]+)", re.I)
 _PULSES = re.compile(rb"pulses=(\d+)")
 _EMPTY_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _JSON_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -116,7 +117,9 @@ def exchange(connection: ssl.SSLSocket, tally: Tally) -> None:
         at_ns = time.monotonic_ns()
         path = head.split(b" ", 2)[1]
         if path.startswith(b"/rest/v3/"):
-            answer = take_batch(gzip.decompress(body) if _GZIP.search(head) else body, at_ns, tally)
+            digest = _DIGEST.search(head)
+            content = gzip.decompress(body) if _GZIP.search(head) else body
+            answer = take_batch(content, digest[1].decode() if digest else "", at_ns, tally)
         else:
             if path.endswith(b"/pour"):
                 pulses = _PULSES.search(body)
@@ -125,12 +128,12 @@ def exchange(connection: ssl.SSLSocket, tally: Tally) -> None:
         connection.sendall(answer)
 
 
-def take_batch(content: bytes, at_ns: int, tally: Tally) -> bytes:
-    """Count the batch's pours; its answer."""
+def take_batch(content: bytes, digest: str, at_ns: int, tally: Tally) -> bytes:
+    """Count the batch's pours; the answer to the request with this ``digest``."""
     records = json.loads(content)["records"]
     if pulses := [record["pulses"] for record in records if record["type"] == "pour"]:
         tally.add(pulses, at_ns)
-    verdicts = json.dumps({"accepted": len(records), "rejected": []}).encode()
+    verdicts = json.dumps({"request": digest, "accepted": len(records), "rejected": []}).encode()
     return _JSON_OK % (len(verdicts), verdicts)
 
 

@@ -1,0 +1,55 @@
+"""The text of client.conf: as shipped, and with settings filled in. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from kegnet_client.config.settings import AnySection, Setting
+
+_SECTION_LINE = re.compile(r"\[(.+)\]")
+
+_HEAD = """\
+# The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll` or `init` does it.
+#
+# A line that starts with # is a comment. All else stands here with its default: to change a setting,
+# remove the # before it and write another value. `kegnet-client check` says whether all is well.
+#
+# Paths that do not start with / hang from /usr/share/kegnet-client, or from what --root or KEGNET_ROOT says."""
+
+
+def render(sections: Iterable[AnySection]) -> str:
+    """conf/client.conf as shipped: every setting commented, with its default written out."""
+    blocks = [_HEAD]
+    for section in sections:
+        # A section with a name is there only for who has such a thing.
+        blocks.append(f"{'#' if section.example_name else ''}[{section.title(section.example_name)}]")
+        blocks += [
+            "\n".join([*(f"# {line}" for line in one.explanation), one.shipped_line]) for one in section.settings
+        ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def fill(text: str, section: AnySection, values: Mapping[str, str]) -> str:
+    """``text`` with the fields in ``values`` set in ``section``, of which there is one; all else as it was.
+
+    A setting takes the place of its line as shipped; where that is gone, it comes first in its section.
+    """
+    lines = text.split("\n")
+    for setting in section.settings:
+        if setting.field in values:
+            _set(lines, section.name, setting, values[setting.field])
+    return "\n".join(lines)
+
+
+def _set(lines: list[str], section: str, setting: Setting, value: str) -> None:
+    headers = {number: match[1] for number, line in enumerate(lines) if (match := _SECTION_LINE.match(line))}
+    start = next((number for number, header in headers.items() if header == section), None)
+    if start is None:
+        lines += [f"[{section}]", f"{setting.name} = {value}", ""]
+        return
+    end = min((number for number in headers if number > start), default=len(lines))
+    new = f"{setting.name} = {value}" + ("\r" if lines[start].endswith("\r") else "")
+    shipped = (number for number in range(start, end) if lines[number].rstrip() == setting.shipped_line)
+    if (number := next(shipped, None)) is not None:
+        lines[number] = new
+    else:
+        lines.insert(start + 1, new)

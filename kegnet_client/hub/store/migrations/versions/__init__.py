@@ -1,0 +1,1 @@
+"""The steps, in their order. One that was released is never changed."""
