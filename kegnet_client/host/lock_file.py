@@ -19,17 +19,21 @@ def take_lock(directory_fd: int, name: str) -> int | None:
 
     What root makes belongs to the owner of the directory. Raises `OSError`.
     """
-    fd = _open(directory_fd, name, os.O_RDWR | os.O_CREAT)
+    taking = _open(directory_fd, name, os.O_RDWR | os.O_CREAT)
     try:
-        _give_to_owner_of(directory_fd, fd)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+        _give_to_owner_of(directory_fd, taking)
+        try:
+            fcntl.fcntl(taking, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
+        except BlockingIOError:
+            return None
+        # From here on it is shared with the one descriptor that holds it, which is for reading only: one that is open
+        # for writing would keep the disk from being remounted read-only. Who wants the lock wants it for himself.
+        fcntl.fcntl(taking, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
+        holding = _open(directory_fd, name, os.O_RDONLY)
+        fcntl.fcntl(holding, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_RDLCK))
+        return holding
+    finally:
+        os.close(taking)
 
 
 def is_locked(directory_fd: int, name: str) -> bool:
