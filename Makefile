@@ -1,4 +1,4 @@
-# make demo and make test set up all that they need: system packages (through apt) and virtual environments.
+# make demo, make check and make test set up all that they need: system packages (through apt) and virtual environments.
 
 PYTHON ?= python3
 OTHER_PYTHONS = 3.12 3.13
@@ -27,7 +27,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo test faults bench bench-quick lint deb clean
+.PHONY: demo check test faults bench bench-quick lint deb clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -40,39 +40,65 @@ demo: .venv/demo
 	.venv/bin/pip install -q '.[hub]'
 	touch $@
 
-# The wheel is what is tested: nothing is imported from the directory that make runs in.
-export PYTHONSAFEPATH = 1
+# Half of a test's time is waiting for a process to start.
+WORKERS = $(shell echo $$((2 * $$(nproc))))
+FAST = not (process or system or alone or slow or wheel)
 
-dist/stamp: $(SOURCES)
+# The inner loop: the working tree as it is, in less than a minute.
+check: test-packages .venv-test/editable
+	.venv-test/bin/ruff check
+	.venv-test/bin/ruff format --check
+	.venv-test/bin/mypy
+	.venv-test/bin/pytest -q -n $(WORKERS) -m '$(FAST)'
+
+dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist
 	.venv-test/bin/python -m build -q --wheel
 	touch $@
 
-# Half of a test's time is waiting for a process to start.
-WORKERS = $(shell echo $$((2 * $$(nproc))))
+# All the rest tests the wheel: it is in an environment of its own, and PYTHONSAFEPATH keeps the directory that make
+# runs in from being imported instead.
+IN_WHEEL = PYTHONSAFEPATH=1 .venv-wheel/bin/python
 
-test: test-packages .venv-test/tools $(SIGNATURES)/package.json lint
-	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
-	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
-	.venv-test/bin/python -m coverage run -m pytest -q tests/core
-	.venv-test/bin/python -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
-	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m 'not system and not alone and not slow' --ignore tests/core
-	.venv-test/bin/python -m pytest -q -m 'alone and not system and not slow'
+# How much of the package the fast tests run in their own process, in percent of lines and branches.
+COVERED = 88
+
+test: test-packages .venv-wheel/stamp $(SIGNATURES)/package.json lint
+	$(if $(IS_ROOT),$(MAKE) -s deb)
+	$(IN_WHEEL) -m coverage erase
+	$(IN_WHEEL) -m coverage run -m pytest -q tests/core
+	$(IN_WHEEL) -m coverage combine -q
+	$(IN_WHEEL) -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
+	$(IN_WHEEL) -m coverage run -m pytest -q -n $(WORKERS) -m '$(FAST)' --ignore tests/core
+	$(IN_WHEEL) -m coverage combine -q --append
+	$(IN_WHEEL) -m coverage report --skip-covered --fail-under $(COVERED)
+	$(IN_WHEEL) -m pytest -q -n $(WORKERS) -m '(process or wheel) and not (system or alone or slow)'
+	$(IN_WHEEL) -m pytest -q -m 'alone and not (system or slow)'
 	$(MAKE) -s -j 2 --output-sync test-system $(OTHER_PYTHONS:%=test-%)
 
 # What boots a machine waits for it most of the time.
 .PHONY: test-system
 test-system:
-	.venv-test/bin/python -m pytest -q -m 'system and not slow'
+	$(IN_WHEEL) -m pytest -q -m 'system and not slow'
 
-# What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests.
-faults: test-packages .venv-test/tools
-	$(MAKE) -s dist/stamp $(if $(IS_ROOT),deb)
-	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
-	.venv-test/bin/python -m pytest -q -m case --faults-table tests/faults tests/system
+# What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests. And what
+# else takes its time.
+faults: test-packages .venv-wheel/stamp
+	$(if $(IS_ROOT),$(MAKE) -s deb)
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/system tests/enrolment
 
-# What drives whole processes and takes minutes for it is run on the first Python only; the rest is what differs.
-ON_ONE_PYTHON = tests/processes tests/enrolment tests/end_to_end tests/faults tests/torture tests/bench tests/interop
+# Puts the wheel into the environment $(1), which Python $(2) makes.
+define install_wheel
+	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
+	$(1)/bin/pip install -q --upgrade pip; \
+	wheel=$$(ls dist/*.whl); \
+	$(1)/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
+	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
+endef
+
+.venv-wheel/stamp: dist/stamp
+	@set -e; $(call install_wheel,.venv-wheel,$(PYTHON))
+	touch $@
 
 # Another Python, where there is one: on the path or among pyenv's.
 test-%:
@@ -82,44 +108,37 @@ test-%:
 	done; \
 	if [ -z "$$python" ]; then echo "Python $* is not here: its tests are left out"; exit 0; fi; \
 	set -e; \
-	[ -x .venv-$*/bin/pip ] || $$python -m venv .venv-$*; \
-	.venv-$*/bin/pip install -q --upgrade pip; \
-	wheel=$$(ls dist/*.whl); \
-	.venv-$*/bin/pip install -q "$$wheel[hub,postgresql,test]"; \
-	.venv-$*/bin/pip install -q --force-reinstall --no-deps $$wheel; \
+	$(call install_wheel,.venv-$*,$$python); \
 	echo "Python $*"; \
-	.venv-$*/bin/python -m pytest -q -n $(WORKERS) -m 'not system and not alone and not slow' $(ON_ONE_PYTHON:%=--ignore %)
+	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)'
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20
 SEED = 1
 
-torture: test-packages .venv-test/tools
-	$(MAKE) -s dist/stamp
-	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
-	.venv-test/bin/python tests/torture/run.py --minutes $(MINUTES) --seed $(SEED)
+torture: test-packages .venv-wheel/stamp
+	$(IN_WHEEL) tests/torture/run.py --minutes $(MINUTES) --seed $(SEED)
 
 # How fast it is, beside bare loops that do the same work; the picture in the README is drawn by the long one.
-bench bench-quick: test-packages .venv-test/tools
-	$(MAKE) -s dist/stamp
-	.venv-test/bin/pip install -q --force-reinstall --no-deps dist/*.whl
-	.venv-test/bin/python tests/bench/run.py $(if $(filter bench-quick,$@),--quick,--svg tests/bench/bench.svg)
+bench bench-quick: test-packages .venv-wheel/stamp
+	$(IN_WHEEL) tests/bench/run.py $(if $(filter bench-quick,$@),--quick,--svg tests/bench/bench.svg)
 
 .PHONY: test-packages
 test-packages:
 	$(call install_packages,$(RUN_PACKAGES) $(TEST_PACKAGES) $(SYSTEM_PACKAGES))
 
-.venv-test/tools: setup.cfg
+# The working tree itself is installed: an edit is what runs.
+.venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q '.[hub,postgresql,test]'
+	.venv-test/bin/pip install -q -e '.[hub,postgresql,test]'
 	touch $@
 
-$(SIGNATURES)/package.json: | .venv-test/tools
+$(SIGNATURES)/package.json: | .venv-test/editable
 	@if command -v npm >/dev/null; then npm install --silent --prefix .venv-test/node $(notdir $(SIGNATURES))@1.0.6; \
 	else echo "npm is not here: the tests with another implementation's signatures are left out"; fi
 
-lint: .venv-test/tools
+lint: .venv-test/editable
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
@@ -136,4 +155,4 @@ dist/deb-stamp: $(SOURCES) CHANGELOG.md LICENSE conf/client.conf $(shell find se
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-test .venv-wheel .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -2,5 +2,5 @@
 
 __version__ = "0.2.0"
 
-RELEASED_MS = 1_795_824_000_000
-"""2026-11-28T00:00:00Z, when this version was made: a clock that shows an earlier time is wrong."""
+RELEASED_MS = 1_795_737_600_000
+"""2026-11-27T00:00:00Z, just before this version was made: a clock that shows an earlier time is wrong."""

@@ -17,10 +17,14 @@ from kegnet_client.spool.directory import Spool
 from .support import postgresql
 from .support.authority import Authority
 from .support.postgresql import PostgreSQL
+from .support.server import Serve, Server
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
 hypothesis.settings.load_profile("kegnet")
+
+WHOLE_PROGRAMS = {"processes", "end_to_end", "faults", "torture", "bench", "interop", "system"}
+"""The directories of tests that start whole programs."""
 
 DIE_AT_EVERY_STEP = """
 import os, sys
@@ -48,6 +52,20 @@ def die_at_every_step(prepare, work, check):
         step += 1
     print(step)
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Coverage is of what runs in the processes of the tests: one that dies in the middle leaves half a file of it.
+    starts_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not starts_workers:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before those without the wanted marks are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in WHOLE_PROGRAMS:
+            item.add_marker("process")
 
 
 @pytest.fixture
@@ -89,6 +107,26 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     """A PostgreSQL server for the session."""
     with postgresql.running() as server:
         yield server
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """``serve(authority.issue())`` is another server."""
+    servers: list[Server] = []
+
+    def start(chain: Path) -> Server:
+        servers.append(Server(chain, tmp_path / "root" / "spool"))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(serve: Serve, chain: Path) -> Server:
+    """The server that the device is configured for."""
+    return serve(chain)
 
 
 @pytest.fixture

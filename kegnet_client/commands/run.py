@@ -9,47 +9,40 @@ import argparse
 import faulthandler
 import logging
 import os
-import random
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.core.records import Reading, format_celsius
-from kegnet_client.core.retry_policy import LinkState
+from kegnet_client.core.records import Heartbeat, Reading
 from kegnet_client.core.wire.base_url import Version
+from kegnet_client.delivery.engine import Engine
 from kegnet_client.delivery.progress import Progress
-from kegnet_client.delivery.uploader import Uploader, log_left_behind
+from kegnet_client.delivery.report import make_state, make_status_line
+from kegnet_client.delivery.uploader import log_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
+from kegnet_client.producers.base import Producer, ProducerThread
+from kegnet_client.producers.heartbeat import SignOfLife
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import KEGNET
-from kegnet_client.sinks.open import connect, find_identity
-from kegnet_client.spool.directory import Spool, enqueue, printable
+from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.spool.section import SPOOL
 
 log = logging.getLogger(__name__)
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-FINISH_S = 1.0
-"""How long a stop waits for the exchange that is under way before it breaks it off."""
-ABORT_S = 0.5
 EXIT_CRASHED = 70
-MAX_STUCK_TOLD = 20
-"""So many files that cannot be taken are named; a producer that goes on making them must not fill what is written."""
 
 
 def add_arguments(_parser: Parser) -> None:
@@ -62,44 +55,39 @@ def handle(options: argparse.Namespace) -> int:
     return Daemon(lambda: configuration.load(options), os.environ).run()
 
 
-class Engine:
-    """One configuration's delivery. Raises `ConfigError` when it cannot be; nothing runs before `start`."""
+class Producers:
+    """What this process itself produces under one configuration: temperatures, and signs of life without them."""
 
-    def __init__(self, config: Config, spool: Spool, environ: Mapping[str, str], daemon: "Daemon") -> None:
-        self.config = config
-        self.settings = settings = config.section(KEGNET)
-        self.spool = spool
-        identity = find_identity(settings, environ)
-        self.key = identity.fingerprint
-        open_sink = connect(settings, daemon.clock, identity)
-        self.uploader = Uploader(spool, open_sink, daemon.clock, random.random, daemon.progress, daemon.report)
-        self._thread = threading.Thread(target=daemon.guard, args=(self.uploader.run,), name="uploader", daemon=True)
+    def __init__(self, config: Config, bus: BusReader, daemon: "Daemon") -> None:
+        self.bus = bus
+        self.interval_s = config.section(KEGNET).ping_interval_s
+        sign_of_life = SignOfLife(self.interval_s, daemon.send_heartbeat, daemon.clock)
 
-    def __str__(self) -> str:
-        return f"delivers from {self.spool.path} to {self.settings.base.url} as {self.settings.uuid}"
+        def take(reading: Reading) -> None:
+            daemon.enqueue(reading)
+            sign_of_life.taken()
+
+        thermometer = Thermometer(
+            bus=bus,
+            interval_s=self.interval_s,
+            sensor=config.section(THERMOMETER).sensor,
+            all_sensors=_takes_all_sensors(config),
+            enqueue=take,
+            changed=daemon.tell_again,
+            clock=daemon.clock,
+        )
+        self.all: dict[str, Producer] = {"thermometer": thermometer, "sign of life": sign_of_life}
+        self._threads = [ProducerThread(name, producer, daemon.guard) for name, producer in self.all.items()]
 
     def start(self) -> None:
-        """Deliver, in a thread of its own."""
-        self._thread.start()
+        """Produce, each in a thread of its own."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End within `FINISH_S` and `ABORT_S`; what hangs for longer is left behind and does no harm."""
-        self.uploader.stop()
-        self._thread.join(FINISH_S)
-        if self._thread.is_alive():
-            self.uploader.abort()
-            self._thread.join(ABORT_S)
-
-    def leave_spool(self) -> None:
-        """Give up the spool after `stop`, once what was left behind cannot use it any more."""
-        if self._thread.is_alive():
-            threading.Thread(target=self._leave_spool_later, name="leaving", daemon=True).start()
-        else:
-            self.spool.close()
-
-    def _leave_spool_later(self) -> None:
-        self._thread.join()
-        self.spool.close()
+        """Have them end soon."""
+        for thread in self._threads:
+            thread.stop()
 
 
 class Daemon:
@@ -107,7 +95,7 @@ class Daemon:
 
     def __init__(self, load: Callable[[], Config], environ: Mapping[str, str]) -> None:
         self.clock = Clock()
-        self.progress = Progress()
+        self._progress = Progress()
         self._load = load
         self._environ = environ
         self._supervisor = Supervisor(environ)
@@ -127,19 +115,20 @@ class Daemon:
         # Blocked in every thread from here on, so that each waits until this one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._state = StateWriter(StateFile(config.root))
-        self._engine = Engine(config, spool, self._environ, self)
-        self._thermometer = self._make_thermometer(BusReader(config.section(THERMOMETER).directory))
+        self._config = config
+        self._engine = self._make_engine(config, spool)
+        self._producers = Producers(config, BusReader(config.section(THERMOMETER).directory), self)
         self._engine.start()
-        self._thermometer.start()
+        self._producers.start()
         self._serve()
         self._supervisor.stopping()
-        self._thermometer.stop()
+        self._producers.stop()
         self._engine.stop()
         self._state.close()
         log.info("stopped; what is in the spool waits for the next start")
         return EXIT_CRASHED if self._crashed else 0
 
-    def guard(self, work: Any) -> None:
+    def guard(self, work: Callable[[], object]) -> None:
         """Run ``work`` as a thread that must not end by itself: if it does, the process ends, loudly."""
         try:
             work()
@@ -151,21 +140,36 @@ class Daemon:
             self._crashed = True
             signal.pthread_kill(self._main, signal.SIGTERM)
 
-    def report(self) -> None:
-        """Tell systemd and the status how things are; called by the uploader, once a second at most."""
+    def enqueue(self, reading: Reading) -> None:
+        """Spool ``reading`` by the configuration in force. Raises `SpoolError`."""
+        enqueue(self._engine.spool.path, reading)
+
+    def send_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Send it by the configuration in force."""
+        self._engine.uploader.heartbeat(heartbeat)
+
+    def tell_again(self) -> None:
+        """Tell systemd and the status how things are, if the uploader is not about to tell all of it."""
+        if self._ready:
+            self._tell()
+
+    def _report(self) -> None:
+        """Tell how things are; called by the uploader, once a second at most."""
         if self._engine.uploader.scanned.is_set() and not self._ready:
             self._ready = True
             self._supervisor.ready()
             log.info("kegnet-client %s %s", __version__, self._engine)
         self._tell()
 
-    def _tell_again(self) -> None:
-        if self._ready:  # else the uploader is about to tell all of it
-            self._tell()
-
     def _tell(self) -> None:
-        self._supervisor.status(self._status_line())
-        self._state.write(self._snapshot())
+        statuses = [(producer.status(), producer.problem) for producer in self._producers.all.values()]
+        state = make_state(self._progress, self._started_ms, self._engine.server, self._engine.key, statuses)
+        now_ms = self.clock.wall_ms()
+        # Of this round or the one before: what is older says nothing of now.
+        since_ms = now_ms - 2000 * self._producers.interval_s
+        fresh = [one for one in state["temperatures"] if one["taken_ms"] >= since_ms]
+        self._supervisor.status(make_status_line(self._progress, fresh, now_ms))
+        self._state.write(state)
 
     def _serve(self) -> None:
         tick_s = (self._supervisor.watchdog_s or 0) / 2
@@ -185,10 +189,14 @@ class Daemon:
             self._supervisor.alive()
         uploader.nudge()  # else it would sleep for as long as there is nothing to do
 
+    def _make_engine(self, config: Config, spool: Spool) -> Engine:
+        settings = config.section(KEGNET)
+        return Engine(settings, spool, self._environ, self.clock, self._progress, self._report, self.guard)
+
     def _reload(self) -> None:
         """Take over what the configuration says now, or keep what there is if it is not good."""
         self._supervisor.reloading()
-        old = self._engine
+        old, old_config = self._engine, self._config
         spool = old.spool
         try:
             config = self._load()
@@ -196,7 +204,7 @@ class Daemon:
             if not _is_same(directory, spool.path):
                 spool = Spool(directory)
                 spool.lock()
-            new = Engine(config, spool, self._environ, self)
+            new = self._make_engine(config, spool)
         except KegnetError as error:
             if spool is not old.spool:
                 spool.close()
@@ -208,91 +216,24 @@ class Daemon:
             if spool is not old.spool:
                 old.leave_spool()
                 log_left_behind(old.spool.path)
-            self._engine = new
+            self._config, self._engine = config, new
             new.start()
-            if _measuring(config) != _measuring(old.config):
-                self._replace_thermometer()
+            if _producing(config) != _producing(old_config):
+                self._replace_producers()
             log.info("reloaded: %s", new)
-        if self._ready:  # else `report` says so once the first scan is done
+        if self._ready:  # else `_report` says so once the first scan is done
             self._supervisor.ready()
 
-    def _make_thermometer(self, bus: BusReader) -> Thermometer:
-        """One that follows the configuration in force wherever that need not interrupt it."""
-        config = self._engine.config
-        return Thermometer(
-            bus=bus,
-            interval_s=config.section(KEGNET).ping_interval_s,
-            sensor=config.section(THERMOMETER).sensor,
-            all_sensors=_takes_all_sensors(config),
-            enqueue=lambda reading: enqueue(self._engine.spool.path, reading),
-            heartbeat=lambda heartbeat: self._engine.uploader.heartbeat(heartbeat),
-            changed=self._tell_again,
-            clock=self.clock,
-        )
-
-    def _replace_thermometer(self) -> None:
-        old = self._thermometer
-        old.stop()
-        directory = self._engine.config.section(THERMOMETER).directory
+    def _replace_producers(self) -> None:
+        self._producers.stop()
+        directory, bus = self._config.section(THERMOMETER).directory, self._producers.bus
         # A read that hangs is not joined by another one of the same bus.
-        self._thermometer = self._make_thermometer(old.bus if old.bus.directory == directory else BusReader(directory))
-        self._thermometer.start()
-
-    def _status_line(self) -> str:
-        progress = self.progress
-        parts = [f"{progress.waiting} record{'' if progress.waiting == 1 else 's'} waiting"]
-        if progress.last_accepted_ms:
-            when = datetime.fromtimestamp(progress.last_accepted_ms / 1000).astimezone()
-            today = datetime.fromtimestamp(self.clock.wall_ms() / 1000).astimezone().date()
-            parts.append(f"last acknowledged at {when:{'%H:%M:%S' if when.date() == today else '%Y-%m-%d %H:%M:%S'}}")
-        parts += [format_celsius(reading.millidegrees) for reading in self._fresh_readings()]
-        if progress.link in (LinkState.DEFERRED, LinkState.MISCONFIGURED):
-            parts.append(f"{progress.link.value}: {progress.link_reason}")
-        parts += filter(None, (progress.spool_problem, progress.watch_problem))
-        return ", ".join(parts)
-
-    def _fresh_readings(self) -> list[Reading]:
-        """What the sensors said this round or the one before: what is older says nothing of now."""
-        since_ms = self.clock.wall_ms() - 2000 * self._engine.settings.ping_interval_s
-        return [one for one in self._thermometer.latest().values() if one.taken_ms >= since_ms]
-
-    def _snapshot(self) -> dict[str, Any]:
-        progress, thermometer, settings = self.progress, self._thermometer, self._engine.settings
-        return {
-            "version": __version__,
-            "started_ms": self._started_ms,
-            "server": settings.base.url,
-            "key": self._engine.key,
-            "link": progress.link.value,
-            "link_reason": progress.link_reason,
-            "last_status": progress.last_status,
-            "last_acknowledged_ms": progress.last_accepted_ms,
-            "counters": {
-                "accepted": progress.accepted,
-                "rejected": progress.rejected,
-                "deferred": progress.deferred,
-                "misconfigured": progress.misconfigured,
-                "readings_not_taken": thermometer.not_taken,
-            },
-            "temperatures": [
-                {"sensor": one.sensor, "millidegrees": one.millidegrees, "taken_ms": one.taken_ms}
-                for one in thermometer.latest().values()
-            ],
-            "problems": [
-                *_tell_stuck(dict(progress.stuck)),
-                *filter(None, (progress.spool_problem, progress.watch_problem, thermometer.problem)),
-            ],
-        }
+        self._producers = Producers(self._config, bus if bus.directory == directory else BusReader(directory), self)
+        self._producers.start()
 
 
-def _tell_stuck(stuck: Mapping[str, str]) -> list[str]:
-    told = [f"{printable(name)} stays where it is: {why}" for name, why in islice(stuck.items(), MAX_STUCK_TOLD)]
-    more = len(stuck) - len(told)
-    return [*told, f"{more} more stay where they are"] if more else told
-
-
-def _measuring(config: Config) -> tuple[object, ...]:
-    """What of ``config`` is the thermometer's."""
+def _producing(config: Config) -> tuple[object, ...]:
+    """What of ``config`` is the producers'; all else they follow without an interruption."""
     return config.section(THERMOMETER), config.section(KEGNET).ping_interval_s, _takes_all_sensors(config)
 
 

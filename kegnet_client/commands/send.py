@@ -1,6 +1,7 @@
 """``kegnet-client send``: deliver what is in the spool once, and end with what came of it."""
 
 import argparse
+import contextlib
 import logging
 import os
 import random
@@ -29,10 +30,10 @@ def handle(options: argparse.Namespace) -> int:
     directory = config.section(SPOOL).directory
     clock = Clock()
     open_sink = connect(settings, clock, find_identity(settings, os.environ))
-    spool = Spool(directory, make=False)
-    spool.lock()
     progress = Progress()
-    Uploader(spool, open_sink, clock, random.random, progress).drain()
+    with contextlib.closing(Spool(directory, make=False)) as spool:
+        spool.lock()
+        Uploader(spool, open_sink, clock, random.random, progress).drain()
     remaining = count_waiting(directory)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
     if remaining and progress.was_refused:

@@ -173,7 +173,7 @@ def make_heartbeat(at_ms: int) -> Heartbeat:
     return Heartbeat(at_ms)
 
 
-def time_ms(record: Pour | Reading | Heartbeat) -> int:
+def time_ms(record: Record | Heartbeat) -> int:
     """When it happened, in Unix milliseconds."""
     match record:
         case Pour(started_ms=at_ms) | Reading(taken_ms=at_ms) | Heartbeat(at_ms=at_ms):  # pragma: no branch

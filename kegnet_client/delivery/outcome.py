@@ -188,9 +188,12 @@ def _ask_policy(
 
 
 def _link_news(state: DeliveryState, state_before: LinkState, staying: str) -> list[News]:
-    """One line for a change of state, none for a retry: the reason alone may differ each time."""
+    """One line for a change of state, none for a retry: the reason alone may differ each time. What was said when
+    nothing waited is said once more when a record does."""
     policy, code = state.policy, state.progress.last_status
     said_before, state.misconfiguration_said = state.misconfiguration_said, None
+    nothing_waited, state.nothing_waited = state.nothing_waited, staying is NOTHING_WAITS
+    now_waits = nothing_waited and staying is RECORDS_STAY
     extra: dict[str, object] = {"KEGNET_HTTP_STATUS": code}
     match policy.state:
         case LinkState.MISCONFIGURED:
@@ -199,9 +202,9 @@ def _link_news(state: DeliveryState, state_before: LinkState, staying: str) -> l
             if state.misconfiguration_said == said_before:
                 return []
             again = "" if state.each_once else f"; next try in {MISCONFIGURED_RETRY_S:.0f} s or on reload"
-            line = f"{policy.reason}. {staying}{again}"
+            line = f"{policy.reason}. {RECORDS_STAY}{again}"
             return [News(logging.ERROR, line, {**extra, "MESSAGE_ID": MISCONFIGURED_ID})]
-        case LinkState.DEFERRED if state_before is not LinkState.DEFERRED:
+        case LinkState.DEFERRED if state_before is not LinkState.DEFERRED or now_waits:
             again = "" if state.each_once or staying is NOTHING_WAITS else " and are tried again"
             return [News(logging.WARNING, f"{policy.reason}. {staying}{again}", extra)]
         case LinkState.UP if state_before in (LinkState.DEFERRED, LinkState.MISCONFIGURED):

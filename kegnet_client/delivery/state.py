@@ -47,6 +47,8 @@ class DeliveryState:
         """Whether the sink takes no signs of life, which is said once."""
         self.misconfiguration_said: int | str | None = None
         """What was last said to be mended: the answer's code, or what is wrong with the certificate."""
+        self.nothing_waited = False
+        """Whether no record waited when the state of the sink was last said."""
         self.suspects: set[str] = set()
         """The names in such a request, until each is done with or has failed alone."""
         self._max_records = sink.max_records

@@ -1,7 +1,7 @@
 """Who may read: whoever has the token that ``hub init`` made, wherever the request comes from.
 
-Everything is behind this door, whether it exists or not: a page added later is guarded without anyone having to
-remember. Outside are only ``/rest/`` and what a device needs to join or to change its key: there a signature or a
+Everything is guarded, whether it exists or not, websockets too: a page added later is, without anyone having to
+remember. Open are only ``/rest/`` and what a device needs to join or to change its key: there a signature or a
 one-time code counts instead. A program sends ``Authorization: Bearer TOKEN``.
 A browser opens ``/docs?token=TOKEN`` (or ``/``) once, gets the token as a cookie that no script and no other
 site can use, and is sent to the same page without the token in its address.

@@ -3,17 +3,19 @@
 - A bus that hangs costs readings and nothing else.
 - Without a configured sensor the first by id that reads is settled on and kept for as long as it is on the bus:
   a server that knows one temperature a device gets one series, not a mixture of two.
+- Each sensor of a round has a millisecond of its own.
 - While the wall clock is in doubt nothing is stamped with it, so no reading has a false time.
 - One log line a change, none a round.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from threading import Event, Thread
+from threading import Event
 
 from kegnet_client.core.errors import SpoolError
-from kegnet_client.core.records import Heartbeat, Reading, format_celsius
+from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.host.clock import Clock
+from kegnet_client.producers.base import Stop
 from kegnet_client.producers.one_wire import BusReader, BusReading, name_missing
 
 CLOCK_CHECK_S = 60.0
@@ -21,12 +23,12 @@ CLOCK_CHECK_S = 60.0
 log = logging.getLogger(__name__)
 
 
-class Thermometer(Thread):
-    """Reads the bus at once and then every ``interval_s``, until `stop`.
+class Thermometer:
+    """A producer that reads the bus at once and then every ``interval_s``.
 
     ``sensor`` is the one whose temperature is reported, None for the first; with ``all_sensors`` every one is.
-    ``enqueue`` takes a reading for good or raises `SpoolError`; ``heartbeat`` gets a sign of life when a round
-    had no reading to enqueue; ``changed`` is called when ``problem`` is another one. All are called in this thread.
+    ``enqueue`` takes a reading for good or raises `SpoolError`; ``changed`` is called when ``problem`` is another
+    one. Both are called in the thread that runs this.
     """
 
     def __init__(
@@ -37,11 +39,9 @@ class Thermometer(Thread):
         sensor: str | None,
         all_sensors: bool,
         enqueue: Callable[[Reading], object],
-        heartbeat: Callable[[Heartbeat], object],
         changed: Callable[[], object],
         clock: Clock,
     ) -> None:
-        super().__init__(name="thermometer", daemon=True)
         self.problem: str | None = None
         """What keeps temperatures from being read or spooled, for the status; None when nothing does."""
         self.not_taken = 0
@@ -51,10 +51,8 @@ class Thermometer(Thread):
         self._configured = sensor
         self._all_sensors = all_sensors
         self._enqueue = enqueue
-        self._heartbeat = heartbeat
         self._changed = changed
         self._clock = clock
-        self._stopping = Event()
         self._settled: str | None = None
         self._reads: dict[str, bool] = {}
         self._bus_problem: str | None = None
@@ -66,31 +64,37 @@ class Thermometer(Thread):
         """The last reading of each sensor that ever had one. Safe to call from any thread."""
         return dict(self._latest)  # replaced as a whole by `one_round`, never changed
 
-    def stop(self) -> None:
-        """Ends the thread, at once even while a read hangs."""
-        self._stopping.set()
-        self.bus.wake()
+    def status(self) -> Mapping[str, object]:
+        """The last temperatures, and how many were lost."""
+        return {
+            "temperatures": [
+                {"sensor": one.sensor, "millidegrees": one.millidegrees, "taken_ms": one.taken_ms}
+                for one in self.latest().values()
+            ],
+            "counters": {"readings_not_taken": self.not_taken},
+        }
 
-    def run(self) -> None:
+    def run(self, stop: Stop) -> None:
         """The timer."""
-        while not self._stopping.is_set():
+        stop.on_set(self.bus.wake)  # out of a read that hangs
+        while not stop.is_set():
             started_s = self._clock.monotonic_s()
             try:
-                wait_s = self.one_round()
+                wait_s = self.one_round(stop)
             except Exception as error:  # the thread's outermost frame: temperatures go on in the next round
                 log.exception("a fault in kegnet-client itself, please report it; pours go on")
                 self.problem = f"reading the temperature failed: {error!r}"
                 wait_s = self._interval_s
-            self._stopping.wait(max(0.0, started_s + wait_s - self._clock.monotonic_s()))
+            stop.wait(max(0.0, started_s + wait_s - self._clock.monotonic_s()))
 
-    def one_round(self) -> float:
+    def one_round(self, stopping: Event) -> float:
         """Reads the bus once and hands over what it says; the seconds from its start to the next one's."""
-        bus = name_missing(self.bus.read(self._stopping), self._configured)
-        if self._stopping.is_set():
+        bus = name_missing(self.bus.read(stopping), self._configured)
+        if stopping.is_set():
             return 0.0
-        self._tell_bus(bus)
+        self._log_bus(bus)
         # Asked after the read, right before the stamp: a read takes seconds, and the clock may be set in them.
-        self._tell_clock(self._clock.doubt())
+        self._log_clock(self._clock.doubt())
         if self._clock_doubt is None:
             self._hand_over(bus, self._clock.wall_ms())
         failures = (f"sensor {sensor} gives no reading: {why}" for sensor, why in bus.failures.items())
@@ -100,7 +104,7 @@ class Thermometer(Thread):
             self._changed()
         return self._interval_s if self._clock_doubt is None else min(self._interval_s, CLOCK_CHECK_S)
 
-    def _tell_bus(self, bus: BusReading) -> None:
+    def _log_bus(self, bus: BusReading) -> None:
         told = False
         for sensor, millidegrees in bus.millidegrees.items():
             if not self._reads.get(sensor, False):
@@ -124,7 +128,7 @@ class Thermometer(Thread):
             log.info("the 1-Wire bus answers again")
         self._bus_problem = bus.problem
 
-    def _tell_clock(self, doubt: str | None) -> None:
+    def _log_clock(self, doubt: str | None) -> None:
         if doubt is not None and self._clock_doubt is None:
             log.warning("temperatures wait for the clock, pours go on: %s", doubt)
         if doubt is None and self._clock_doubt is not None:
@@ -132,14 +136,15 @@ class Thermometer(Thread):
         self._clock_doubt = doubt
 
     def _hand_over(self, bus: BusReading, at_ms: int) -> None:
-        readings = [Reading(sensor, value, at_ms) for sensor, value in sorted(bus.millidegrees.items())]
+        # REST v1 and v2 do not tell the sensor, so that two at one temperature and one time were one record.
+        sensors = sorted(bus.millidegrees.items())
+        readings = [Reading(sensor, value, at_ms + place) for place, (sensor, value) in enumerate(sensors)]
         self._latest = {**self._latest, **{reading.sensor: reading for reading in readings}}
         if not self._all_sensors:
             reported = self._configured or self._settle(bus)
             readings = [reading for reading in readings if reading.sensor == reported]
-        taken = [self._take(reading) for reading in readings]
-        if not any(taken):
-            self._heartbeat(Heartbeat(at_ms))
+        for reading in readings:
+            self._take(reading)
 
     def _settle(self, bus: BusReading) -> str | None:
         """The sensor to report where none is configured."""
@@ -152,7 +157,7 @@ class Thermometer(Thread):
                 )
         return self._settled
 
-    def _take(self, reading: Reading) -> bool:
+    def _take(self, reading: Reading) -> None:
         try:
             self._enqueue(reading)
         except SpoolError as error:
@@ -160,8 +165,7 @@ class Thermometer(Thread):
             if self._spool_problem is None:
                 log.warning("temperatures are not taken for now: %s", error)
             self._spool_problem = str(error)
-            return False
-        if self._spool_problem is not None:
-            log.info("temperatures are taken again; %d were not", self.not_taken)
+        else:
+            if self._spool_problem is not None:
+                log.info("temperatures are taken again; %d were not", self.not_taken)
             self._spool_problem = None
-        return True

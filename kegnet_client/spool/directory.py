@@ -250,14 +250,15 @@ class Spool:
         never blocks.
         """
         try:
-            file = self._read(name)
+            found = self._read(name)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise StuckFileError(_why_stuck(error)) from error
-        if file is None:
+        if found is None:
             raise StuckFileError(NOT_REGULAR)
-        return file
+        data, size, status = found
+        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns, _digest(data))
 
     def remove(self, file: SpoolFile) -> bool:
         """Remove ``file`` after its acknowledgement; False when it is gone or replaced by a newer one.
@@ -275,12 +276,17 @@ class Spool:
         Raises `OSError` when it cannot be compared.
         """
         try:
-            return self._read(file.name) == file
+            found = self._read(file.name)
         except FileNotFoundError:
             return False
+        if found is None:
+            return False
+        data, size, status = found
+        was = (file.inode, file.mtime_ns, file.size, file.digest)
+        return (status.st_ino, status.st_mtime_ns, size, _digest(data)) == was
 
-    def _read(self, name: str) -> SpoolFile | None:
-        """The file ``name`` as it is now; None for what is not a regular file."""
+    def _read(self, name: str) -> tuple[bytes, int, os.stat_result] | None:
+        """The data, the size and the rest of the file ``name`` as it is now; None for what is not a regular file."""
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
         except OSError as error:
@@ -295,8 +301,7 @@ class Spool:
             data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
         finally:
             os.close(fd)
-        size = status.st_size if too_large else len(data)
-        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns, hashlib.sha256(data).digest())
+        return data, status.st_size if too_large else len(data), status
 
     def _make_and_open(self) -> int:
         try:
@@ -365,6 +370,10 @@ class Scanner:
             pass
         oldest = [name for _, name in sorted(self._youngest_first, key=lambda found: (-found[0], found[1]))]
         return Scan(oldest, self._found - len(oldest), self._stuck)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"

@@ -316,3 +316,29 @@ class TestHeartbeat:
         rig.wait_for(lambda: len(rig.heartbeats) == 2)
 
         assert rig.numbers() == [1, 2, 3, 4, 5]
+
+    def test_one_that_fails_says_nothing_of_records_until_one_waits(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rig.answer = lambda _: NO_ROUTE
+        rig.start()
+        rig.uploader.heartbeat(Heartbeat(NOW_MS))
+        rig.wait_for(lambda: rig.progress.link is LinkState.DEFERRED)
+        assert messages(caplog) == ["no route. No record waits"]
+        rig.put("x.pour", line(1))
+        rig.pass_time_waiting(2)
+        rig.wait_for_tries(1)
+        rig.pass_time_waiting(301)
+        rig.wait_for_tries(2)
+
+        assert messages(caplog)[1:] == ["no route. Records stay in the spool and are tried again"]
+
+    def test_a_5xx_to_one_names_no_record(self, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+        rig.answer = lambda _: BROKEN
+        rig.start()
+        for number in range(3):
+            rig.uploader.heartbeat(Heartbeat(NOW_MS + number))
+            rig.wait_for(lambda count=number + 1: len(rig.heartbeats) == count)  # type: ignore[misc]  # a default binds
+            rig.pass_time_waiting(301)
+
+        assert messages(caplog) == ["the server answered 500. No record waits"]

@@ -63,6 +63,7 @@ def test_a_pour_that_is_copied_into_place_arrives_signed_and_then_its_file_goes(
     arrives(nginx, device, tmp_path, "copied.pour")
 
 
+@pytest.mark.wheel
 def test_what_is_tested_is_the_built_wheel() -> None:
     checkout = Path(__file__).parents[2]
     assert not Path(kegnet_client.__file__).is_relative_to(checkout / "kegnet_client")

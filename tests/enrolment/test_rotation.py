@@ -88,8 +88,10 @@ def rotate_and_die() -> Iterator[Callable[[Device, int], int]]:
         yield run
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_on(
-    hub: Hub, make_device: Callable[[], Device], rotate_and_die: Callable[[Device, int], int]
+    hub: Hub, make_device: Callable[[], Device], rotate_and_die: Callable[[Device, int], int], every: int
 ) -> None:
     made = [LOCK, "ca.crt", "client.conf", "device.pub", "privkey.pem"]
     seen: set[frozenset[str]] = set()
@@ -107,7 +109,7 @@ def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_o
         settle(hub, device, old)
         # A copy of a key that a death left in a temporary file is not left for ever.
         assert sorted(path.name for path in device.key.parent.iterdir()) == made
-        steps += 1
+        steps += every
     assert steps > 15
     key = device.key.name
     assert {frozenset[str](), frozenset({f"{key}.next"}), frozenset({f"{key}.previous"})} <= seen

@@ -25,6 +25,8 @@ from .key_change import START_MS, settle, unfinished
 
 Start = Callable[[Device], Program]
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def start(hub: Hub) -> Iterator[Start]:

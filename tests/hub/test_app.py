@@ -251,7 +251,7 @@ def test_a_stored_record_is_one_line_in_the_log(
     name = f"tap {device[:4]}"
     assert [record.getMessage() for record in caplog.records if record.name.startswith("kegnet_client")] == [
         f"pour of 586 pulses in 8.1 s on pin 0 from {name}",
-        f"temperature of 3.9 °C from {name}",
+        f"reading of 3.9 °C from {name}",
     ]
 
 

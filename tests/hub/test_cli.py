@@ -203,6 +203,7 @@ def running(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         process.communicate()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Path, number: signal.Signals) -> None:
     hub("init")
@@ -222,6 +223,7 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
         assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.process
 def test_run_serves_though_it_cannot_say_where(hub: Hub, tmp_path: Path) -> None:
     hub("init")
     context = ssl.create_default_context(cafile=tmp_path / "hub" / "ca.crt")
@@ -242,6 +244,7 @@ def test_run_serves_though_it_cannot_say_where(hub: Hub, tmp_path: Path) -> None
     assert process.wait(10) == 0
 
 
+@pytest.mark.process
 def test_run_stops_in_time_while_the_database_is_locked(
     hub: Hub, tmp_path: Path, public_key: str, form: Callable[..., bytes]
 ) -> None:

@@ -161,6 +161,7 @@ def test_what_is_damaged_holds_nothing_up(make_released: MakeDatabase) -> None:
     assert ask(url, schema.versions.c.version_num) == [(schema.VERSION,)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("is_new", [True, False], ids=["empty", "released"])
 def test_four_hubs_at_once_make_it_once(make_empty: MakeDatabase, make_released: MakeDatabase, is_new: bool) -> None:
     url = (make_empty if is_new else make_released)()

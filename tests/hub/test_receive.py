@@ -15,7 +15,7 @@ from kegnet_client.core.errors import ConfigError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
-from kegnet_client.hub.ingest.forms import Address, RefusedError, Temperature
+from kegnet_client.hub.ingest.forms import Address, NamelessReading, RefusedError
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
@@ -96,7 +96,7 @@ def test_minus_one_is_a_sign_of_life_and_no_temperature() -> None:
 @pytest.mark.parametrize("temperature", [0, -55000, 125000, 3875, -62])
 def test_a_ping_holds_a_temperature(temperature: int) -> None:
     ping = {"id": UUID, "temp": str(temperature), "ts": "1386531300"}
-    assert forms.read_claim("ping", Version.V1, body(ping)).content == Temperature(temperature, 1386531300000)
+    assert forms.read_claim("ping", Version.V1, body(ping)).content == NamelessReading(temperature, 1386531300000)
 
 
 def test_an_ip_call_holds_an_address() -> None:

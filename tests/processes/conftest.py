@@ -16,29 +16,9 @@ import kegnet_client
 
 from ..support.authority import Authority
 from ..support.device import Device
-from .server import Serve, Server
+from ..support.server import Server
 
 NOBODY: Mapping[str, Any] = {"user": 65534, "group": 65534, "extra_groups": ()}
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """``serve(authority.issue())`` is another server."""
-    servers: list[Server] = []
-
-    def start(chain: Path) -> Server:
-        servers.append(Server(chain, tmp_path / "root" / "spool"))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture
-def server(serve: Serve, chain: Path) -> Server:
-    """The server that the device is configured for."""
-    return serve(chain)
 
 
 @pytest.fixture

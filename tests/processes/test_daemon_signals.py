@@ -13,8 +13,8 @@ import pytest
 from ..support.authority import Authority
 from ..support.device import UP, Device
 from ..support.program import Program
+from ..support.server import Serve, Server, hang
 from ..support.waits import WAIT_S, wait_until
-from .server import Serve, Server, hang
 
 STOPS_WITHIN_S = 2.0
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ..support.device import UP, Device
+from ..support.server import Server, hang
 from ..support.waits import WAIT_S, wait_until
 from ..support.watchdog import WATCHDOG_S, wait_until_fed, watched
-from .server import Server, hang
 
 
 def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uploader_hangs(

@@ -7,8 +7,8 @@ import pytest
 from kegnet_client.cli import COMMANDS
 
 from ..support.device import Device
+from ..support.server import Server
 from ..support.waits import WAIT_S
-from .server import Server
 
 UNUSED = {
     "cryptography.x509": "for a certificate request",

@@ -1,7 +1,7 @@
 """A reload that changes the spool, and what waits in the one before."""
 
 from ..support.device import Device
-from .server import Server
+from ..support.server import Server
 
 
 def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: Device, server: Server) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from kegnet_client.producers.base import Producer, ProducerThread
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 
-from .stand_ins import FakeClock, Make, Outbox, Plug
+from .stand_ins import FakeClock, Make, Outbox, Plug, Start
 
 
 def _crc(scratchpad: bytes) -> int:
@@ -79,9 +80,7 @@ def outbox() -> Outbox:
 
 
 @pytest.fixture
-def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Iterator[Make]:
-    made: list[Thermometer] = []
-
+def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Make:
     def thermometer(**settings: Any) -> Thermometer:
         of_bus = {name: settings.pop(name) for name in ("read", "timeout_s") if name in settings}
         defaults: dict[str, Any] = {
@@ -90,18 +89,28 @@ def make(bus: Path, clock: FakeClock, outbox: Outbox) -> Iterator[Make]:
             "sensor": None,
             "all_sensors": False,
             "enqueue": outbox.enqueue,
-            "heartbeat": outbox.queue.put,
             "changed": lambda: None,
             "clock": clock,
         }
-        made.append(Thermometer(**defaults | settings))
-        return made[-1]
+        return Thermometer(**defaults | settings)
 
-    yield thermometer
-    for thread in made:
+    return thermometer
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Runs a producer in a thread, which is stopped at the end of the test."""
+    threads: list[ProducerThread] = []
+
+    def run(producer: Producer) -> ProducerThread:
+        threads.append(ProducerThread("producer", producer, lambda work: work()))
+        threads[-1].start()
+        return threads[-1]
+
+    yield run
+    for thread in threads:
         thread.stop()
-        if thread.ident is not None:
-            thread.join(10)
+        thread.join(10)
 
 
 @pytest.fixture

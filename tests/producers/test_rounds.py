@@ -1,13 +1,17 @@
-"""A round spools a reading with its true time or sends a sign of life; of one sensor, and with one line a change."""
+"""A round spools a reading with its true time, or none; of one sensor, and with one line a change."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from kegnet_client.core.records import Heartbeat, Reading
+import pytest
+
+from kegnet_client.core.records import Reading
+from kegnet_client.core.wire.base_url import Version
+from kegnet_client.core.wire.forms import call_for
 from kegnet_client.producers.one_wire import BusReading
 
-from .stand_ins import KEG, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
+from .stand_ins import KEG, NEVER, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
 
 # --- rounds ----------------------------------------------------------------------------------------------------
 
@@ -18,7 +22,7 @@ def test_a_round_spools_what_the_sensor_reads_with_the_time_it_was_taken(
     plug(KEG, 3875)
     thermometer = make(interval_s=600.0)
 
-    assert thermometer.one_round() == 600.0
+    assert thermometer.one_round(NEVER) == 600.0
 
     reading = Reading(KEG, 3875, NOW_MS)
     assert outbox.all() == [reading]
@@ -26,17 +30,17 @@ def test_a_round_spools_what_the_sensor_reads_with_the_time_it_was_taken(
     assert (thermometer.problem, thermometer.not_taken) == (None, 0)
 
 
-def test_a_failed_read_is_a_sign_of_life_and_never_the_last_value_again(
+def test_a_failed_read_is_no_reading_and_never_the_last_value_again(
     make: Make, plug: Plug, outbox: Outbox, clock: FakeClock
 ) -> None:
     plug(KEG, 3875)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     plug(KEG, "")
     clock.now_ms += 600_000
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
 
-    assert outbox.all() == [Reading(KEG, 3875, NOW_MS), Heartbeat(NOW_MS + 600_000)]
+    assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
     assert thermometer.latest() == {KEG: Reading(KEG, 3875, NOW_MS)}
     assert (thermometer.problem or "").startswith(f"sensor {KEG} gives no reading: ")
 
@@ -45,7 +49,7 @@ def test_the_first_sensor_by_id_is_reported_where_none_is_configured(make: Make,
     plug(TAP, 5000)
     plug(KEG, 3875)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
 
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
     assert thermometer.latest().keys() == {KEG, TAP}
@@ -55,40 +59,40 @@ def test_the_first_sensor_by_id_that_reads_is_settled_on(make: Make, plug: Plug,
     plug(KEG, "")
     plug(TAP, 5000)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     plug(KEG, 3875)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
 
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS)] * 2
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
 
 
 def test_a_series_never_alternates_between_two_sensors(make: Make, plug: Plug, outbox: Outbox, bus: Path) -> None:
     plug(TAP, 5000)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     plug(KEG, 3875)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     plug(TAP, "")
-    thermometer.one_round()
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS), Reading(TAP, 5000, NOW_MS), Heartbeat(NOW_MS)]
+    thermometer.one_round(NEVER)
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
 
     shutil.rmtree(bus / TAP)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     plug(TAP, 5000)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)] * 2
 
 
 def test_a_bus_that_was_away_comes_back_with_the_same_sensor(make: Make, plug: Plug, outbox: Outbox, bus: Path) -> None:
     plug(TAP, 5000)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     shutil.rmtree(bus)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     bus.mkdir()
     plug(KEG, 3875)
     plug(TAP, 5000)
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
 
     assert outbox.all()[0] == Reading(TAP, 5000, NOW_MS)
     assert thermometer.latest().keys() == {KEG, TAP}
@@ -97,9 +101,9 @@ def test_a_bus_that_was_away_comes_back_with_the_same_sensor(make: Make, plug: P
 def test_the_configured_sensor_is_reported(make: Make, plug: Plug, outbox: Outbox) -> None:
     plug(KEG, 3875)
     plug(TAP, 5000)
-    make(sensor=TAP).one_round()
+    make(sensor=TAP).one_round(NEVER)
 
-    assert outbox.all() == [Reading(TAP, 5000, NOW_MS)]
+    assert outbox.all() == [Reading(TAP, 5000, NOW_MS + 1)]
 
 
 def test_no_other_sensor_stands_in_for_the_configured_one(
@@ -108,9 +112,9 @@ def test_no_other_sensor_stands_in_for_the_configured_one(
     plug(KEG, 3875)
     thermometer = make(sensor=TAP)
     for _ in range(3):
-        thermometer.one_round()
+        thermometer.one_round(NEVER)
 
-    assert outbox.all() == [Heartbeat(NOW_MS)] * 3
+    assert outbox.all() == []
     missing = f"it is configured as the one to report and is not on the 1-Wire bus, which has {KEG}"
     assert thermometer.problem == f"sensor {TAP} gives no reading: {missing}"
     assert lines() == [f"sensor {KEG} reads: 3.9 °C", f"sensor {TAP} gives no reading, pours go on: {missing}"]
@@ -119,9 +123,21 @@ def test_no_other_sensor_stands_in_for_the_configured_one(
 def test_a_protocol_for_all_sensors_gets_all(make: Make, plug: Plug, outbox: Outbox) -> None:
     plug(TAP, 5000)
     plug(KEG, 3875)
-    make(all_sensors=True, sensor=TAP).one_round()
+    make(all_sensors=True, sensor=TAP).one_round(NEVER)
 
-    assert outbox.all() == [Reading(KEG, 3875, NOW_MS), Reading(TAP, 5000, NOW_MS)]
+    assert outbox.all() == [Reading(KEG, 3875, NOW_MS), Reading(TAP, 5000, NOW_MS + 1)]
+
+
+@pytest.mark.case(56)
+def test_sensors_that_read_the_same_in_one_round_are_as_many_records_without_their_names(
+    make: Make, plug: Plug, outbox: Outbox
+) -> None:
+    plug(TAP, 5000)
+    plug(KEG, 5000)
+    make(all_sensors=True).one_round(NEVER)
+
+    readings = outbox.all()
+    assert len({call_for(reading, "uuid", Version.V2).canonical_string for reading in readings}) == 2
 
 
 # --- changes, a line each --------------------------------------------------------------------------------------
@@ -134,7 +150,7 @@ def test_a_sensor_plugged_in_later_pulled_out_and_back_is_told_once_each(
 
     def told_in_three_rounds() -> list[str]:
         for _ in range(3):
-            thermometer.one_round()
+            thermometer.one_round(NEVER)
         return lines()
 
     empty = (
@@ -162,14 +178,14 @@ def test_a_sensor_plugged_in_later_pulled_out_and_back_is_told_once_each(
     assert thermometer.problem is None
 
 
-def test_a_pi_without_1_wire_says_so_once_and_sends_signs_of_life(
+def test_a_pi_without_1_wire_says_so_once(
     make: Make, tmp_path: Path, outbox: Outbox, lines: Callable[[], list[str]]
 ) -> None:
     thermometer = make(directory=tmp_path / "none", sensor=KEG)
     for _ in range(5):
-        thermometer.one_round()
+        thermometer.one_round(NEVER)
 
-    assert outbox.all() == [Heartbeat(NOW_MS)] * 5
+    assert outbox.all() == []
     [line] = lines()
     assert line.startswith(f"no temperatures, pours go on: no 1-Wire bus at {tmp_path}/none: ")
 
@@ -177,7 +193,7 @@ def test_a_pi_without_1_wire_says_so_once_and_sends_signs_of_life(
 def test_it_is_told_which_of_many_sensors_is_reported(make: Make, plug: Plug, lines: Callable[[], list[str]]) -> None:
     plug(KEG, 3875)
     plug(TAP, 5000)
-    make().one_round()
+    make().one_round(NEVER)
 
     assert lines()[-1] == f"of 2 sensors {KEG} is reported; [Thermometer] sensor names another"
 
@@ -190,21 +206,21 @@ def test_readings_that_the_spool_cannot_take_are_counted_and_told_once(
 ) -> None:
     plug(KEG, 3875)
     thermometer = make()
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     lines()
     outbox.all()
 
     outbox.full = True
     for _ in range(4):
-        thermometer.one_round()
+        thermometer.one_round(NEVER)
 
     assert thermometer.not_taken == 4
     assert thermometer.problem == "less than 5 % of the disk is free: make room"
     assert lines() == ["temperatures are not taken for now: less than 5 % of the disk is free: make room"]
-    assert outbox.all() == [Heartbeat(NOW_MS)] * 4
+    assert outbox.all() == []
 
     outbox.full = False
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     assert lines() == ["temperatures are taken again; 4 were not"]
     assert thermometer.problem is None
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
@@ -220,7 +236,7 @@ def test_no_reading_gets_a_time_from_1970(
     clock.now_ms = 5_000
     thermometer = make(interval_s=600.0)
 
-    assert [thermometer.one_round() for _ in range(3)] == [60.0] * 3
+    assert [thermometer.one_round(NEVER) for _ in range(3)] == [60.0] * 3
     assert outbox.all() == []
     assert thermometer.latest() == {}
     assert (thermometer.problem or "").startswith("this machine's clock stands before ")
@@ -229,7 +245,7 @@ def test_no_reading_gets_a_time_from_1970(
     ]
 
     clock.now_ms = NOW_MS
-    assert thermometer.one_round() == 600.0
+    assert thermometer.one_round(NEVER) == 600.0
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
     assert lines() == ["the clock is right now, temperatures go on"]
     assert thermometer.problem is None
@@ -242,19 +258,12 @@ def test_a_clock_hours_behind_after_a_boot_stamps_nothing_until_it_is_set(
     clock.since_boot_s = 20.0
     thermometer = make(interval_s=30.0)
 
-    assert thermometer.one_round() == 30.0
+    assert thermometer.one_round(NEVER) == 30.0
     assert outbox.all() == []
 
     clock.since_boot_s = 300.0
-    thermometer.one_round()
+    thermometer.one_round(NEVER)
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
-
-
-def test_no_sign_of_life_gets_a_false_time_either(make: Make, outbox: Outbox, clock: FakeClock) -> None:
-    clock.now_ms = 5_000
-    make().one_round()
-
-    assert outbox.all() == []
 
 
 def test_a_reading_is_stamped_with_the_clock_that_was_set_while_it_was_read(
@@ -265,6 +274,6 @@ def test_a_reading_is_stamped_with_the_clock_that_was_set_while_it_was_read(
         return BusReading({KEG: 3875})
 
     clock.now_ms = 5_000
-    make(read=read).one_round()
+    make(read=read).one_round(NEVER)
 
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]

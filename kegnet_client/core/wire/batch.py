@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from kegnet_client.core.errors import KegnetError, RecordError
-from kegnet_client.core.records import Heartbeat, Pour, Reading, make_heartbeat, make_pour, make_reading
+from kegnet_client.core.records import Heartbeat, Pour, Reading, Record, make_heartbeat, make_pour, make_reading
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire.answer import Answer, judge_failure, quote
 from kegnet_client.core.wire.forms import is_uuid, record_id
@@ -62,7 +62,7 @@ class Item:
     """
 
     id: str | None
-    record: Pour | Reading | Heartbeat | None
+    record: Record | Heartbeat | None
     reason: str = ""
 
 
@@ -79,7 +79,7 @@ def covered(is_encoded: bool) -> tuple[str, ...]:
     return COVERED if is_encoded else tuple(name for name in COVERED if name != "content-encoding")
 
 
-def canonical_string(record: Pour | Reading | Heartbeat, device: str) -> bytes:
+def canonical_string(record: Record | Heartbeat, device: str) -> bytes:
     """What makes ``record`` itself; that of a pour is what REST v2 signs."""
     match record:
         case Pour(pin, pulses, elapsed_ms, started_ms):
@@ -90,12 +90,12 @@ def canonical_string(record: Pour | Reading | Heartbeat, device: str) -> bytes:
             return f"{device},{at_ms}".encode()
 
 
-def identify(record: Pour | Reading | Heartbeat, device: str) -> str:
+def identify(record: Record | Heartbeat, device: str) -> str:
     """The idempotency key of ``record`` from ``device`` (a lower-case uuid): 32 hexadecimal digits."""
     return record_id(canonical_string(record, device))
 
 
-def format_content(device: str, batch: Mapping[str, Pour | Reading | Heartbeat]) -> bytes:
+def format_content(device: str, batch: Mapping[str, Record | Heartbeat]) -> bytes:
     """The content of the request that carries ``batch``, each record under its identity."""
     items = [{"id": identity, **_fields(record)} for identity, record in batch.items()]
     return json.dumps({"device": device, "records": items}, separators=(",", ":")).encode("ascii")
@@ -220,7 +220,7 @@ def _parse_rejection(rejection: Any, ids: Sequence[str]) -> tuple[int, str]:
     return index, quote(reason.encode("utf-8", "replace")) or ": no reason"
 
 
-def _fields(record: Pour | Reading | Heartbeat) -> dict[str, str | int]:
+def _fields(record: Record | Heartbeat) -> dict[str, str | int]:
     match record:
         case Pour(pin, pulses, elapsed_ms, started_ms):
             return {
@@ -249,7 +249,7 @@ def _parse_item(fields: dict[str, Any], device: str) -> Item:
     return Item(identity, record)
 
 
-def _parse_record(fields: dict[str, Any]) -> Pour | Reading | Heartbeat:
+def _parse_record(fields: dict[str, Any]) -> Record | Heartbeat:
     match fields.get("type"):
         case "pour":
             pin, pulses, elapsed_ms, started_ms = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 from kegnet_client.core.errors import RecordError
-from kegnet_client.core.records import NO_TEMPERATURE, Heartbeat, Pour, Reading
+from kegnet_client.core.records import NO_TEMPERATURE, Heartbeat, Pour, Reading, Record
 from kegnet_client.core.wire.base_url import Version
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -56,7 +56,7 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
-def call_for(record: Pour | Reading | Heartbeat, device: str, version: Version) -> Call:
+def call_for(record: Record | Heartbeat, device: str, version: Version) -> Call:
     """The request of ``version``, 1 or 2, that carries ``record`` from the device with the uuid ``device``."""
     unit = version.ms_per_unit
     match record:

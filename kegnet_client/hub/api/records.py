@@ -49,8 +49,8 @@ class PourFilter(Filter):
     pin: Annotated[int | None, Field(ge=0, le=MAX_PIN)] = None
 
 
-class TemperatureFilter(Filter):
-    """Which temperatures."""
+class ReadingFilter(Filter):
+    """Which readings."""
 
     sensor: Annotated[str | None, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")] = None
 
@@ -67,8 +67,8 @@ class Pour(BaseModel):
     record_id: str
 
 
-class Temperature(BaseModel):
-    """One temperature; ``sensor`` is null where the protocol does not tell it."""
+class Reading(BaseModel):
+    """One temperature of one sensor; ``sensor`` is null where the protocol does not tell it."""
 
     device: str
     sensor: str | None
@@ -97,10 +97,10 @@ class Pours(BaseModel):
     next: str | None
 
 
-class Temperatures(BaseModel):
-    """A page of temperatures."""
+class Readings(BaseModel):
+    """A page of readings."""
 
-    items: list[Temperature]
+    items: list[Reading]
     next: str | None
 
 
@@ -120,7 +120,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def make_router(hub_store: records.Store) -> APIRouter:
     """The routes under ``/api``, reading from ``hub_store``."""
-    # The door has checked the token already; this tells the documentation's page how to send it.
+    # The middleware has checked the token already; this tells the documentation's page how to send it.
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
     def answer(
@@ -143,11 +143,11 @@ def make_router(hub_store: records.Store) -> APIRouter:
         """Pours, newest first by when they started."""
         return answer(request, asked, schema.pours, "started_ms", Pour, device=asked.device, pin=asked.pin)
 
-    @router.get("/temperatures", response_model=Temperatures)
-    def temperatures(request: Request, asked: Annotated[TemperatureFilter, Query()]) -> Response:
-        """Temperatures, newest first by when they were taken."""
+    @router.get("/temperatures", response_model=Readings)
+    def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
+        """Readings, newest first by when they were taken."""
         table = schema.temperatures
-        return answer(request, asked, table, "taken_ms", Temperature, device=asked.device, sensor=asked.sensor)
+        return answer(request, asked, table, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
 
     @router.get("/devices", response_model=Devices)
     def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:

@@ -27,12 +27,11 @@ from http_message_signatures import (
     algorithms,
 )
 
-from kegnet_client.core.records import Reading
 from kegnet_client.core.wire import batch
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
 from kegnet_client.hub.ingest import forms as ingest_forms
-from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest, Temperature
+from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest
 
 ENCODING = "gzip"
 
@@ -64,9 +63,6 @@ class Batch:
         for index, item in enumerate(content.items):
             if item.id is None or item.record is None:
                 reasons[index] = item.reason
-            elif isinstance(item.record, Reading):
-                reading = item.record
-                records.append((item.id, Temperature(reading.millidegrees, reading.taken_ms, reading.sensor)))
             else:
                 records.append((item.id, item.record))
         verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kegnet_client.core import records
 from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
-from kegnet_client.core.records import Heartbeat, Pour
+from kegnet_client.core.records import Heartbeat, Pour, Reading
 from kegnet_client.core.wire import forms
 from kegnet_client.core.wire.base_url import Version
 
@@ -49,15 +49,14 @@ class RefusedError(KegnetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Temperature:
-    """One temperature. A ping of REST v1 and v2 does not say which sensor read it."""
+class NamelessReading:
+    """A reading of REST v1 or v2, which do not say which sensor read it."""
 
     millidegrees: int
     taken_ms: int
-    sensor: str | None = None
 
     def __str__(self) -> str:
-        return f"temperature of {records.format_celsius(self.millidegrees)}"
+        return f"reading of {records.format_celsius(self.millidegrees)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Address:
         return f"address {self.address}"
 
 
-Content = Pour | Temperature | Heartbeat | Address
+Content = Pour | Reading | NamelessReading | Heartbeat | Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +257,7 @@ def _interpret(name: str, fields: dict[str, str], unit_ms: int) -> tuple[Content
         raise RecordError(f"temp is {millidegrees}, expected {records.MIN_MILLIDEGREES} to {records.MAX_MILLIDEGREES}")
     if millidegrees == records.NO_TEMPERATURE:
         return Heartbeat(at_ms), (millidegrees, at_ms)
-    return Temperature(millidegrees, at_ms), (millidegrees, at_ms)
+    return NamelessReading(millidegrees, at_ms), (millidegrees, at_ms)
 
 
 def _ipv4(text: str) -> str:

@@ -4,7 +4,8 @@ The devices are looked up in the transaction that stores their records, which no
 added or revoked by another process counts from the next transaction on, and nothing of one revoked slips through.
 A submission that is refused changes nothing for its neighbours.
 
-A record is new where there is none of its device with its id, whatever protocol brought that one.
+A record is new where there is none of its device with its id, whatever protocol brought that one, and none that another
+version of the protocol made of it (`kegnet_client.hub.ingest.same_record`).
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from kegnet_client.core.records import Heartbeat, Pour
+from kegnet_client.core.records import Heartbeat, Pour, Reading
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
-from kegnet_client.hub.ingest.forms import Address, Proven, SignedString, Temperature
+from kegnet_client.hub.ingest.forms import Address, NamelessReading, Proven, SignedString
+from kegnet_client.hub.ingest.same_record import find_known
 from kegnet_client.hub.store import database, schema
 from kegnet_client.hub.store.devices import Device, select_devices
 
@@ -73,7 +76,7 @@ def table_of(content: forms.Content) -> Table:
     match content:
         case Pour():
             return schema.pours
-        case Temperature():
+        case Reading() | NamelessReading():
             return schema.temperatures
         case Heartbeat() | Address():
             return schema.heartbeats
@@ -84,8 +87,10 @@ def columns_of(content: forms.Content) -> dict[str, Any]:
     match content:
         case Pour(pin, pulses, elapsed_ms, started_ms):
             return {"pin": pin, "pulses": pulses, "elapsed_ms": elapsed_ms, "started_ms": started_ms}
-        case Temperature(millidegrees, taken_ms, sensor):
+        case Reading(sensor, millidegrees, taken_ms):
             return {"sensor": sensor, "millidegrees": millidegrees, "taken_ms": taken_ms}
+        case NamelessReading(millidegrees, taken_ms):
+            return {"sensor": None, "millidegrees": millidegrees, "taken_ms": taken_ms}
         case Heartbeat(at_ms):
             return {"address": None, "at_ms": at_ms}
         case Address(address, at_ms):
@@ -122,16 +127,23 @@ def _insert(
     connection: Connection, proven: Sequence[Proven], proofs: Sequence[dict[str, Any]], now_ms: int
 ) -> set[_Key]:
     """Insert the records that are not there; which those were."""
-    rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in schema.RECORDS}
-    for one, proof in zip(proven, proofs, strict=True):
-        common = {**proof, "device": one.device, "received_ms": now_ms}
-        for record_id, content in one.records:
-            rows[table_of(content)].append({**common, **columns_of(content), "record_id": record_id})
-    return {
-        (table, row.device, row.record_id)
-        for table, of_table in rows.items()
-        for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id)
-    }
+    new: set[_Key] = set()
+    for version in Version:  # one after the other, because each has to find what the one before it brought
+        of_version = [(one, proof) for one, proof in zip(proven, proofs, strict=True) if one.version is version]
+        known = find_known(connection, [one for one, _ in of_version])
+        rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in schema.RECORDS}
+        for one, proof in of_version:
+            common = {**proof, "device": one.device, "received_ms": now_ms}
+            for record_id, content in one.records:
+                table = table_of(content)
+                if (table, one.device, record_id) not in known:
+                    rows[table].append({**common, **columns_of(content), "record_id": record_id})
+        new |= {
+            (table, row.device, row.record_id)
+            for table, of_table in rows.items()
+            for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id)
+        }
+    return new
 
 
 def _take(new: set[_Key], proven: Proven) -> tuple[bool, ...]:

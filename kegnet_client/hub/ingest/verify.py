@@ -21,6 +21,7 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import batch, forms
 from kegnet_client.hub.ingest.forms import Proven, SignedRequest
 from kegnet_client.hub.ingest.rows import columns_of, table_of
+from kegnet_client.hub.ingest.same_record import other_ids
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import Database
 
@@ -149,22 +150,26 @@ _Record = tuple[Table, str, str]
 
 
 def _find_missing(database: Database, proven: dict[int, Proven | str], found: set[_Record]) -> Iterator[Verification]:
-    """The records of requests that have no row, not even one that points at another request which brought it first."""
-    missing: dict[tuple[Table, str], dict[str, int]] = defaultdict(dict)
+    """The records of requests that have no row, not even one that another request or another version brought first."""
+    missing: dict[tuple[Table, str], dict[str, tuple[int, dict[str, tuple[str, ...]]]]] = defaultdict(dict)
     for request, one in proven.items():
         if isinstance(one, str):
             continue
         for record_id, content in one.records:
             if (table_of(content), one.device, record_id) not in found:
-                missing[table_of(content), one.device].setdefault(record_id, request)
-    for (table, device), ids in missing.items():
-        for first in range(0, len(ids), _ROWS):
-            asked = list(ids)[first : first + _ROWS]
-            is_asked = (table.c.device == device) & table.c.record_id.in_(asked)
-            there = {row.record_id for row in database.rows(select(table.c.record_id).where(is_asked))}
-            for record_id in asked:
-                if record_id not in there:
-                    fault = f"it is missing: the request {ids[record_id]} holds it"
+                other = other_ids(one.device, content)
+                missing[table_of(content), one.device].setdefault(record_id, (request, other))
+    for (table, device), records in missing.items():
+        for first in range(0, len(records), _ROWS):
+            asked = list(records.items())[first : first + _ROWS]
+            all_ids = {one for record_id, (_, other) in asked for one in (record_id, *other)}
+            is_asked = (table.c.device == device) & table.c.record_id.in_(all_ids)
+            rows = database.rows(select(table.c.record_id, table.c.protocol).where(is_asked))
+            protocols = {row.record_id: row.protocol for row in rows}
+            for record_id, (request, other) in asked:
+                is_there = record_id in protocols or any(protocols.get(one) in by for one, by in other.items())
+                if not is_there:
+                    fault = f"it is missing: the request {request} holds it"
                     yield Verification(table.name, None, device, record_id, fault)
 
 

@@ -231,3 +231,18 @@ def test_connections_that_are_reset_leave_no_memory_behind(limited_hub: Hub, dev
     strike()
     device.post()
     assert limited_hub.program.memory_kb("VmHWM") - before_kb < 50 * 1024
+
+
+@pytest.mark.case(59)
+def test_without_a_descriptor_left_the_hub_says_so_once_and_recovers(limited_hub: Hub, device: Device) -> None:
+    device.post(device.kept)
+    limits = resource.prlimit(limited_hub.program.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(limited_hub.program.pid, resource.RLIMIT_NOFILE, (descriptors(limited_hub), limits[1]))
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(open_plain(limited_hub, STRANGER))
+        limited_hub.program.log.wait_for("no connection can be taken now (Too many open files)")
+    resource.prlimit(limited_hub.program.pid, resource.RLIMIT_NOFILE, limits)
+    device.post()
+    assert len(limited_hub.program.log.lines("no connection can be taken now")) == 1
+    assert limited_hub.program.log.lines("Traceback") == []

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.core.records import Heartbeat, Pour
+from kegnet_client.core.records import Heartbeat, Pour, Reading
 from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
-from kegnet_client.hub.ingest.forms import Temperature
 
 from .batch import DEVICE, POUR, TS, MakeBatch, MakeRecord, Prove, Record, as_received
 
@@ -29,7 +28,7 @@ def test_each_kind_of_record_is_taken_under_its_id(
     proven = prove(request)
     assert [content for _, content in proven.records] == [
         Pour(0, 586, 8123, TS),
-        Temperature(-500, TS, "28-0316a2795c5b"),
+        Reading("28-0316a2795c5b", -500, TS),
         Heartbeat(TS),
     ]
     assert [record_id for record_id, _ in proven.records] == [one["id"] for one in records]

@@ -1,7 +1,5 @@
 """The command line: help, usage, and the commands that need no server."""
 
-import os
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,15 +83,6 @@ def test_another_configuration_can_be_named(device: Device, tmp_path: Path) -> N
     assert device.command("status", "--config", other).returncode == 0
 
 
-def test_a_reader_who_has_seen_enough_is_no_fault(device: Device) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    program = device.start("status", stdout=writer)
-    os.close(writer)
-    assert program.process.wait(20) == 0
-    assert program.log.lines() == []
-
-
 # pour
 
 
@@ -113,14 +102,6 @@ def test_a_pour_by_hand_may_say_when_it_was(device: Device) -> None:
     assert path.read_text() == "3,586,8123,1700000000000\n"
 
 
-@pytest.mark.parametrize("output", [">/dev/full", ">&-", ">&- 2>&-"])
-def test_a_pour_that_stands_in_the_spool_is_done_though_its_path_cannot_be_told(device: Device, output: str) -> None:
-    program = device.start(*POUR, before=("sh", "-c", f'exec "$0" "$@" {output}'))
-    assert program.process.wait(20) == 0
-    assert len(list(device.spool.iterdir())) == 1
-    assert program.log.lines() == []
-
-
 def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: Device) -> None:
     device.spool.rmdir()
     ended = device.command(*POUR)
@@ -128,24 +109,6 @@ def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: De
     assert ended.stderr == (
         f"kegnet-client: {device.spool}: No such file or directory; make it, or mend [Spool] directory in client.conf\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("ro", "Read-only file system; make the file system writable again (mount -o remount,rw)"),
-        ("nr_inodes=1", "No space left on device; make room on the disk"),
-    ],
-)
-def test_a_disk_that_takes_nothing_ends_a_pour_with_75_and_what_to_do(
-    device: Device, options: str, message: str
-) -> None:
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("a disk of one's own takes root")
-    mount = 'mount -t tmpfs -o "$0" tmpfs "$KEGNET_ROOT/spool" && exec "$@"'
-    program = device.start(*POUR, before=("unshare", "-m", "sh", "-c", mount, options))
-    assert program.process.wait(20) == 75
-    assert message in program.log.wait_for("kegnet-client: ")
 
 
 def test_without_a_configuration_a_pour_ends_with_78(device: Device) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ..support.authority import Authority
 from ..support.device import Device
-from .server import Serve, Server
+from ..support.server import Serve, Server
 
 PARTS = ["configuration", "key", "spool", "clock", "TLS", "server", "thermometer"]
 
@@ -37,13 +37,6 @@ def test_where_all_is_well_every_line_says_so_and_what_it_found(
     assert said["thermometer"][1] == "28-0316a2795c5b reads 23.1 °C"
     assert [call.fields["temp"] for call in server.calls("ping")] == ["-1"]
     assert server.calls("pour") == []
-
-
-def test_it_sees_the_daemon_at_work_and_leaves_it_alone(device: Device, server: Server) -> None:
-    program = device.run()
-    assert report(device.command("check"))["spool"][1].endswith("0 waiting; a kegnet-client delivers from it")
-    device.drop()
-    program.log.wait_for("delivered")
 
 
 def test_no_bus_is_no_failure(device: Device) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ..support.authority import Authority
 from ..support.device import Device
-from .server import Serve, Server
+from ..support.server import Serve, Server
 
 
 def test_it_delivers_what_waits_and_ends_with_0(device: Device, server: Server) -> None:
@@ -101,10 +101,3 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
     assert "next try" not in ended.stderr, "it ends, and tries nothing more"
     assert stranger.calls("pour") == []
     assert pour.exists()
-
-
-def test_beside_a_running_daemon_it_ends_with_75_and_says_so(device: Device) -> None:
-    device.run()
-    ended = device.command("send")
-    assert ended.returncode == 75
-    assert "another kegnet-client delivers from this spool; stop it first" in ended.stderr

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from ..support.waits import WAIT_S
+from .waits import WAIT_S
 
 
 @dataclass(frozen=True)

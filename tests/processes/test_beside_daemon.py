@@ -1,4 +1,4 @@
-"""``kegnet-client status``, for people and for programs, with and without a process that runs."""
+"""The commands beside a process that delivers: what it tells of itself, and that they leave it alone."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 from kegnet_client import __version__
 
 from ..support.device import Device
-from .server import Server
+from ..support.server import Server
 
 
 def status(device: Device) -> dict[str, Any]:
@@ -22,34 +22,6 @@ def text(device: Device) -> str:
     ended = device.command("status")
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
-
-
-def test_when_nothing_runs_it_says_so_and_what_waits(device: Device, server: Server) -> None:
-    (device.spool / "bad.pour").write_text("0,586\n")
-    device.command("send")
-    device.drop()
-    (device.spool / "not ours.txt").touch()
-    (device.spool / "directory.pour").mkdir()
-    said = status(device)
-    assert said == {
-        "running": False,
-        "spool": str(device.spool),
-        "waiting": 1,
-        "rejected": 1,
-        "server": server.url,
-        "problems": [
-            "directory.pour stays where it is: not a regular file; a record is one, so remove it or rename it"
-        ],
-    }
-    lines = text(device).splitlines()
-    assert lines[0].startswith(f"kegnet-client {__version__} does not run")
-    assert f"waiting      1 in {device.spool}" in lines
-    assert "rejected     1 (see kegnet-client rejected list)" in lines
-
-
-def test_before_the_first_run_nothing_waits(device: Device) -> None:
-    device.spool.rmdir()
-    assert status(device)["waiting"] == 0
 
 
 def test_a_running_process_tells_what_it_did(device: Device, server: Server, right_clock: None) -> None:
@@ -124,6 +96,20 @@ def test_a_spool_that_is_closed_to_this_user_is_told(plain_users_device: Device,
     assert ended.returncode == 75
     assert "Permission denied; give this user access to it" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_it_sees_the_daemon_at_work_and_leaves_it_alone(device: Device, server: Server) -> None:
+    program = device.run()
+    assert "0 waiting; a kegnet-client delivers from it\n" in device.command("check").stdout
+    device.drop()
+    program.log.wait_for("delivered")
+
+
+def test_beside_a_running_daemon_it_ends_with_75_and_says_so(device: Device) -> None:
+    device.run()
+    ended = device.command("send")
+    assert ended.returncode == 75
+    assert "another kegnet-client delivers from this spool; stop it first" in ended.stderr
 
 
 def wait_for(device: Device, condition: Any) -> dict[str, Any]:
