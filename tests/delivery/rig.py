@@ -15,9 +15,10 @@ from kegnet_client.core.records import Heartbeat, Pour, Record, format_record
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
-from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.rejected import list_rejected
+
+from ..support.clock import FakeClock
 
 NOW_MS = 1_800_000_000_000
 YEAR_S = 365 * 24 * 3600.0
@@ -34,30 +35,6 @@ FORBIDDEN = Verdict(Disposition.MISCONFIGURED, "the server answered 403: registe
 SLOW_LINE = b"0,1200,1000,1800000000000"
 SLOW_PREFIX = SLOW_LINE[:-3]
 """A record too, in an old producer's seconds."""
-
-
-class FakeClock(Clock):
-    """Stands still until a test moves it. A thread sees both clocks as they were when it read the one for intervals."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 1_000_000.0
-        self._ahead_ms = NOW_MS - 1_000_000_000
-        self._seen = threading.local()
-
-    def monotonic_s(self) -> float:
-        self._seen.now_s = self.now_s
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return round(getattr(self._seen, "now_s", self.now_s) * 1000) + self._ahead_ms
-
-    def set_wall_by(self, seconds: float) -> None:
-        self._ahead_ms += round(seconds * 1000)
-
-    def mtime_ns(self, age_s: float = 0.0) -> int:
-        """The modification time of what changed so long ago."""
-        return (round((self.now_s - age_s) * 1000) + self._ahead_ms) * 1_000_000
 
 
 def pour(number: int) -> Pour:
@@ -93,7 +70,7 @@ class Rig:
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
-        self.clock = FakeClock()
+        self.clock = FakeClock(NOW_MS)
         self.progress = Progress()
         self.answer: Answer = lambda _: ACCEPTED
         self.tries: list[tuple[float, Record]] = []

@@ -16,9 +16,10 @@ from kegnet_client.core.records import Heartbeat, Record, parse, time_ms
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
-from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected, retry
+
+from ..support.clock import FakeClock
 
 NOW_MS = 1_800_000_000_000
 
@@ -45,18 +46,6 @@ ENOUGH = 500
 
 def rejection(record: Record | Heartbeat) -> Verdict:
     return Verdict(Disposition.REJECTED, f"the server says: not that of {time_ms(record)}", 200)
-
-
-class StandingClock(Clock):
-    """Moves when the test says so."""
-
-    now_s = 1_000_000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return NOW_MS + round(self.now_s * 1000)
 
 
 class Server:
@@ -120,7 +109,7 @@ class Schedule(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         self.spool = Spool(self.directory)
         self.spool.lock()
-        self.clock = StandingClock()
+        self.clock = FakeClock(NOW_MS)
         self.server = Server()
         self.produced: dict[bytes, Record] = {}
         self.malformed: set[bytes] = set()

@@ -13,26 +13,10 @@ from hypothesis import strategies as st
 from kegnet_client import RELEASED_MS
 from kegnet_client.host.clock import SETTLING_S, STA_UNSYNC, TIME_ERROR, Clock, StepDetector, read_kernel_clock
 
+from ..support.clock import FakeClock
+
 SET_MS = RELEASED_MS + 86_400_000
 TIME_OK = 0
-
-
-class FakeClock(Clock):
-    def __init__(self, wall_ms: int, since_boot_s: float, kernel: tuple[int, int] | OSError) -> None:
-        def read_kernel() -> tuple[int, int]:
-            if isinstance(kernel, OSError):
-                raise kernel
-            return kernel
-
-        super().__init__(read_kernel)
-        self._wall_ms = wall_ms
-        self._since_boot_s = since_boot_s
-
-    def wall_ms(self) -> int:
-        return self._wall_ms
-
-    def monotonic_s(self) -> float:
-        return self._since_boot_s
 
 
 @pytest.mark.parametrize(
@@ -58,7 +42,7 @@ def test_the_clock_is_synchronised_only_if_the_kernel_says_so(
 def test_a_time_before_this_program_was_made_is_never_believed(wall_ms: int, since_boot_s: float) -> None:
     doubt = FakeClock(wall_ms, since_boot_s, (TIME_OK, 0)).doubt()
 
-    assert doubt == "this machine's clock stands before 2026-11-28, when this program was made: set it (timedatectl)"
+    assert doubt == "this machine's clock stands before 2026-11-27, when this program was made: set it (timedatectl)"
 
 
 def test_right_after_a_boot_an_unsynchronised_clock_is_not_believed() -> None:

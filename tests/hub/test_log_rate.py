@@ -7,27 +7,20 @@ import pytest
 
 from kegnet_client.hub.log_rate import LINES, LOGGERS, NOT_HTTP, PERIOD_S, REFUSED, LogRate
 
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from ..support.clock import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def rate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogRate]:
+def rate(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogRate]:
     """One that the libraries' lines pass through; the session's hub has its own."""
     for name in LOGGERS:
         monkeypatch.setattr(logging.getLogger(name), "filters", [])
-    rate = LogRate(clock)
+    rate = LogRate(clock.monotonic_s)
     rate.attach()
     yield rate
     rate.detach()
@@ -44,7 +37,9 @@ def test_each_kind_has_its_lines_a_minute_whatever_the_others_do(rate: LogRate) 
     assert sum(rate.allows(REFUSED) for _ in range(1000)) == LINES[REFUSED]
 
 
-def test_the_rest_is_summed_up_in_one_line_a_minute(rate: LogRate, clock: Clock, said: Callable[[], list[str]]) -> None:
+def test_the_rest_is_summed_up_in_one_line_a_minute(
+    rate: LogRate, clock: FakeClock, said: Callable[[], list[str]]
+) -> None:
     for _ in range(3):
         for kind in (NOT_HTTP, REFUSED):
             for _ in range(LINES[kind] + 7):
@@ -56,9 +51,9 @@ def test_the_rest_is_summed_up_in_one_line_a_minute(rate: LogRate, clock: Clock,
     assert said() == [f"not told one by one in the last minute: 7 {NOT_HTTP}, 7 {REFUSED}"] * 3
 
 
-def test_a_quiet_minute_says_nothing(rate: LogRate, clock: Clock, said: Callable[[], list[str]]) -> None:
+def test_a_quiet_minute_says_nothing(rate: LogRate, clock: FakeClock, said: Callable[[], list[str]]) -> None:
     rate.allows(REFUSED)
-    clock.now_s = PERIOD_S
+    clock.now_s += PERIOD_S
     rate.sum_up_when_due()
     assert said() == []
 

@@ -13,7 +13,8 @@ from kegnet_client.producers.base import Producer, ProducerThread
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 
-from .stand_ins import FakeClock, Make, Outbox, Plug, Start
+from ..support.clock import FakeClock
+from .stand_ins import Make, Outbox, Plug, Start
 
 
 def _crc(scratchpad: bytes) -> int:

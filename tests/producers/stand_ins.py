@@ -5,10 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from kegnet_client import RELEASED_MS
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Reading
-from kegnet_client.host.clock import Clock
 from kegnet_client.producers.base import Producer, ProducerThread
 from kegnet_client.producers.thermometer import Thermometer
 
@@ -18,28 +16,11 @@ NEVER = Event()
 KEG = "28-0316a2795c5b"
 TAP = "28-0516a27f3cff"
 
-NOW_MS = RELEASED_MS + 86_400_000
-
 Plug = Callable[[str, int | str | bytes], Path]
 
 Make = Callable[..., Thermometer]
 
 Start = Callable[[Producer], ProducerThread]
-
-
-class FakeClock(Clock):
-    """Set, and long after the boot, unless told otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: (5, 0x40))
-        self.now_ms = NOW_MS
-        self.since_boot_s = 1e6
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_s(self) -> float:
-        return self.since_boot_s
 
 
 class Outbox:

@@ -8,7 +8,8 @@ from kegnet_client.core.records import Heartbeat
 from kegnet_client.producers.base import Stop
 from kegnet_client.producers.heartbeat import CLOCK_CHECK_S, PATIENCE_S, SignOfLife
 
-from .stand_ins import NOW_MS, FakeClock, Start
+from ..support.clock import NOW_MS, FakeClock
+from .stand_ins import Start
 
 INTERVAL_S = 600.0
 
@@ -19,25 +20,25 @@ class Rig:
     def __init__(self, clock: FakeClock, interval_s: float = INTERVAL_S) -> None:
         self.clock = clock
         self.sent: list[float] = []
-        self.start_s = clock.since_boot_s
+        self.start_s = clock.now_s
         self.sign_of_life = SignOfLife(interval_s, self._send, clock)
 
     def _send(self, heartbeat: Heartbeat) -> None:
         assert heartbeat == Heartbeat(self.clock.now_ms)
-        self.sent.append(self.clock.since_boot_s - self.start_s)
+        self.sent.append(self.clock.now_s - self.start_s)
 
     def go_on(self, until_s: float, readings: tuple[float, ...] = ()) -> None:
         """Look whenever it is time until ``until_s`` after the start; ``readings`` are taken at those times."""
         left = list(readings)
         while True:
-            due_s = self.clock.since_boot_s + self.sign_of_life.look() - self.start_s
+            due_s = self.clock.now_s + self.sign_of_life.look() - self.start_s
             if left and left[0] <= min(due_s, until_s):
-                self.clock.since_boot_s = self.start_s + left.pop(0)
+                self.clock.now_s = self.start_s + left.pop(0)
                 self.sign_of_life.taken()
             elif due_s <= until_s:
-                self.clock.since_boot_s = self.start_s + due_s
+                self.clock.now_s = self.start_s + due_s
             else:
-                self.clock.since_boot_s = self.start_s + until_s
+                self.clock.now_s = self.start_s + until_s
                 return
 
 

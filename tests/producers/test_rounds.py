@@ -11,7 +11,8 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.forms import call_for
 from kegnet_client.producers.one_wire import BusReading
 
-from .stand_ins import KEG, NEVER, NOW_MS, TAP, FakeClock, Make, Outbox, Plug
+from ..support.clock import NOW_MS, FakeClock
+from .stand_ins import KEG, NEVER, TAP, Make, Outbox, Plug
 
 # --- rounds ----------------------------------------------------------------------------------------------------
 
@@ -255,13 +256,14 @@ def test_a_clock_hours_behind_after_a_boot_stamps_nothing_until_it_is_set(
     make: Make, plug: Plug, outbox: Outbox, clock: FakeClock
 ) -> None:
     plug(KEG, 3875)
-    clock.since_boot_s = 20.0
+    clock.now_s = 20.0
+    clock.now_ms = NOW_MS - 280_000
     thermometer = make(interval_s=30.0)
 
     assert thermometer.one_round(NEVER) == 30.0
     assert outbox.all() == []
 
-    clock.since_boot_s = 300.0
+    clock.now_s = 300.0
     thermometer.one_round(NEVER)
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
 

@@ -14,7 +14,8 @@ from kegnet_client.producers.base import Stop
 from kegnet_client.producers.one_wire import BusReader, BusReading, read_bus
 from kegnet_client.producers.thermometer import Thermometer
 
-from .stand_ins import KEG, NEVER, NOW_MS, TAP, FakeClock, Make, Outbox, Plug, Start
+from ..support.clock import NOW_MS, FakeClock
+from .stand_ins import KEG, NEVER, TAP, Make, Outbox, Plug, Start
 
 # --- a bus that hangs ------------------------------------------------------------------------------------------
 
