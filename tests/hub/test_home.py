@@ -140,7 +140,7 @@ with home.Home(Path(sys.argv[1])).initialising(["localhost"], None, serve.utc_no
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 14, 3)), ("link", range(6)), ("unlink", range(1, 6))])
+@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 11, 3)), ("link", range(6)), ("unlink", range(1, 6))])
 def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: str, steps: range) -> None:
     for step in steps:
         directory = tmp_path / f"hub{step}"
