@@ -4,6 +4,7 @@ It does for real what the daemon does: it connects, it signs, it sends one sign 
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import socket
@@ -19,7 +20,6 @@ from kegnet_client.core.errors import (
     ClockError,
     KegnetError,
     SpoolError,
-    SpoolInUseError,
     ThermometerError,
 )
 from kegnet_client.core.records import format_celsius
@@ -31,6 +31,7 @@ from kegnet_client.producers.thermometer_section import THERMOMETER, Thermometer
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.open import find_identity, send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
+from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
@@ -83,17 +84,15 @@ class _Report:
 
 
 def _look_at_spool(directory: Path) -> str:
-    if not directory.exists() and directory.parent.is_dir():
+    if not os.path.lexists(directory) and directory.parent.is_dir():
         return f"{directory} does not exist yet; the service makes it when it starts"
-    spool = Spool(directory)
-    try:
-        spool.lock()
-        delivers = "nothing delivers from it at the moment"
-    except SpoolInUseError:
-        delivers = "a kegnet-client delivers from it"
-    finally:
+    with contextlib.closing(Spool(directory, make=False)) as spool:
         problem = _problem_of(spool)
-        spool.close()
+        try:
+            is_in_use = is_delivered_from(spool.path, spool.fd)
+            delivers = "a kegnet-client delivers from it" if is_in_use else "nothing delivers from it at the moment"
+        except SpoolError:
+            delivers = "whether something delivers from it is for its owner and root to see"
     if problem:
         raise SpoolError(f"{directory}: {problem}")
     count_rejected(directory)  # which tells of one that is somebody else's

@@ -23,7 +23,6 @@ Security: both files are made with mode 0600 and the key's owner, and the new ke
 
 import base64
 import contextlib
-import fcntl
 import os
 import re
 import shlex
@@ -33,23 +32,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kegnet_client.config.settings import Config
-from kegnet_client.core.errors import ConfigError, KegnetError, ServerRefusalError, TransportError, UntrustedServerError
+from kegnet_client.core.errors import (
+    ConfigError,
+    KegnetError,
+    ServerRefusalError,
+    SpoolError,
+    TransportError,
+    UntrustedServerError,
+)
 from kegnet_client.core.wire import enrolment as wire
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.enrolment.hub_client import Post, call, describe
 from kegnet_client.host import systemctl
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, write_file
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.lock_file import take_lock
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.keys import MAX_KEY_FILE_BYTES, Identity, generate_private_key, load_identity
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import reach
+from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.section import SPOOL
 
 TAKE_OVER_S = 30.0
 LOOK_S = 0.1
+LOCK = ".rotate-key.lock"
+"""Beside the key, where only its owner can open it."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}" + re.escape(TEMP_SUFFIX))
 _AGAIN = "run `kegnet-client rotate-key` again to go on"
@@ -111,9 +121,14 @@ class Rotation:
         except OSError as error:
             raise ConfigError(f"{self._path.parent}: cannot be opened ({error.strerror}); run this with sudo") from None
         try:
-            if not _lock(self._directory):
+            with self._writing():
+                lock = take_lock(self._directory, LOCK)
+            if lock is None:
                 raise UnfinishedError("another rotate-key is at work")
-            yield
+            try:
+                yield
+            finally:
+                os.close(lock)
         finally:
             os.close(self._directory)
 
@@ -198,7 +213,7 @@ class Rotation:
         """Have the process that delivers use the new key; what was done. It is asked only if it does not yet."""
         state = StateFile(self._config.root)
         said = state.read() or {}
-        runs = self._is_delivering()
+        runs = bool(said) or self._is_delivering()
         service = systemctl.main_pid()
         if runs and said.get("key") == fingerprint:
             return "The new key is in use."
@@ -229,7 +244,9 @@ class Rotation:
         except OSError as error:
             raise UnfinishedError(f"{self._spool}: {error.strerror}; mend that, then {_AGAIN}") from None
         try:
-            return not _lock(spool)
+            return is_delivered_from(self._spool, spool)
+        except SpoolError as error:
+            raise UnfinishedError(f"{error}; then {_AGAIN}") from None
         finally:
             os.close(spool)
 
@@ -270,15 +287,6 @@ class Rotation:
             raise UntrustedServerError(f"{self._hub}: {error}; {how_it_stands}") from error
         except TransportError as error:
             raise UnfinishedError(f"{self._hub}: {error}; {how_it_stands}, {_AGAIN}") from error
-
-
-def _lock(directory: int) -> bool:
-    """Whether nobody else has the lock on ``directory``; it is held until that is closed."""
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _base64(data: bytes) -> str:

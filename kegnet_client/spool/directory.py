@@ -1,7 +1,7 @@
 """The spool: a directory that is the queue.
 
 A producer only writes a file and renames it into place; `enqueue` is how this package does it. One instance
-at a time, the one that holds the lock on the directory itself, reads, removes and rejects. Nothing here
+at a time, the one that holds the directory's lock (see `lock`), reads, removes and rejects. Nothing here
 removes a file but `Spool.remove`, and it removes only the very file that was read: right before the unlink its bytes
 are compared with what was sent, because its times and its inode may be kept by whoever writes another record in its
 place (`cp -p`, rsync, tar). What is written between that look and the unlink, within microseconds, is lost: no system
@@ -12,7 +12,6 @@ makes fit for messages.
 """
 
 import errno
-import fcntl
 import hashlib
 import heapq
 import itertools
@@ -23,7 +22,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kegnet_client.core.errors import KegnetError, RecordError, SpoolError, SpoolInUseError
+from kegnet_client.core.errors import KegnetError, RecordError, SpoolError
 from kegnet_client.core.records import (
     MAX_FILE_BYTES,
     Pour,
@@ -35,6 +34,7 @@ from kegnet_client.core.records import (
     spool_suffix,
 )
 from kegnet_client.host.atomic_file import write_file
+from kegnet_client.spool.lock import lock_spool
 
 REJECTED = "rejected"
 REJECTED_MODE = 0o750
@@ -173,6 +173,7 @@ class Spool:
 
     def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = path
+        self._lock_fd: int | None = None
         try:
             self.fd = self._make_and_open() if make else self._open()
         except OSError as error:
@@ -181,6 +182,8 @@ class Spool:
     def close(self) -> None:
         """Give up the directory and the lock on it."""
         os.close(self.fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
 
     def place(self) -> Path | None:
         """Where the directory is now, which may have been moved away from ``path``; None where /proc is not there."""
@@ -205,7 +208,7 @@ class Spool:
 
     def lock(self) -> None:
         """Become the one instance that delivers from here; `SpoolInUseError` when there is one."""
-        _lock(self.fd, self.path)
+        self._lock_fd = lock_spool(self.path, self.fd)
 
     def reopen_if_replaced(self) -> bool:
         """Go on with the directory that stands at the path now, if it is another; True then.
@@ -224,13 +227,16 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            _lock(fd, self.path)
+            lock_fd = lock_spool(self.path, fd)
         except KegnetError:
             os.close(fd)
             raise
         # Behind the same number, which other threads may be using at this moment.
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+        self._lock_fd = lock_fd
         return True
 
     def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
@@ -379,17 +385,6 @@ def _why_stuck(error: OSError) -> str:
             return "cannot be read; make it readable for the group of the spool (chmod g+r)"
         case _:
             return f"cannot be read: {explain(error)}"
-
-
-def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SpoolInUseError(
-            f"{path}: another kegnet-client delivers from this spool; stop it first (systemctl stop kegnet-client)"
-        ) from None
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be locked ({error.strerror}); put the spool on a local disk") from error
 
 
 def _name_parts(record: Record) -> tuple[int, str]:

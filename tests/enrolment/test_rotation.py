@@ -1,6 +1,5 @@
 """`kegnet-client rotate-key`: each step leaves a working device, and no record is lost or refused."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -11,8 +10,9 @@ import pytest
 
 from kegnet_client import cli
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError
-from kegnet_client.enrolment.rotate_key import rotate_key
+from kegnet_client.enrolment.rotate_key import LOCK, rotate_key
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.lock_file import take_lock
 from kegnet_client.hub.ingest import forms
 from kegnet_client.sinks.open import send_heartbeat
 
@@ -93,7 +93,7 @@ def rotate_and_die() -> Iterator[Callable[[Device, int], int]]:
 def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_on(
     hub: Hub, make_device: Callable[[], Device], rotate_and_die: Callable[[Device, int], int], every: int
 ) -> None:
-    made = ["ca.crt", "client.conf", "device.pub", "privkey.pem"]
+    made = [LOCK, "ca.crt", "client.conf", "device.pub", "privkey.pem"]
     seen: set[frozenset[str]] = set()
     steps = 0
     while True:
@@ -186,7 +186,7 @@ def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: Hub, device: De
     rotate_key(device.load())
     assert device.key.is_symlink()
     assert (real.stat().st_uid, real.stat().st_gid) == owner
-    assert [path.name for path in real.parent.iterdir()] == ["key.pem"]
+    assert sorted(path.name for path in real.parent.iterdir()) == [LOCK, "key.pem"]
     settle(hub, device, old)
 
 
@@ -198,10 +198,12 @@ def test_a_request_that_was_made_for_the_old_key_is_made_anew(device: Device) ->
 
 
 def test_two_at_once_do_not_meet(hub: Hub, device: Device) -> None:
-    fd = os.open(device.key.parent, os.O_RDONLY)
+    directory = os.open(device.key.parent, os.O_RDONLY)
+    lock = take_lock(directory, LOCK)
+    assert lock is not None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         assert "another rotate-key is at work" in unfinished(device)
     finally:
-        os.close(fd)
+        os.close(lock)
+        os.close(directory)
     assert hub.requests == []

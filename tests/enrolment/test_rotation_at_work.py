@@ -1,10 +1,10 @@
 """`kegnet-client rotate-key` beside a daemon that delivers, or something that seems to be one."""
 
-import fcntl
 import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from signal import SIGKILL
 
@@ -15,7 +15,7 @@ from kegnet_client.core.records import make_pour
 from kegnet_client.enrolment.rotate_key import UnfinishedError, rotate_key
 from kegnet_client.host.clock import Clock
 from kegnet_client.sinks.open import send_heartbeat
-from kegnet_client.spool.directory import count_waiting, enqueue
+from kegnet_client.spool.directory import Spool, count_waiting, enqueue
 
 from ..support.program import COMMAND, Program
 from ..support.waits import WAIT_S
@@ -103,12 +103,9 @@ def test_an_answer_that_is_lost_leaves_a_working_device_and_the_same_command_goe
 
 def test_what_delivers_without_saying_who_it_is_keeps_the_old_key_good(hub: Hub, device: Device) -> None:
     old = device.identity().fingerprint
-    spool = os.open(device.spool, os.O_RDONLY)
-    try:
-        fcntl.flock(spool, fcntl.LOCK_EX)
+    with closing(Spool(device.spool)) as spool:
+        spool.lock()
         told = unfinished(device)
-    finally:
-        os.close(spool)
     assert "does not say what it is; when it has ended, run" in told
     assert old in hub.keys(device.uuid)
     assert "POST /rotate/confirm" not in hub.lines()
@@ -190,12 +187,9 @@ def test_a_process_that_took_the_number_of_one_that_died_is_left_alone(hub: Hub,
     state = device.root / ".state/state.json"
     with subprocess.Popen(["sleep", str(WAIT_S)]) as stranger:
         state.write_text(state.read_text().replace(str(pid), str(stranger.pid)))
-        spool = os.open(device.spool, os.O_RDONLY)
-        try:
-            fcntl.flock(spool, fcntl.LOCK_EX)
+        with closing(Spool(device.spool)) as spool:
+            spool.lock()
             assert "does not say what it is" in unfinished(device)
-        finally:
-            os.close(spool)
         rotate_key(device.load())
         assert stranger.poll() is None
         stranger.kill()

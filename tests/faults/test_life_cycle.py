@@ -94,7 +94,7 @@ SOME_STEPS = [
 ]
 ALL_STEPS = [
     (call, time)
-    for call in ("openat", "newfstatat", "getdents64", "flock", "unlinkat", "mkdirat", "fsync", "renameat")
+    for call in ("openat", "newfstatat", "getdents64", "unlinkat", "mkdirat", "fsync", "renameat")
     for time in range(1, 9)
 ]
 

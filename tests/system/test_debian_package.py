@@ -130,7 +130,7 @@ def test_the_sandbox_is_as_tight_as_without_the_package(at_work: Any, unit: str)
 
 def test_a_spool_that_was_made_anew_works(at_work: Any) -> None:
     at_work.sh("systemctl stop kegnet-client")
-    at_work.sh(f"mv {SPOOL} {SPOOL}.old && systemctl start kegnet-client && rmdir {SPOOL}.old")
+    at_work.sh(f"mv {SPOOL} {SPOOL}.old && systemctl start kegnet-client && rm -r {SPOOL}.old")
     at_work.drop("anew.pour", 502)
     at_work.wait_for_pours(502)
     # Under the running daemon, in one step: it sees that the directory moved and finds another in its place.
@@ -141,7 +141,7 @@ def test_a_spool_that_was_made_anew_works(at_work: Any) -> None:
     at_work.drop("replaced.pour", 503)
     at_work.wait_for_pours(503)
     at_work.wait_for(f"! ls {SPOOL}/*.pour")
-    at_work.sh(f"rmdir {SPOOL}.old")
+    at_work.sh(f"rm -r {SPOOL}.old")
 
 
 def test_an_upgrade_restarts_the_daemon_keeps_everything_and_loses_no_pour(at_work: Any, package: str) -> None:
@@ -166,9 +166,9 @@ def test_an_upgrade_restarts_the_daemon_keeps_everything_and_loses_no_pour(at_wo
 def test_removal_keeps_configuration_key_and_spool(at_work: Any) -> None:
     at_work.sh("systemctl stop kegnet-client")
     at_work.drop("left.pour", 504)
-    kept = at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*")
+    kept = at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*.pour")
     at_work.sh("systemctl start kegnet-hub && dpkg -r kegnet-client")
-    assert at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*") == kept
+    assert at_work.sh(f"sha256sum {CONF}/* {SPOOL}/*.pour") == kept
     assert at_work.try_sh("systemctl is-active kegnet-client kegnet-hub").stdout.split() == ["inactive", "inactive"]
     assert at_work.try_sh(f"ls -d {ROOT} /usr/lib/kegnet-client /usr/bin/kegnet-client").stdout == ""
 
