@@ -1,4 +1,4 @@
-"""The device's identity: its uuid and the private key that signs for it.
+"""Keys of devices, for both ends: the device's own, which signs, and the public ones, which verify.
 
 The key is read once, from one file, and is never written, logged or sent. What can be loaded is RSA from
 2048 bits on, Ed25519 and P-256; REST v1 and v2 know RSA only. Everything else is a `ConfigError` with the
@@ -9,6 +9,7 @@ a package may keep its conf/ elsewhere. Inside systemd's credentials directory t
 access is granted by an ACL, which shows as group-readable.
 """
 
+import functools
 import hashlib
 import os
 import pwd
@@ -17,17 +18,19 @@ import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 
 from kegnet_client.core.errors import ConfigError
@@ -35,6 +38,7 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.regular_file import open_regular, read_whole
 
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 MIN_RSA_BITS = 2048
 
@@ -77,8 +81,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the public key's DER encoding, in hexadecimal, as the server names the key."""
-        der = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return hashlib.sha256(der).hexdigest()
+        return _fingerprint(self.key.public_key())
 
     def public_pem(self) -> bytes:
         """The public key, for the server to know this device by."""
@@ -124,6 +127,74 @@ def parse_identity(uuid: str, pem: bytes, version: Version, path: Path) -> Ident
         kind = "an Ed25519" if isinstance(key, ed25519.Ed25519PrivateKey) else "a P-256"
         raise _fault(path, f"is {kind} key, but REST {version.value} signs with RSA", _replace_key(path))
     return Identity(uuid, key)
+
+
+def is_signed(key: PublicKey, signature: bytes, data: bytes) -> bool:
+    """Whether the private key of ``key`` made ``signature`` over ``data``. That of P-256 is r and s, 32 bytes each."""
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, data)
+        else:
+            if len(signature) != 2 * _P256_FIELD_BYTES:
+                return False
+            halves = signature[:_P256_FIELD_BYTES], signature[_P256_FIELD_BYTES:]
+            pair = encode_dss_signature(*(int.from_bytes(half, "big") for half in halves))
+            key.verify(pair, data, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def load_public_key(pem: bytes) -> PublicKey:
+    """The public key in ``pem``, of a kind and strength that the hub registers; else `ConfigError`."""
+    if b"PRIVATE KEY" in pem:
+        raise ConfigError("it holds a private key, which stays on its device: register the public key")
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigError("it holds no public key in PEM (-----BEGIN PUBLIC KEY-----)") from None
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise ConfigError(
+                f"its RSA key has {key.key_size} bits, which is too weak: make one of {MIN_RSA_BITS} or more"
+            )
+        return key
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ConfigError("its key is of a kind that KegNet does not use: RSA, P-256 and Ed25519 are taken")
+
+
+def key_kind(key: PublicKey) -> str:
+    """What ``key`` is, for people."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA-{key.key_size}"
+    return "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "P-256"
+
+
+def normal_pem(key: PublicKey) -> str:
+    """``key`` as the hub keeps it, the same for every spelling of the file that it came from."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+@functools.lru_cache(maxsize=1024)
+def key_fingerprint(public_key_pem: str) -> str:
+    """SHA-256 over the key's DER encoding, in hexadecimal: ``openssl pkey -pubin -outform DER | sha256sum``."""
+    return _fingerprint(load_registered(public_key_pem))
+
+
+@functools.lru_cache(maxsize=1024)
+def load_registered(public_key_pem: str) -> PublicKey:
+    """The key in ``public_key_pem``, which was judged when it was registered."""
+    # Loading costs more than verifying. The cache is by content, so it cannot outlive a revocation.
+    return cast(PublicKey, load_pem_public_key(public_key_pem.encode("ascii")))
+
+
+def _fingerprint(key: PublicKey) -> str:
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _read(path: Path, *, is_credential: bool) -> bytes:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import shlex
 import stat
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from kegnet_client.config.parse import default_file, given, parse, read
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
-from kegnet_client.host.atomic_file import sync_directory
+from kegnet_client.host.atomic_file import open_directory, prepare_file, sync_directory
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.keys import generate_private_key, parse_identity
@@ -234,16 +233,13 @@ def _create(path: Path, content: bytes, mode: int, undo: contextlib.ExitStack) -
 
 def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack) -> Path:
     """A file with ``content`` to rename to ``path``, with the mode and owner of the one that is there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    undo.callback(temporary.unlink, missing_ok=True)
-    mode = 0o644
+    mode, owner = 0o644, None
     if path.exists():
         status = path.stat()
-        mode = stat.S_IMODE(status.st_mode)
-        with contextlib.suppress(PermissionError):  # only root may give files away
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-    _write(descriptor, content, mode)
+        mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+    with open_directory(path.parent) as directory:
+        temporary = path.parent / prepare_file(directory, content, mode, owner)
+    undo.callback(temporary.unlink, missing_ok=True)
     return temporary
 
 

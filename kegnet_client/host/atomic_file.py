@@ -6,6 +6,7 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 TEMP_SUFFIX = ".tmp"
@@ -16,22 +17,60 @@ def write_file(directory_fd: int, name: str, data: bytes, mode: int) -> None:
 
     ``mode`` is exact, whatever the umask. Raises `OSError`, and leaves nothing behind then.
     """
+    temp = prepare_file(directory_fd, data, mode)
+    _put_in_place(directory_fd, temp, name)
+    os.fsync(directory_fd)
+
+
+def write_volatile_file(directory_fd: int, name: str, data: bytes, mode: int) -> None:
+    """As `write_file`, for what a power cut may have: nothing waits for the disk."""
+    # Always the same name, because it is written often: what a crash left there goes.
+    temp = f".{name}{TEMP_SUFFIX}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temp, dir_fd=directory_fd)
+    _fill(directory_fd, temp, data, mode, None, is_durable=False)
+    _put_in_place(directory_fd, temp, name)
+
+
+def prepare_file(directory_fd: int, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> str:
+    """A temporary file with ``data`` on disk, to be renamed into its place; its name.
+
+    ``owner`` (user and group) gets it where that is allowed.
+    """
     # A name of its own each time: what a crash left must not be in the way for ever.
     temp = f".{secrets.token_hex(8)}{TEMP_SUFFIX}"
+    _fill(directory_fd, temp, data, mode, owner, is_durable=True)
+    return temp
+
+
+def _fill(
+    directory_fd: int, temp: str, data: bytes, mode: int, owner: tuple[int, int] | None, *, is_durable: bool
+) -> None:
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=directory_fd)
     try:
         try:
+            if owner is not None:
+                with contextlib.suppress(PermissionError):  # only root may give files away
+                    os.fchown(fd, *owner)
             os.fchmod(fd, mode)
             write_all(fd, data)
-            os.fsync(fd)
+            if is_durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp, dir_fd=directory_fd)
+        raise
+
+
+def _put_in_place(directory_fd: int, temp: str, name: str) -> None:
+    try:
         os.rename(temp, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temp, dir_fd=directory_fd)
         raise
-    os.fsync(directory_fd)
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -43,8 +82,15 @@ def write_all(fd: int, data: bytes) -> None:
 
 def sync_directory(path: Path) -> None:
     """What was renamed, made or removed in the directory ``path`` survives a power cut from here on."""
+    with open_directory(path) as fd:
+        os.fsync(fd)
+
+
+@contextlib.contextmanager
+def open_directory(path: Path) -> Iterator[int]:
+    """A descriptor of the directory ``path``."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)

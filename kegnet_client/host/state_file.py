@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from kegnet_client.host.atomic_file import open_directory, write_volatile_file
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.root import DEFAULT_ROOT
 
@@ -37,13 +38,10 @@ class StateFile:
         for directory in [self._path.parent] if self._path else self._directories:
             try:
                 directory.mkdir(mode=0o755, exist_ok=True)
-                temp = directory / f".{FILE_NAME}.tmp"
-                temp.unlink(missing_ok=True)  # whatever it is: nothing that stood there before is written to
-                # The group may read it and not write, whatever the umask leaves it in the spool.
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-                with os.fdopen(fd, "w", encoding="utf-8") as file:
-                    file.write(data)
-                self._path = temp.replace(directory / FILE_NAME)
+                with open_directory(directory) as fd:
+                    # The group may read it and not write, whatever the umask leaves it in the spool.
+                    write_volatile_file(fd, FILE_NAME, data.encode(), 0o644)
+                self._path = directory / FILE_NAME
                 self.problem = None
             except OSError as error:
                 self.problem = f"{directory}: {error.strerror}; kegnet-client status knows nothing of this process"

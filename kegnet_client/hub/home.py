@@ -25,12 +25,11 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.host.atomic_file import sync_directory
+from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub import pki
 
@@ -145,19 +144,19 @@ class Home:
             return False
         ca_key, ca, key = (self._read(path) for path in (self.ca_key, self.ca_certificate, self.server_key))
         renewed = pki.issue_server(ca_key, ca, key, pki.hosts_of(certificate), now)
-        write_file(self.server_certificate, renewed, mode=0o644)
+        _write(self.server_certificate, renewed, mode=0o644)
         return True
 
     def _make(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> None:
         ca_key, server_key = pki.make_key(), pki.make_key()
         ca = pki.make_ca(ca_key, socket.gethostname(), now)
-        write_file(self.ca_key, ca_key)
-        write_file(self.ca_certificate, ca, mode=0o644)
-        write_file(self.server_key, server_key)
-        write_file(self.server_certificate, pki.issue_server(ca_key, ca, server_key, hosts, now), mode=0o644)
-        write_file(self.token_file, secrets.token_urlsafe(32).encode() + b"\n")
+        _write(self.ca_key, ca_key)
+        _write(self.ca_certificate, ca, mode=0o644)
+        _write(self.server_key, server_key)
+        _write(self.server_certificate, pki.issue_server(ca_key, ca, server_key, hosts, now), mode=0o644)
+        _write(self.token_file, secrets.token_urlsafe(32).encode() + b"\n")
         if database_url is not None:
-            write_file(self.settings, f"[hub]\n# An SQLAlchemy URL.\ndatabase = {database_url}\n".encode())
+            _write(self.settings, f"[hub]\n# An SQLAlchemy URL.\ndatabase = {database_url}\n".encode())
 
     def _publish(self) -> None:
         """Give what is made its name here; without ``ca.crt`` no command takes this for a hub."""
@@ -212,24 +211,9 @@ class Home:
             raise ConfigError(f"{path} cannot be read ({error.strerror}): run this as the user who owns it") from None
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write ``path`` whole or not at all, so that it survives a power cut."""
+def _write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).rename(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with open_directory(path.parent) as directory:
+            write_file(directory, path.name, data, mode)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

@@ -14,9 +14,9 @@ from kegnet_client.core.wire.enrolment import format_code
 from kegnet_client.hub import pki, serve
 from kegnet_client.hub.app import create_app, wall_ms
 from kegnet_client.hub.home import Home
-from kegnet_client.hub.ingest.forms import fingerprint
 from kegnet_client.hub.store import enrolment, schema
 from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.keys import key_fingerprint
 
 from ..support.waits import WAIT_S
 
@@ -71,7 +71,7 @@ class Hub:
         """The fingerprints of the keys that are in force."""
         found = self.store.device(device)
         assert found is not None
-        return tuple(fingerprint(pem) for pem in found.keys_pem)
+        return tuple(key_fingerprint(pem) for pem in found.keys_pem)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         async def recording(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.store import enrolment, schema
 from kegnet_client.hub.store.records import Query, Store
-from kegnet_client.keys import Identity
+from kegnet_client.keys import Identity, is_signed
 
 TS = 1_700_000_000_000
 
@@ -360,9 +360,9 @@ def test_an_unknown_device_changes_nothing(call: Call, me: Identity, other_key: 
 def test_a_p256_signature_is_the_two_numbers_and_not_der() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     raw = Identity("", key).sign(b"data")
-    assert forms.is_signed(key.public_key(), raw, b"data")
-    assert not forms.is_signed(key.public_key(), raw, b"other")
+    assert is_signed(key.public_key(), raw, b"data")
+    assert not is_signed(key.public_key(), raw, b"other")
     der = key.sign(b"data", ec.ECDSA(hashes.SHA256()))
     assert decode_dss_signature(der)
-    assert not forms.is_signed(key.public_key(), der, b"data")
-    assert not forms.is_signed(key.public_key(), bytes(64), b"data")
+    assert not is_signed(key.public_key(), der, b"data")
+    assert not is_signed(key.public_key(), bytes(64), b"data")

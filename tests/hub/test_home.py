@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.hub.home import Home, write_file
+from kegnet_client.hub.home import Home
 from kegnet_client.hub.serve import utc_now
 
 LATER = utc_now() + datetime.timedelta(days=380)
@@ -92,11 +92,18 @@ def test_a_token_that_nobody_can_send_opens_nothing(home: Home, before: bytes) -
         home.token()
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(ConfigError, match="cannot be written"):
-        write_file(tmp_path / "taken", b"new")
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+def test_a_certificate_that_cannot_be_written_leaves_the_old_one_and_no_rest(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {path.name: path.read_bytes() for path in home.directory.iterdir()}
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ConfigError, match=r"server\.crt cannot be written: No space left on device"):
+        home.renew_certificate(LATER)
+
+    assert {path.name: path.read_bytes() for path in home.directory.iterdir()} == before
 
 
 @pytest.mark.case(60)
@@ -128,12 +135,12 @@ def step(*args, **options):
     return real(*args, **options)
 setattr(os, sys.argv[2], step)
 with home.Home(Path(sys.argv[1])).initialising(["localhost"], None, serve.utc_now()) as made:
-    home.write_file(made.database(), b"a database")
+    made.database().write_bytes(b"a database")
 """
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 14, 3)), ("link", range(6)), ("unlink", range(1, 6))])
+@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 11, 3)), ("link", range(6)), ("unlink", range(1, 6))])
 def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: str, steps: range) -> None:
     for step in steps:
         directory = tmp_path / f"hub{step}"

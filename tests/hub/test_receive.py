@@ -16,6 +16,7 @@ from kegnet_client.core.records import Heartbeat, Pour
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import Address, NamelessReading, RefusedError
+from kegnet_client.keys import key_kind, load_public_key, normal_pem
 
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
@@ -71,7 +72,7 @@ def test_v1_and_v2_are_signed_with_rsa_and_nothing_else(
 ) -> None:
     claim = forms.read_claim("pour", Version.V2, body({**POUR, "sig": SIGNATURE}))
     with pytest.raises(RefusedError, match="RSA"):
-        forms.authenticate(claim, forms.normal_pem(key.public_key()))
+        forms.authenticate(claim, normal_pem(key.public_key()))
 
 
 def test_seconds_of_v1_are_kept_as_milliseconds() -> None:
@@ -188,7 +189,7 @@ def test_registered_are_rsa_p256_and_ed25519() -> None:
         ec.generate_private_key(ec.SECP256R1()).public_key(),
         ed25519.Ed25519PrivateKey.generate().public_key(),
     )
-    assert [forms.key_kind(forms.load_public_key(pem_of(key))) for key in keys] == ["RSA-2048", "P-256", "Ed25519"]
+    assert [key_kind(load_public_key(pem_of(key))) for key in keys] == ["RSA-2048", "P-256", "Ed25519"]
 
 
 @pytest.mark.parametrize(
@@ -205,4 +206,4 @@ def test_registered_are_rsa_p256_and_ed25519() -> None:
 )
 def test_other_keys_are_not_registered(pem: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        forms.load_public_key(pem)
+        load_public_key(pem)

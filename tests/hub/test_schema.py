@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.batch import Batch
 from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.ingest.rows import Receipt
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.keys import key_fingerprint, normal_pem
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 TS = 1_700_000_000_000
@@ -54,9 +54,9 @@ CREATE TABLE heartbeats (
 def old_database(tmp_path: Path, device_key: rsa.RSAPrivateKey, claim: Callable[..., Claim]) -> Path:
     """One as the first version left it, with a device and a pour."""
     path = tmp_path / "old.db"
-    pem = forms.normal_pem(device_key.public_key())
+    pem = normal_pem(device_key.public_key())
     pour = claim("pour", id=DEVICE, pin=0, pulses=586, et=8123, ts=TS)
-    key = forms.fingerprint(pem)
+    key = key_fingerprint(pem)
     signed = (pour.proof.text, pour.proof.signature, key)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(FIRST_VERSION)

@@ -17,7 +17,7 @@ from cryptography import x509
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub import connections, pki, serve
 from kegnet_client.hub.app import create_app
-from kegnet_client.hub.home import Home, write_file
+from kegnet_client.hub.home import Home
 from kegnet_client.hub.store.records import Store
 
 Serve = Callable[..., str]
@@ -159,7 +159,7 @@ def test_a_certificate_that_came_due_while_the_hub_was_off_is_renewed_at_the_sta
     home = make_home()
     ca_key, ca, key = (path.read_bytes() for path in (home.ca_key, home.ca_certificate, home.server_key))
     old = pki.issue_server(ca_key, ca, key, ["localhost"], serve.utc_now() - datetime.timedelta(days=390))
-    write_file(home.server_certificate, old)
+    home.server_certificate.write_bytes(old)
     url = start(home, store)
     fresh = peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
     assert fresh.not_valid_after_utc > serve.utc_now() + datetime.timedelta(days=300)
@@ -179,7 +179,7 @@ def test_a_key_that_does_not_belong_to_the_certificate_says_what_to_do(
     make_home: Callable[[], Home], store: Store, start: Serve
 ) -> None:
     home = make_home()
-    write_file(home.server_key, pki.make_key())
+    home.server_key.write_bytes(pki.make_key())
     with pytest.raises(ConfigError, match="put back the pair"):
         start(home, store)
 

@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import Row, Select
 
-from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.batch import Batch
 from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.store.records import Store
+from kegnet_client.keys import normal_pem
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 TWO = "11111111-2222-4333-8444-555555555555"
@@ -138,7 +138,7 @@ def test_a_key_that_was_exchanged_proves_nothing(
 ) -> None:
     send(ONE, 0)
     with closing(sqlite3.connect(tmp_path / "hub.db")) as connection, connection:
-        connection.execute("UPDATE keys SET pem = ?", (forms.normal_pem(other_key.public_key()),))
+        connection.execute("UPDATE keys SET pem = ?", (normal_pem(other_key.public_key()),))
     assert len(faults(store)) == 3
 
 

@@ -24,6 +24,7 @@ from kegnet_client.core.wire import batch, forms
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
+from kegnet_client.keys import normal_pem
 from kegnet_client.sinks.kegnet_section import KEGNET
 
 REQUEST = "sha-256=:QUJD:"
@@ -149,7 +150,7 @@ def read_form(data: bytes) -> None:
 def signed_requests(_: Path) -> Iterator[Feed]:
     """The headers that matter a line each, an empty line, the content."""
     key = ed25519.Ed25519PrivateKey.generate().public_key()
-    pem = ingest_forms.normal_pem(key)
+    pem = normal_pem(key)
 
     def feed(data: bytes) -> None:
         head, _, content = data.partition(b"\n\n")

@@ -9,6 +9,7 @@ from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Handler, Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.forms import is_uuid
+from kegnet_client.keys import key_kind, load_public_key
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,29 +48,27 @@ def check_name(text: str) -> str:
 def _add(options: argparse.Namespace) -> int:
     from kegnet_client.host.regular_file import read_regular
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.ingest import forms
     from kegnet_client.keys import MAX_KEY_FILE_BYTES
 
     uuid = _check_uuid(options.uuid)
     name = check_name(uuid.partition("-")[0] if options.name is None else options.name)
     try:
-        key = forms.load_public_key(read_regular(options.public_key, MAX_KEY_FILE_BYTES))
+        key = load_public_key(read_regular(options.public_key, MAX_KEY_FILE_BYTES))
     except OSError as error:
         raise ConfigError(f"{options.public_key} cannot be read: {error.strerror}") from None
     except ConfigError as error:
         raise ConfigError(f"{options.public_key}: {error}") from None
     with closing(open_store(find_home(options))) as store:
         store.add_device(uuid, key, name, wall_ms())
-    print(f"{name} ({uuid}) may send, signed with this {forms.key_kind(key)} key.")
+    print(f"{name} ({uuid}) may send, signed with this {key_kind(key)} key.")
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
-    from kegnet_client.hub.ingest import forms
 
     with closing(open_store(find_home(options))) as store:
         for device in store.devices():
-            kind = forms.key_kind(forms.load_public_key(device.public_key_pem.encode()))
+            kind = key_kind(load_public_key(device.public_key_pem.encode()))
             seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
             state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
             if device.next_key_pem is not None and device.revoked_ms is None:

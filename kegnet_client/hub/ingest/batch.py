@@ -32,6 +32,7 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.core.wire.batch import ContentError, TooMuchError
 from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedRequest
+from kegnet_client.keys import PublicKey, key_fingerprint, load_registered
 
 ENCODING = "gzip"
 
@@ -66,7 +67,7 @@ class Batch:
             else:
                 records.append((item.id, item.record))
         verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)
-        fingerprint = ingest_forms.fingerprint(signer)
+        fingerprint = key_fingerprint(signer)
         return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
 
 
@@ -121,7 +122,7 @@ class Verifier(HTTPMessageVerifier):
     """Verifies what one key may have signed, whenever that was."""
 
     def __init__(self, device: str, key_pem: str, now_ms: int) -> None:
-        key = ingest_forms.load_registered(key_pem)
+        key = load_registered(key_pem)
         super().__init__(
             signature_algorithm=_algorithm(key),
             key_resolver=MappingKeyResolver(public_keys={device: key}, private_keys={}),
@@ -146,7 +147,7 @@ class Message:
     headers: Mapping[str, str]
 
 
-def _algorithm(key: ingest_forms.PublicKey) -> type[HTTPSignatureAlgorithm]:
+def _algorithm(key: PublicKey) -> type[HTTPSignatureAlgorithm]:
     if isinstance(key, rsa.RSAPublicKey):
         return algorithms.RSA_V1_5_SHA256
     return algorithms.ED25519 if isinstance(key, ed25519.Ed25519PublicKey) else algorithms.ECDSA_P256_SHA256

@@ -10,36 +10,28 @@ The time in a record is not compared with the hub's clock: a Pi has no battery f
 recognised by its identity.
 """
 
-import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.core import records
-from kegnet_client.core.errors import ConfigError, KegnetError, RecordError
+from kegnet_client.core.errors import KegnetError, RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading
 from kegnet_client.core.wire import forms
 from kegnet_client.core.wire.base_url import Version
+from kegnet_client.keys import is_signed, key_fingerprint, load_registered
 
 MAX_BODY_BYTES = 4096
 """No form of REST v1 or v2 comes near it: the longest, with an RSA-4096 signature, has 900 bytes."""
 
-MIN_RSA_BITS = 2048
 NOT_REGISTERED = "this device is not registered here; `kegnet-client hub devices add` does that"
 REVOKED = (
     "this device is revoked and its uuid cannot come back: enrol it anew, with a new uuid (`kegnet-client hub invite`)"
 )
-_P256_FIELD_BYTES = 32
 CALLS = tuple(forms.SIGNED_FIELDS)
 VERSIONS = (Version.V1, Version.V2)
-
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 
 class RefusedError(KegnetError):
@@ -153,77 +145,8 @@ def authenticate(claim: Claim, *public_keys_pem: str) -> Proven:
     for pem, key in usable:
         if is_signed(key, claim.proof.signature, claim.proof.text):
             records = ((claim.record_id, claim.content),)
-            return Proven(claim.device, claim.version, records, fingerprint(pem), claim.proof)
+            return Proven(claim.device, claim.version, records, key_fingerprint(pem), claim.proof)
     raise RefusedError("the signature is not this device's")
-
-
-def is_signed(key: PublicKey, signature: bytes, data: bytes) -> bool:
-    """Whether the private key of ``key`` made ``signature`` over ``data``. That of P-256 is r and s, 32 bytes each."""
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
-        elif isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, data)
-        else:
-            if len(signature) != 2 * _P256_FIELD_BYTES:
-                return False
-            halves = signature[:_P256_FIELD_BYTES], signature[_P256_FIELD_BYTES:]
-            pair = encode_dss_signature(*(int.from_bytes(half, "big") for half in halves))
-            key.verify(pair, data, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True
-
-
-def load_public_key(pem: bytes) -> PublicKey:
-    """The public key in ``pem``, of a kind and strength that the hub registers; else `ConfigError`."""
-    if b"PRIVATE KEY" in pem:
-        raise ConfigError("it holds a private key, which stays on its device: register the public key")
-    try:
-        key = serialization.load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError("it holds no public key in PEM (-----BEGIN PUBLIC KEY-----)") from None
-    if isinstance(key, rsa.RSAPublicKey):
-        if key.key_size < MIN_RSA_BITS:
-            raise ConfigError(
-                f"its RSA key has {key.key_size} bits, which is too weak: make one of {MIN_RSA_BITS} or more"
-            )
-        return key
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-        return key
-    raise ConfigError("its key is of a kind that KegNet does not use: RSA, P-256 and Ed25519 are taken")
-
-
-def key_kind(key: PublicKey) -> str:
-    """What ``key`` is, for people."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA-{key.key_size}"
-    return "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "P-256"
-
-
-def normal_pem(key: PublicKey) -> str:
-    """``key`` as the hub keeps it, the same for every spelling of the file that it came from."""
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-
-
-@functools.lru_cache(maxsize=1024)
-def fingerprint(public_key_pem: str) -> str:
-    """SHA-256 over the key's DER encoding, in hexadecimal: ``openssl pkey -pubin -outform DER | sha256sum``."""
-    der = serialization.load_pem_public_key(public_key_pem.encode("ascii")).public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return digest.finalize().hex()
-
-
-@functools.lru_cache(maxsize=1024)
-def load_registered(public_key_pem: str) -> PublicKey:
-    """The key in ``public_key_pem``, which was judged when it was registered."""
-    # Loading costs more than verifying. The cache is by content, so it cannot outlive a revocation.
-    return cast(PublicKey, serialization.load_pem_public_key(public_key_pem.encode("ascii")))
 
 
 def _claim(call: forms.Call, version: Version, signature: bytes) -> Claim:

@@ -30,6 +30,7 @@ from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import RefusedError
 from kegnet_client.hub.store import database, devices, schema
 from kegnet_client.hub.store.records import Store
+from kegnet_client.keys import PublicKey, is_signed, key_fingerprint, load_public_key, load_registered, normal_pem
 
 MAX_BODY_BYTES = 16 * 1024
 """A certificate request for RSA-4096 has 1.7 KB, its signature a third of that."""
@@ -48,7 +49,7 @@ class Request:
     """A certificate request that its own key has signed. ``device`` is a lower-case uuid."""
 
     device: str
-    key: forms.PublicKey
+    key: PublicKey
     pem: str
 
 
@@ -58,7 +59,7 @@ def read_request(device: str, pem: str) -> Request:
         raise RecordError(f"{device[:40]!r} is not a UUID")
     try:
         request = x509.load_pem_x509_csr(pem.encode("ascii"))
-        key = forms.load_public_key(
+        key = load_public_key(
             request.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
@@ -92,8 +93,8 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
     """Register the device with the key in ``request``; its name. `RefusedError` says what is wrong with the code."""
     # Found by its hash, so that how long the search takes says nothing about any secret.
     secret_sha256 = enrolment.hash_secret(secret)
-    pem = forms.normal_pem(request.key)
-    fingerprint = forms.fingerprint(pem)
+    pem = normal_pem(request.key)
+    fingerprint = key_fingerprint(pem)
 
     def work(connection: Connection) -> str:
         table = schema.invitations
@@ -118,13 +119,13 @@ def rotate(store: Store, request: Request, signature: str, now_ms: int) -> str:
     """Put the key in ``request`` in force beside the device's own, one of which signed this; the device's name."""
     proof = _decode(signature)
     signed = enrolment.rotation_bytes(request.pem)
-    pem = forms.normal_pem(request.key)
-    new = forms.fingerprint(pem)
+    pem = normal_pem(request.key)
+    new = key_fingerprint(pem)
 
     def work(connection: Connection) -> str:
         device = _device(connection, request.device)
         keys = _keys(connection, device)
-        signer = next((key for key, known in keys.items() if forms.is_signed(known, proof, signed)), None)
+        signer = next((key for key, known in keys.items() if is_signed(known, proof, signed)), None)
         if signer is None:
             raise RefusedError("the signature is not this device's")
         if new == signer:
@@ -149,7 +150,7 @@ def confirm(store: Store, device_id: str, fingerprint: str, signature: str) -> s
         key = _keys(connection, device).get(fingerprint)
         if key is None:
             raise RefusedError("this device has no such key: announce it first (`kegnet-client rotate-key`)")
-        if not forms.is_signed(key, proof, signed):
+        if not is_signed(key, proof, signed):
             raise RefusedError("the signature is not that of the new key")
         if fingerprint == device.next_key:
             _set_keys(connection, device.uuid, key=fingerprint, next_key=None)
@@ -179,12 +180,12 @@ def _device(connection: Connection, uuid: str) -> Any:
     return row
 
 
-def _keys(connection: Connection, device: Any) -> dict[str, forms.PublicKey]:
+def _keys(connection: Connection, device: Any) -> dict[str, PublicKey]:
     """The keys of the row ``device``, by their fingerprints."""
     table = schema.keys
     names = [name for name in (device.key, device.next_key) if name is not None]
     rows = connection.execute(select(table).where(table.c.fingerprint.in_(names)))
-    return {row.fingerprint: forms.load_registered(row.pem) for row in rows}
+    return {row.fingerprint: load_registered(row.pem) for row in rows}
 
 
 def _set_keys(connection: Connection, uuid: str, *, key: str, next_key: str | None) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_, update
 
 from kegnet_client.core.errors import UsageError
-from kegnet_client.hub.ingest import forms, verify
+from kegnet_client.hub.ingest import verify
 from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
 from kegnet_client.hub.ingest.verify import Verification
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
+from kegnet_client.keys import PublicKey, key_fingerprint, normal_pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,12 @@ class Page:
 class Store(Database):
     """The database at ``database``, with what the hub does in it."""
 
-    def add_device(self, uuid: str, key: forms.PublicKey, name: str, now_ms: int) -> None:
+    def add_device(self, uuid: str, key: PublicKey, name: str, now_ms: int) -> None:
         """Register a device; `UsageError` if there is one with this uuid, revoked or not."""
-        pem = forms.normal_pem(key)
+        pem = normal_pem(key)
 
         def work(connection: Connection) -> bool:
-            return register(connection, uuid.lower(), name, forms.fingerprint(pem), pem, now_ms)
+            return register(connection, uuid.lower(), name, key_fingerprint(pem), pem, now_ms)
 
         if not self.write(work):
             raise UsageError(f"{uuid} is registered already; a device with a new key gets a new uuid")

@@ -3,8 +3,9 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kegnet_client.hub.ingest import batch, forms
+from kegnet_client.hub.ingest import batch
 from kegnet_client.hub.ingest.forms import Proven, SignedRequest
+from kegnet_client.keys import normal_pem
 
 from .batch import DEVICE, NOW_MS, POUR, MakeRecord, PrivateKey, Prove, Record
 
@@ -14,7 +15,7 @@ def prove(device_key: rsa.RSAPrivateKey) -> Prove:
     """``prove(request)``: what the hub takes from it, if the device's key signed it."""
 
     def check(request: SignedRequest, *keys: PrivateKey, now_ms: int = NOW_MS) -> Proven:
-        pems = [forms.normal_pem(key.public_key()) for key in keys or (device_key,)]
+        pems = [normal_pem(key.public_key()) for key in keys or (device_key,)]
         return batch.read_batch(request).prove(pems, now_ms)
 
     return check

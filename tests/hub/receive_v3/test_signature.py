@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import RefusedError
+from kegnet_client.keys import key_fingerprint, normal_pem
 
 from .batch import DEVICE, OTHER, POUR, MakeBatch, MakeRecord, PrivateKey, Prove, Record, as_received
 
@@ -26,7 +26,7 @@ def test_every_kind_of_key_that_is_registered_can_sign(
     request = as_received(*batch(DEVICE, [pour], key=keys[kind]))
     for name, key in keys.items():
         if name == kind:
-            assert prove(request, key).key_fingerprint == forms.fingerprint(forms.normal_pem(key.public_key()))
+            assert prove(request, key).key_fingerprint == key_fingerprint(normal_pem(key.public_key()))
         else:
             with pytest.raises(RefusedError):
                 prove(request, key)
