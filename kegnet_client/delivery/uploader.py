@@ -235,17 +235,15 @@ class Uploader:
         if self._spool.is_writable():
             self._unwritable.end()
         else:
-            self._unwritable.begin(
-                f"{self._spool.path} is read-only for this user: what is delivered cannot be removed",
-                "; make it writable (mount -o remount,rw, or chown)",
-            )
+            problem = f"{self._spool.path} is read-only for this user: what is delivered cannot be removed"
+            self._unwritable.begin(problem, f"{problem}; make it writable (mount -o remount,rw, or chown)")
 
     def _reopen(self) -> None:
         before = self._spool.place()
         try:
             replaced = self._spool.reopen_if_replaced()
         except (SpoolError, SpoolInUseError) as error:
-            self._unreadable.begin(str(error), "; going on with the directory that was there")
+            self._unreadable.begin(str(error), f"{error}; going on with the directory that was there")
             return
         self._unreadable.end()
         if replaced:
@@ -266,9 +264,8 @@ class Uploader:
             # What happens between two watches is not told.
             state.queue.doubt()
         if self._watcher.problem:
-            self._unwatched.begin(
-                self._watcher.problem, f"; looking into the spool every {CHECK_INTERVAL_S:.0f} s instead"
-            )
+            problem = self._watcher.problem
+            self._unwatched.begin(problem, f"{problem}; looking into the spool every {CHECK_INTERVAL_S:.0f} s instead")
         else:
             self._unwatched.end()
 

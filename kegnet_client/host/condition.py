@@ -15,16 +15,16 @@ class Condition:
     def begin(
         self,
         text: str,
-        rest: str = "",
+        line: str = "",
         *,
         key: object = None,
         level: int = logging.WARNING,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        """``text`` is wrong. The line, which ends with ``rest``, comes once, and again when ``key`` is another."""
+        """``text`` is wrong. ``line``, or else ``text``, is logged once, and again when ``key`` is another."""
         if self.text is None or key != self._key:
-            self._log.log(level, "%s%s", text, rest, extra=extra)
-            self.text, self._key = text, key
+            self._log.log(level, "%s", line or text, extra=extra)
+        self.text, self._key = text, key
 
     def end(self, line: str = "", *, level: int = logging.INFO) -> None:
         """It is right again, which ``line`` says if it was wrong before."""

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 import kegnet_client
+from kegnet_client.host.condition import Condition
 from kegnet_client.hub import access
 from kegnet_client.hub.api import docs, enrolment, records
 from kegnet_client.hub.ingest import routes
@@ -50,17 +51,20 @@ def create_app(
         redirect_slashes=False,
     )
     app.add_middleware(access.TokenMiddleware, token=token)
-    trouble = _Trouble()
+    trouble = Condition(_log)
     refusals = Refusals(rate or LogRate())
 
     journal = Journal(store, clock_ms)
 
     def unavailable(error: StoreError) -> Response:
-        trouble.begins(error)
+        trouble.begin(str(error), f"{error}; nothing is stored until it can, devices are told to come back")
         headers = {"Retry-After": str(RETRY_AFTER_S), **routes.NO_STORE}
         return PlainTextResponse("the database cannot do it now; try again later\n", 503, headers)
 
-    writing = routes.make_router(journal, refusals, trouble.over, unavailable)
+    def stored() -> None:
+        trouble.end("the database works again")
+
+    writing = routes.make_router(journal, refusals, stored, unavailable)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
@@ -69,20 +73,3 @@ def create_app(
 
     app.add_exception_handler(StoreError, lambda _request, error: unavailable(error))
     return app
-
-
-class _Trouble:
-    """One line when the database fails, one when it is back, none in between."""
-
-    def __init__(self) -> None:
-        self._lasts = False
-
-    def begins(self, error: StoreError) -> None:
-        if not self._lasts:
-            self._lasts = True
-            _log.warning("%s; nothing is stored until it can, devices are told to come back", error)
-
-    def over(self) -> None:
-        if self._lasts:
-            self._lasts = False
-            _log.info("the database works again")

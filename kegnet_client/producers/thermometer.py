@@ -15,6 +15,7 @@ from threading import Event
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Reading, format_celsius
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.condition import Condition
 from kegnet_client.producers.base import Stop
 from kegnet_client.producers.one_wire import BusReader, BusReading, name_missing
 
@@ -55,9 +56,9 @@ class Thermometer:
         self._clock = clock
         self._settled: str | None = None
         self._reads: dict[str, bool] = {}
-        self._bus_problem: str | None = None
-        self._clock_doubt: str | None = None
-        self._spool_problem: str | None = None
+        self._silent_bus = Condition(log)
+        self._doubtful_clock = Condition(log)
+        self._full_spool = Condition(log)
         self._latest: Mapping[str, Reading] = {}
 
     def latest(self) -> dict[str, Reading]:
@@ -94,15 +95,15 @@ class Thermometer:
             return 0.0
         self._log_bus(bus)
         # Asked after the read, right before the stamp: a read takes seconds, and the clock may be set in them.
-        self._log_clock(self._clock.doubt())
-        if self._clock_doubt is None:
+        self._look_at_clock(self._clock.doubt())
+        if self._doubtful_clock.text is None:
             self._hand_over(bus, self._clock.wall_ms())
         failures = (f"sensor {sensor} gives no reading: {why}" for sensor, why in bus.failures.items())
-        problems = (self._clock_doubt, bus.problem, *failures, self._spool_problem)
+        problems = (self._doubtful_clock.text, bus.problem, *failures, self._full_spool.text)
         before, self.problem = self.problem, "; ".join(filter(None, problems)) or None
         if self.problem != before:
             self._changed()
-        return self._interval_s if self._clock_doubt is None else min(self._interval_s, CLOCK_CHECK_S)
+        return self._interval_s if self._doubtful_clock.text is None else min(self._interval_s, CLOCK_CHECK_S)
 
     def _log_bus(self, bus: BusReading) -> None:
         told = False
@@ -122,18 +123,16 @@ class Thermometer:
                     told = True
                     log.warning("sensor %s is gone from the 1-Wire bus", sensor)
             self._reads = reads
-        if bus.problem is not None and bus.problem != self._bus_problem:
-            log.warning("no temperatures, pours go on: %s", bus.problem)
-        if bus.problem is None and self._bus_problem is not None and not told:
-            log.info("the 1-Wire bus answers again")
-        self._bus_problem = bus.problem
+        if bus.problem is None:
+            self._silent_bus.end("" if told else "the 1-Wire bus answers again")
+        else:
+            self._silent_bus.begin(bus.problem, f"no temperatures, pours go on: {bus.problem}", key=bus.problem)
 
-    def _log_clock(self, doubt: str | None) -> None:
-        if doubt is not None and self._clock_doubt is None:
-            log.warning("temperatures wait for the clock, pours go on: %s", doubt)
-        if doubt is None and self._clock_doubt is not None:
-            log.info("the clock is right now, temperatures go on")
-        self._clock_doubt = doubt
+    def _look_at_clock(self, doubt: str | None) -> None:
+        if doubt is None:
+            self._doubtful_clock.end("the clock is right now, temperatures go on")
+        else:
+            self._doubtful_clock.begin(doubt, f"temperatures wait for the clock, pours go on: {doubt}")
 
     def _hand_over(self, bus: BusReading, at_ms: int) -> None:
         # REST v1 and v2 do not tell the sensor, so that two at one temperature and one time were one record.
@@ -162,10 +161,6 @@ class Thermometer:
             self._enqueue(reading)
         except SpoolError as error:
             self.not_taken += 1
-            if self._spool_problem is None:
-                log.warning("temperatures are not taken for now: %s", error)
-            self._spool_problem = str(error)
+            self._full_spool.begin(str(error), f"temperatures are not taken for now: {error}")
         else:
-            if self._spool_problem is not None:
-                log.info("temperatures are taken again; %d were not", self.not_taken)
-            self._spool_problem = None
+            self._full_spool.end(f"temperatures are taken again; {self.not_taken} were not")

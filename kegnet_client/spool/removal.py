@@ -116,9 +116,10 @@ class SpoolRemoval:
         except OSError as error:
             where = self._spool.path / ("" if reason is None else REJECTED)
             why = explain(error) if reason is None else explain_rejected(error)
+            problem = f"{where} cannot be changed: {why}"
             self._unchangeable.begin(
-                f"{where} cannot be changed: {why}",
-                "; what is decided stays in the spool and is not sent again until a restart",
+                problem,
+                f"{problem}; what is decided stays in the spool and is not sent again until a restart",
                 level=logging.ERROR,
                 extra={"MESSAGE_ID": SPOOL_UNCHANGEABLE_ID},
             )

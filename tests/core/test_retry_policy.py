@@ -55,6 +55,18 @@ def test_a_failure_of_the_link_makes_everybody_wait(policy: RetryPolicy) -> None
     assert policy.ready(10.5)
 
 
+@pytest.mark.parametrize(("verdict", "until_s"), [(BROKEN, 10.5), (LOST, 10.0 + MISCONFIGURED_RETRY_S)])
+def test_a_failure_beside_an_acceptance_is_the_records_own(
+    policy: RetryPolicy, verdict: Verdict, until_s: float
+) -> None:
+    policy.settle("a", OK, 10.0)
+
+    assert policy.settle("b", verdict, 10.0, beside_an_acceptance=True) == Decision(Action.STEP_ASIDE, until_s)
+    assert policy.stands_aside("b")
+    assert policy.state is LinkState.UP
+    assert policy.ready(10.0)
+
+
 def test_a_server_that_takes_nothing_is_asked_ever_less_often(policy: RetryPolicy) -> None:
     now_s, waits_s = 0.0, []
     for number in range(12):

@@ -17,7 +17,7 @@ def test_what_lasts_has_one_line_at_its_beginning_and_one_at_its_end(caplog: pyt
     caplog.set_level(logging.INFO)
     condition = Condition(log)
     for _ in range(3):
-        condition.begin("the disk is full", "; make room")
+        condition.begin("the disk is full", "the disk is full; make room")
     assert condition.text == "the disk is full"
     for _ in range(3):
         condition.end("there is room again")
@@ -34,6 +34,15 @@ def test_another_key_is_another_line_and_the_same_key_is_none(caplog: pytest.Log
 
     assert lines(caplog) == [(logging.WARNING, "answered 401, try 1"), (logging.ERROR, "answered 404")]
     assert condition.text == "answered 404"
+
+
+def test_the_text_is_of_now_though_the_line_was_said_before(caplog: pytest.LogCaptureFixture) -> None:
+    condition = Condition(log)
+    condition.begin("the clock stands in 1970")
+    condition.begin("the clock is not synchronised yet")
+
+    assert condition.text == "the clock is not synchronised yet"
+    assert lines(caplog) == [(logging.WARNING, "the clock stands in 1970")]
 
 
 def test_what_was_never_wrong_does_not_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -84,7 +84,10 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
         caplog
     )
     errors = [message for level, message in lines(caplog) if level == logging.ERROR]
-    assert errors == [f"{removal.problem}; what is decided stays in the spool and is not sent again until a restart"]
+    assert errors == [
+        f"{spool.path} cannot be changed: Read-only file system; make the file system writable again "
+        "(mount -o remount,rw); what is decided stays in the spool and is not sent again until a restart"
+    ]
 
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     removal.retry()

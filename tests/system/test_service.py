@@ -207,6 +207,25 @@ def test_a_rejected_that_a_producer_made_first_is_not_used_and_another_is_made_o
     enrolled.sh(f"rm -r {ROOT}/mine {ROOT}/taps")
 
 
+@pytest.mark.case(61)
+def test_what_a_producer_locks_stops_neither_the_service_nor_a_change_of_key_nor_send(enrolled: Any) -> None:
+    locking = f"flock -s {SPOOL} flock -s {ROOT}/conf flock -s /run/kegnet-client sleep 600"
+    enrolled.sh(f"systemd-run -q --uid=tap --gid=kegnet --unit=locking {locking}")
+    enrolled.wait_for("! flock -n /run/kegnet-client true")
+    assert enrolled.try_sh(f"cat /run/kegnet-client/*.lock {ROOT}/conf/.*.lock", user="tap").returncode != 0
+    enrolled.start_client()
+    in_use = enrolled.try_sh("kegnet-client send")
+    assert (in_use.returncode, "another kegnet-client delivers" in in_use.stderr) == (75, True)
+    assert "a kegnet-client delivers from it" in enrolled.sh("kegnet-client check")
+    enrolled.sh("kegnet-client rotate-key")
+    enrolled.sh("systemctl stop kegnet-client && rm /run/kegnet-client/*.lock")
+    enrolled.drop("locked.pour", 134)
+    enrolled.sh("kegnet-client send")
+    assert enrolled.sh("stat -c '%U %a' /run/kegnet-client/*.lock") == "kegnet-client 600"
+    enrolled.sh("systemctl start kegnet-client && systemctl stop locking")
+    enrolled.wait_for_pours(134)
+
+
 @pytest.mark.case(43)
 def test_it_stops_at_once_with_a_request_in_the_air_and_sends_it_again(enrolled: Any) -> None:
     enrolled.sh(f"systemd-run -q --unit=never-answers /usr/bin/python3 -c '{NEVER_ANSWERS}'")

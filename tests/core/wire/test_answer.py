@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kegnet_client.core.errors import ConfigError, KegnetError
+from kegnet_client.core.errors import ConfigError, KegnetError, TransportError, UntrustedServerError
 from kegnet_client.core.retry_policy import FIRST_CEILING_S, MAX_CEILING_S, Backoff
 from kegnet_client.core.verdict import Disposition, Verdict
-from kegnet_client.core.wire.answer import MAX_RETRY_AFTER_S, Answer, judge, parse_retry_after
+from kegnet_client.core.wire.answer import MAX_RETRY_AFTER_S, Answer, judge, judge_silence, parse_retry_after
 
 URL = "https://hub.example/rest/v2/pour"
 NOW_MS = 1_795_219_200_000
@@ -35,6 +35,19 @@ def test_any_2xx_is_an_acknowledgement(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_a_record_that_the_server_will_never_take_is_rejected(status: int) -> None:
     assert meaning(status) == Verdict(Disposition.REJECTED, f"the server answered {status}", status)
+
+
+@pytest.mark.parametrize(
+    ("error", "disposition", "refused"),
+    [
+        (TransportError("no route"), Disposition.DEFERRED, False),
+        (UntrustedServerError("its certificate has expired"), Disposition.MISCONFIGURED, True),
+    ],
+)
+def test_no_answer_is_waited_out_and_a_server_that_proves_nothing_is_mended(
+    error: TransportError, disposition: Disposition, refused: bool
+) -> None:
+    assert judge_silence(error, "hub:8443") == Verdict(disposition, f"hub:8443: {error}", refused=refused)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, *range(500, 600)])
