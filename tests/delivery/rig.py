@@ -19,6 +19,7 @@ from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.rejected import list_rejected
 
 from ..support.clock import FakeClock
+from ..support.sink import MemorySink
 
 NOW_MS = 1_800_000_000_000
 YEAR_S = 365 * 24 * 3600.0
@@ -45,26 +46,6 @@ def line(number: int) -> bytes:
     return format_record(pour(number))
 
 
-class OneByOne:
-    """A connection to a server that does what ``answer`` does with each record."""
-
-    max_records = 1
-    max_connections = 1
-    advice = "check the address"
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
-        return [self._answer(record) for record in records]
-
-    def abort(self) -> None:
-        """Nothing here takes its time."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 class Rig:
     """An `Uploader` at work on ``spool``, and the server that it sends to."""
 
@@ -80,7 +61,7 @@ class Rig:
         self._changed = threading.Condition()
         self._numbers = itertools.count(1)
         self.uploader = Uploader(
-            spool, lambda: OneByOne(self._send), self.clock, lambda: 0.5, self.progress, self._publish
+            spool, lambda: MemorySink(self._judge), self.clock, lambda: 0.5, self.progress, self._publish
         )
         self._thread = threading.Thread(target=self.uploader.run, daemon=True)
 
@@ -148,6 +129,9 @@ class Rig:
 
     def rejected(self) -> dict[str, str]:
         return {one.name: one.reason.split(" ", 1)[1] for one in list_rejected(self.spool.path)}
+
+    def _judge(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        return [self._send(record) for record in records]
 
     def _send(self, record: Record | Heartbeat) -> Verdict:
         if isinstance(record, Heartbeat):

@@ -5,7 +5,7 @@ import itertools
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import settings
@@ -20,6 +20,7 @@ from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected, retry
 
 from ..support.clock import FakeClock
+from ..support.sink import MemorySink
 
 NOW_MS = 1_800_000_000_000
 
@@ -75,30 +76,6 @@ class Server:
         return verdicts
 
 
-class Connection:
-    """One to ``server``, whose mood changes with every request; in the end it takes everything."""
-
-    max_connections = 1
-
-    advice = "check the address"
-
-    def __init__(self, server: Server, max_records: int, moods: Iterator[Mood]) -> None:
-        self.max_records = max_records
-        self._server = server
-        self._moods = moods
-
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
-        assert 0 < len(records) <= self.max_records
-        assert len(set(records)) == len(records)
-        return self._server.take(records, next(self._moods))
-
-    def abort(self) -> None:
-        """Nothing here takes its time."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 class Schedule(RuleBasedStateMachine):
     """Producers, other people's files, a server with moods, a person who retries, and one drain after the other."""
 
@@ -150,7 +127,7 @@ class Schedule(RuleBasedStateMachine):
         mood = itertools.chain(moods, itertools.repeat(frozenset(), ENOUGH))
         Uploader(
             self.spool,
-            lambda: Connection(self.server, self.max_records, mood),
+            lambda: MemorySink(lambda records: self.server.take(records, next(mood)), self.max_records),
             self.clock,
             lambda: 0.5,
             Progress(),

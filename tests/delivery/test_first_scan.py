@@ -1,35 +1,17 @@
 """A stop during the first scan of a spool that holds very much."""
 
 import threading
-from collections.abc import Sequence
 
 import pytest
 
-from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Scanner, Spool
 
+from ..support.sink import MemorySink
+
 TIMEOUT_S = 20.0
-
-
-class Connection:
-    """To a server that takes everything."""
-
-    max_records = 500
-    max_connections = 1
-    advice = "check the address"
-
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
-        return [Verdict(Disposition.ACCEPTED, "the server answered 200", 200)] * len(records)
-
-    def abort(self) -> None:
-        """Nothing here takes its time."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def test_a_stop_does_not_wait_for_the_first_scan_which_proves_to_be_alive(
@@ -44,7 +26,7 @@ def test_a_stop_does_not_wait_for_the_first_scan_which_proves_to_be_alive(
         return True
 
     monkeypatch.setattr(Scanner, "look", look)
-    uploader = Uploader(spool, Connection, Clock(), lambda: 0.5, Progress())
+    uploader = Uploader(spool, MemorySink, Clock(), lambda: 0.5, Progress())
     thread = threading.Thread(target=uploader.run, daemon=True)
     thread.start()
     alive: set[float] = set()

@@ -3,13 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from kegnet_client.core.records import Heartbeat, Pour, Record
-from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.core.records import Pour
 from kegnet_client.delivery import backlog, pickup
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
@@ -17,6 +16,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Scanner, Spool, enqueue
 from kegnet_client.spool.removal import SpoolRemoval
 
+from ..support.sink import MemorySink
 from ..support.waits import wait_until
 
 TIMEOUT_S = 20.0
@@ -24,30 +24,9 @@ NOW_MS = 1_800_000_000_000
 BAD = 3000
 
 
-class Connection:
-    """To a server that takes everything."""
-
-    max_records = 500
-    max_connections = 1
-    advice = "check the address"
-
-    def __init__(self) -> None:
-        self.taken = threading.Event()
-
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
-        self.taken.set()
-        return [Verdict(Disposition.ACCEPTED, "the server answered 200", 200)] * len(records)
-
-    def abort(self) -> None:
-        """Nothing here takes its time."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 @contextmanager
-def at_work(spool: Spool, connection: Connection) -> Iterator[Uploader]:
-    at = Uploader(spool, lambda: connection, Clock(), lambda: 0.5, Progress())
+def at_work(spool: Spool, sink: MemorySink) -> Iterator[Uploader]:
+    at = Uploader(spool, lambda: sink, Clock(), lambda: 0.5, Progress())
     thread = threading.Thread(target=at.run, daemon=True)
     thread.start()
     assert at.scanned.wait(TIMEOUT_S)
@@ -63,10 +42,10 @@ def test_thousands_of_bad_files_hold_up_neither_a_fresh_pour_nor_the_watchdog_no
     monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.005))
     for number in range(BAD):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
-    connection = Connection()
-    with at_work(spool, connection) as at:
+    sink = MemorySink(max_records=500)
+    with at_work(spool, sink) as at:
         enqueue(spool.path, Pour(0, 100, 1000, NOW_MS))
-        assert connection.taken.wait(TIMEOUT_S)
+        assert sink.asked.wait(TIMEOUT_S)
         before_s = at.alive_at_s
         wait_until(lambda: at.alive_at_s > before_s, "it does not show that it is alive", TIMEOUT_S)
 
@@ -110,7 +89,7 @@ def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
     monkeypatch.setattr(Spool, "scan", count)
     for number in range(150):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
-    with at_work(spool, Connection()) as at:
+    with at_work(spool, MemorySink(max_records=500)) as at:
         wait_until(lambda: at.progress.rejected == 150, "not all are rejected", TIMEOUT_S)
 
     assert scans <= 150 / 50 + 1

@@ -1,44 +1,23 @@
 """The connections beside the first: threads that come and go with the work."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from kegnet_client.core.records import Heartbeat, Record
-from kegnet_client.core.verdict import Verdict
 from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.sinks.base import Sink
 
+from ..support.sink import MemorySink
+
 TIMEOUT_S = 20.0
-
-
-class Line:
-    """A connection that is only counted."""
-
-    max_records = 1
-    max_connections = 8
-    advice = "check the address"
-
-    def __init__(self) -> None:
-        self.aborted = threading.Event()
-        self.closed = 0
-
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
-        raise AssertionError(f"nobody sends {records} here")
-
-    def abort(self) -> None:
-        self.aborted.set()
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 class Rig:
     """A `WorkerPool` whose members work until ``release`` lets the one with that number go, or what ``work`` does."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[MemorySink] = []
         self.begun: list[tuple[int, Sink]] = []
         self.ended: list[Exception | None] = []
         self.work: Callable[[Sink, int], None] = self.wait
@@ -46,8 +25,8 @@ class Rig:
         self._go = [threading.Event() for _ in range(9)]
         self._changed = threading.Condition()
 
-    def open(self) -> Line:
-        self.lines.append(Line())
+    def open(self) -> MemorySink:
+        self.lines.append(MemorySink(max_connections=8))
         return self.lines[-1]
 
     def wait(self, sink: Sink, number: int) -> None:
@@ -130,7 +109,7 @@ def test_a_thread_ends_with_its_work_and_its_connection_stays_for_the_next(rig: 
 def test_what_is_idle_and_not_wanted_is_closed_and_what_works_is_left_alone(rig: Rig) -> None:
     rig.workers.resize(4)
     rig.wait_for(lambda: len(rig.begun) == 3)
-    lines = {number: line for number, line in rig.begun if isinstance(line, Line)}
+    lines = {number: line for number, line in rig.begun if isinstance(line, MemorySink)}
     rig.release(3)
     rig.workers.resize(2)
     assert [lines[number].closed for number in (1, 2, 3)] == [0, 0, 1]
@@ -166,7 +145,7 @@ def test_when_the_end_is_told_it_is_not_at_work_any_more(rig: Rig) -> None:
 
 def test_abort_reaches_everybody_who_is_at_work(rig: Rig) -> None:
     def hang(sink: Sink, _number: int) -> None:
-        assert isinstance(sink, Line)
+        assert isinstance(sink, MemorySink)
         assert sink.aborted.wait(TIMEOUT_S)
 
     rig.work = hang

@@ -12,6 +12,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected
 
+from ...support.sink import MemorySink
 from ...support.waits import WAIT_S
 
 NOW_MS = 1_800_000_000_000
@@ -39,10 +40,10 @@ class Server:
         self.closed = 0
         self.changed = threading.Condition()
 
-    def connect(self) -> "Connection":
+    def connect(self) -> MemorySink:
         with self.changed:
             self.opened += 1
-        return Connection(self)
+        return MemorySink(self.take, self.max_records, self.max_connections, self._count_closed)
 
     def take(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         pulses = [record.pulses for record in records if isinstance(record, Pour)]
@@ -58,29 +59,17 @@ class Server:
             self.changed.notify_all()
         return verdicts
 
+    def _count_closed(self) -> None:
+        with self.changed:
+            self.closed += 1
+            self.changed.notify_all()
+
     def wait_for(self, what: Callable[[], bool]) -> None:
         with self.changed:
             assert self.changed.wait_for(what, WAIT_S), (self.requests, self.accepted)
 
     def sizes(self) -> list[int]:
         return [len(request) for request in self.requests]
-
-
-class Connection:
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.max_records = server.max_records
-        self.max_connections = server.max_connections
-        self.advice = "check the address"
-        self.send = server.take
-
-    def abort(self) -> None:
-        """Nothing here takes its time."""
-
-    def close(self) -> None:
-        with self._server.changed:
-            self._server.closed += 1
-            self._server.changed.notify_all()
 
 
 Run = Callable[[Server], Uploader]
