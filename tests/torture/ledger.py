@@ -47,6 +47,8 @@ class Ledger:
     dropped: list[Dropped] = field(default_factory=list)
     foreign: dict[str, Foreign] = field(default_factory=dict)
     was_killed: bool = False
+    replaced: set[str] = field(default_factory=set)
+    """The records that their producer wrote over, perhaps before they were sent."""
 
     def add(self, name: str, data: bytes, identity: str | None) -> None:
         self.dropped.append(Dropped(name, data, identity))
@@ -119,7 +121,7 @@ class Ledger:
             stored = one.identity is not None and one.identity in server.rows
             if aside > dropped:
                 faults.append(f"{what} stands {aside} times in rejected/, it was dropped {dropped} times")
-            elif aside < dropped and not stored:
+            elif aside < dropped and not stored and one.identity not in self.replaced:
                 faults.append(f"{what} is lost: {dropped} dropped, {aside} rejected, none at the server")
             elif aside and one.identity is not None and one.identity not in server.refused:
                 faults.append(f"{what} is in rejected/ and was never refused")

@@ -16,7 +16,7 @@ from authority import Authority
 from bench import Bench, Daemon, Device, ViolationError, figures, make_random, version_of, wait_until
 from ledger import Ledger, identify
 from schedule import Scheduler, Step
-from server import MODES, Server
+from server import HOLD, MODES, Server
 
 QUIET_S = 60.0
 NUDGE_S = 1.5
@@ -129,6 +129,8 @@ class Stage:
                     self._drop(one)
             case "half":
                 self._half(step)
+            case "rewrite":
+                self._rewrite(step)
             case "finish":
                 if self._writers:
                     self._finish(0)
@@ -206,6 +208,26 @@ class Stage:
         before = self.server.requests
         self.daemon.reload()
         wait_until(lambda: self.server.requests > before or not self.daemon.is_running(), MEET_S)
+
+    def _rewrite(self, step: Step) -> None:
+        name, (first, second) = step["name"], step["lines"]
+        self.server.start()
+        self.server.turn(HOLD)
+        self._steer("start")
+        before = self.server.requests
+        self._drop({"how": "rename", "name": name, "text": first + "\n", "record": first})
+        self.daemon.reload()
+        wait_until(lambda: self.server.requests > before or not self.daemon.is_running(), MEET_S)
+        path = self.device.spool / name
+        with suppress(FileNotFoundError):  # another record of this name was under way, and this one went before it
+            status = path.stat()
+            with path.open("r+b", buffering=0) as file:
+                file.write(second.encode("ascii"))
+                os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+            # The first one may have been written over before it was sent.
+            self.ledger.replaced.add(str(self._identity({"record": first})))
+            self.ledger.add(name, second.encode("ascii") + b"\n", self._identity({"record": second}))
+        self.server.turn("accept")
 
     def _identity(self, step: Step) -> str | None:
         return step["record"] and identify(self.device.uuid, self._version, step["record"])

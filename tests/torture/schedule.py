@@ -52,6 +52,8 @@ class Scheduler:
             self._reuse: 2,
             self._burst: 1,
             self._foreign: 1,
+            self._torn: 2,
+            self._rewrite: 2,
             self._half: 2 if settling else 0,
             self._finish: 2 if settling else 0,
             self._server: 4,
@@ -135,6 +137,22 @@ class Scheduler:
 
     def _finish(self) -> Step:
         return {"do": "finish"}
+
+    def _torn(self) -> Step:
+        """A producer that writes in place is killed on the way: what is there then is no record."""
+        self._count += 1
+        pulses = self._chance.randrange(1, 3000)
+        line = f"{self._chance.randrange(256)},{pulses},{pulses * 5 + 1},{ONE_MS + self._count}"
+        text = line[: self._chance.randrange(1, len(line))]
+        return {"do": "drop", "how": "in place", "name": self._name(".pour"), "text": text, "record": None}
+
+    def _rewrite(self) -> Step:
+        """Another record is written over one whose request is under way, in place, and its time is kept."""
+        self._count += 2
+        pin, pulses = self._chance.randrange(256), self._chance.randrange(1, 3000)
+        pulses += pulses % POISON == 0
+        lines = [f"{pin},{pulses},{pulses * 5 + 1},{ONE_MS + self._count + number}" for number in (-1, 0)]
+        return {"do": "rewrite", "name": self._name(".pour"), "lines": lines}
 
     def _foreign(self) -> Step:
         self._count += 1

@@ -26,8 +26,13 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from authority import Authority
 
 STATUSES = (302, 400, 401, 404, 413, 429, 500, 503)
-MODES = ("accept", *map(str, STATUSES), "hang", "lose", "reset", "portal")
-"""A portal answers 200 and takes nothing. REST v2 has no way to tell, so towards it there is none."""
+LIES = ("portal", "another's", "contradiction")
+"""Answers of 200 to requests of which nothing was taken. REST v2 has no way to tell, so towards it there are none."""
+MODES = ("accept", *map(str, STATUSES), "hang", "lose", "reset", "interim", "left over", *LIES)
+HOLD = "hold"
+"""Takes what it is sent, and answers when it is let go."""
+PIECE_BYTES = 8192
+"""What http.client reads at once: an answer of just this size leaves no byte of the next one in its buffer."""
 POISON = 13
 """A pour of a multiple of so many pulses is one that this server never takes."""
 
@@ -217,8 +222,8 @@ class Server:
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 is_batch = self.path.endswith("/records")
-                if mode == "portal" and is_batch:
-                    self._answer(200, b'{"accepted": 0, "rejected": []}' if len(body) % 2 else b"<html>Welcome!")
+                if mode in LIES and is_batch:
+                    self._answer(200, _lie(mode, headers["content-digest"], body))
                     return
                 if mode.isdecimal():
                     if mode == "413" or (mode == "400" and not is_batch):
@@ -226,10 +231,30 @@ class Server:
                     self._answer(int(mode), b"as told")
                     return
                 status, answer = server.take(self.path, headers, body)
+                if mode == HOLD:
+                    server._released.wait(5)
+                if mode == "interim":
+                    self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
+                    self.send_response_only(102)
+                    self.end_headers()
                 if mode == "lose":
                     self._reset()
+                elif mode == "left over":
+                    self._answer_twice(status, answer)
                 else:
                     self._answer(status, answer)
+
+            def _answer_twice(self, status: int, body: bytes) -> None:
+                """The answer, and one more for a request that has not come, in one TLS record; half of the time the
+                first one has just `PIECE_BYTES`."""
+                kind = "application/json" if body[:1] == b"{" else "text/plain"
+                head = f"HTTP/1.1 {status} OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode()
+                padding = PIECE_BYTES - len(head) - len(b"X-Padding: \r\n\r\n") - len(body)
+                if server.requests % 2 and padding > 0:
+                    first = head + b"X-Padding: " + b"x" * padding + b"\r\n\r\n" + body
+                else:
+                    first = head + b"\r\n" + body
+                self.request.sendall(first + head + b"\r\n" + body)
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
@@ -252,6 +277,17 @@ class Server:
                 """Nothing: what matters is in the rows."""
 
         return Handler
+
+
+def _lie(mode: str, digest: str, body: bytes) -> bytes:
+    if mode == "another's":
+        other = base64.b64encode(hashlib.sha256(body + b"!").digest()).decode()
+        return json.dumps({"request": f"sha-256=:{other}:", "accepted": 1, "rejected": []}).encode()
+    if mode == "contradiction":
+        one = f'{{"request": "{digest}", "accepted": 0, "accepted": 1, "rejected": []}}'
+        other = f'{{"request": "{digest}", "accepted": 1, "rejected": {{}}}}'
+        return (one if len(body) % 2 else other).encode()
+    return b'{"accepted": 0, "rejected": []}' if len(body) % 2 else b"<html>Welcome!"
 
 
 def _identify(device: str, record: dict[str, Any]) -> str:
