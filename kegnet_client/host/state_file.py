@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client.host.atomic_file import open_directory, write_volatile_file
+from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.root import DEFAULT_ROOT
 
@@ -75,6 +76,7 @@ class StateWriter:
 
     def __init__(self, file: StateFile) -> None:
         self._file = file
+        self._unwritable = Condition(log)
         self._changed = threading.Condition()
         self._newest: dict[str, Any] | None = None
         self._closed = False
@@ -103,10 +105,11 @@ class StateWriter:
                 state, self._newest = self._newest, None
                 if self._closed or state is None:
                     return
-            before = self._file.problem
             self._file.write(state)
-            if self._file.problem and not before:
-                log.warning("%s", self._file.problem)
+            if self._file.problem:
+                self._unwritable.begin(self._file.problem)
+            else:
+                self._unwritable.end()
 
 
 def _born(pid: object) -> int | None:
