@@ -17,7 +17,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.hub import access
 from kegnet_client.hub.api import docs, enrolment, records
 from kegnet_client.hub.ingest import routes
-from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store.database import StoreError
@@ -54,7 +54,7 @@ def create_app(
     trouble = Condition(_log)
     refusals = Refusals(rate or LogRate())
 
-    journal = Journal(store, clock_ms)
+    commits = GroupCommit(store, clock_ms)
 
     def unavailable(error: StoreError) -> Response:
         trouble.begin(str(error), f"{error}; nothing is stored until it can, devices are told to come back")
@@ -64,7 +64,7 @@ def create_app(
     def stored() -> None:
         trouble.end("the database works again")
 
-    writing = routes.make_router(journal, refusals, stored, unavailable)
+    writing = routes.make_router(commits, refusals, stored, unavailable)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])

@@ -1,12 +1,12 @@
 """One commit for all the requests that wait for one.
 
-A commit costs the same for one record and for hundreds, and only one can be under way. So what arrives meanwhile
-waits, and is stored together by the next one: the busier the hub, the more share a commit, and nobody waits for
-company when there is none. `Journal.take` returns after the commit that holds the submission is on disk.
+A commit costs the same for one record and for hundreds, and only one can be under way. Submissions that arrive
+meanwhile wait, and the next commit stores them together: the busier the hub, the more of them share a commit. A lone
+submission waits for no others. `GroupCommit.take` returns after the commit that holds the submission is on disk.
 
-What the database cannot do fails all of a commit, and all who wait for it are told. What is wrong with a single
-submission fails that one alone (`kegnet_client.hub.ingest.rows`). Nobody waits longer than `PATIENCE_S`; who gave up
-is left out of the next commit, and whether it was in the last one is found out by sending again.
+A failure of the database fails every submission of the commit. A fault of one submission fails that one alone
+(`kegnet_client.hub.ingest.rows`). No submission waits longer than `PATIENCE_S`: one that gave up is left out of the
+next commit, and its sender learns by sending again whether the last one held it.
 
 To be used by the event loop alone; the database is waited for in a thread.
 """
@@ -23,10 +23,10 @@ from kegnet_client.hub.store.records import Store
 
 PATIENCE_S = 5.0
 MAX_RECORDS = 1000
-"""A commit is full when it may hold as many; it bounds how long the next one is waited for."""
+"""A commit takes no more submissions once they may hold this many records: it bounds the wait for the next one."""
 
 
-class Journal:
+class GroupCommit:
     """Takes submissions into ``store``."""
 
     def __init__(self, store: Store, clock_ms: Callable[[], int]) -> None:
@@ -75,5 +75,5 @@ class Journal:
         try:
             return await run_in_threadpool(self._store.ingest, submissions, self._clock_ms())
         except Exception as error:
-            # Whatever it is, each of those who wait is told.
+            # Any failure goes to every submission of the commit: a future without a result would wait in vain.
             return [error] * len(submissions)

@@ -20,7 +20,7 @@ from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms as ingest_forms
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.ingest.forms import RefusedError, SignedRequest
-from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.ingest.rows import Receipt, Submission
 from kegnet_client.hub.listener import prove
 from kegnet_client.hub.proxy import route_path
@@ -56,9 +56,12 @@ class DirectDispatch:
 
 
 def make_router(
-    journal: Journal, refusals: Refusals, on_stored: Callable[[], None], on_trouble: Callable[[StoreError], Response]
+    commits: GroupCommit,
+    refusals: Refusals,
+    on_stored: Callable[[], None],
+    on_trouble: Callable[[StoreError], Response],
 ) -> APIRouter:
-    """The routes under ``/rest``, writing into ``journal``; ``on_trouble`` makes the answer where that fails."""
+    """The routes under ``/rest``, writing into ``commits``; ``on_trouble`` makes the answer where that fails."""
     router = APIRouter()
 
     def add(path: str, read: Read, answer: Callable[[Receipt], Response], **described: Any) -> None:
@@ -72,7 +75,7 @@ def make_router(
             try:
                 submission = await read(request)
                 device = submission.device
-                receipt = await journal.take(submission)
+                receipt = await commits.take(submission)
             except BodyError as error:
                 return _text(error.status, str(error), error.headers)
             except batch.TooMuchError as error:

@@ -9,7 +9,7 @@ import pytest
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import group_commit
 from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedString
-from kegnet_client.hub.ingest.group_commit import Journal
+from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.ingest.rows import Outcome, Receipt, Submission
 from kegnet_client.hub.store.database import StoreError
 
@@ -56,19 +56,19 @@ async def settle(slow: SlowStore) -> None:
     assert await asyncio.to_thread(slow.begun.acquire, timeout=10)
 
 
-def start(taker: Journal, *names: str, max_records: int = 1) -> list[asyncio.Task[Receipt]]:
+def start(taker: GroupCommit, *names: str, max_records: int = 1) -> list[asyncio.Task[Receipt]]:
     return [asyncio.create_task(taker.take(Sent(name, max_records))) for name in names]
 
 
-def run(slow: SlowStore, test: Callable[[Journal], Awaitable[None]]) -> None:
+def run(slow: SlowStore, test: Callable[[GroupCommit], Awaitable[None]]) -> None:
     async def main() -> None:
-        await test(Journal(slow, lambda: 0))  # type: ignore[arg-type]  # only `ingest` of a store is used
+        await test(GroupCommit(slow, lambda: 0))  # type: ignore[arg-type]  # only `ingest` of a store is used
 
     asyncio.run(main())
 
 
 def test_what_arrives_during_a_commit_shares_the_next_one(slow: SlowStore) -> None:
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         tasks = start(taker, "a")
         await settle(slow)
         tasks += start(taker, "b", "c", "d")
@@ -81,7 +81,7 @@ def test_what_arrives_during_a_commit_shares_the_next_one(slow: SlowStore) -> No
 
 
 def test_nobody_is_answered_before_the_commit(slow: SlowStore) -> None:
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         (task,) = start(taker, "a")
         await settle(slow)
         assert not task.done()
@@ -95,7 +95,7 @@ def test_what_is_wrong_with_one_is_told_to_that_one_alone(slow: SlowStore) -> No
     def judge(one: Submission) -> Outcome:
         return RefusedError("no") if one.device == "bad" else Receipt(one.device, one.prove((), 0), (True,))
 
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         slow.outcome = judge
         slow.may_end.release(2)
         good, bad, other = await asyncio.gather(*start(taker, "good", "bad", "other"), return_exceptions=True)
@@ -113,7 +113,7 @@ def test_a_commit_that_fails_is_told_to_all_who_waited_for_it_and_the_next_one_i
     def fail(_one: Submission) -> Outcome:
         raise trouble
 
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         works, slow.outcome = slow.outcome, fail
         tasks = start(taker, "a")
         await settle(slow)
@@ -131,7 +131,7 @@ def test_a_commit_that_fails_is_told_to_all_who_waited_for_it_and_the_next_one_i
 def test_a_commit_has_its_bound_and_the_rest_comes_next(slow: SlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_RECORDS", 1000)
 
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         slow.may_end.release(10)
         await asyncio.gather(*start(taker, "a", "b", "c", "d", "e", max_records=500))
         assert slow.commits == [["a", "b"], ["c", "d"], ["e"]]
@@ -144,7 +144,7 @@ def test_nobody_waits_longer_than_the_patience_and_who_gave_up_is_left_out(
 ) -> None:
     monkeypatch.setattr(group_commit, "PATIENCE_S", 0.05)
 
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         tasks = start(taker, "a")
         await settle(slow)
         tasks += start(taker, "b")
@@ -161,7 +161,7 @@ def test_nobody_waits_longer_than_the_patience_and_who_gave_up_is_left_out(
 
 
 def test_a_stop_does_not_wait_for_a_commit_that_hangs(slow: SlowStore) -> None:
-    async def test(taker: Journal) -> None:
+    async def test(taker: GroupCommit) -> None:
         start(taker, "a")
         await settle(slow)
 
