@@ -193,10 +193,10 @@ def _ingest(run: Run, hub: Hub, kind: Kind, floors: Paces) -> None:
     after = Row(f"{name}-rss-end", f"hub: RSS after {stored:,} records, {kind.protocol}", "MB")
     run.results.expect(after)
     run.results.add(after, PROGRAM, hub.process.rss_mb())
-    _tell_where_time_goes(run, kind, floors, run.results.median(cpu.key, PROGRAM) or 0)
+    _note_where_time_goes(run, kind, floors, run.results.median(cpu.key, PROGRAM) or 0)
 
 
-def _tell_where_time_goes(run: Run, kind: Kind, floors: Paces, cpu_us: float) -> None:
+def _note_where_time_goes(run: Run, kind: Kind, floors: Paces, cpu_us: float) -> None:
     verify_us = floors["verify"]["cpu_us"] / kind.batch
     insert_us = floors["insert 32" if kind is V2 else "insert 500"]["cpu_us"]
     rest_us = cpu_us - verify_us - insert_us
