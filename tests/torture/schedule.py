@@ -143,7 +143,8 @@ class Scheduler:
         self._count += 1
         pulses = self._chance.randrange(1, 3000)
         line = f"{self._chance.randrange(256)},{pulses},{pulses * 5 + 1},{ONE_MS + self._count}"
-        text = line[: self._chance.randrange(1, len(line))]
+        # Cut off after ten digits of its time it would read as an old producer's seconds.
+        text = line[: self._chance.choice((self._chance.randrange(1, len(line)), len(line) - 3))]
         return {"do": "drop", "how": "in place", "name": self._name(".pour"), "text": text, "record": None}
 
     def _rewrite(self) -> Step:

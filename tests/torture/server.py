@@ -151,8 +151,7 @@ class Server:
         base = "\n".join([*lines, f'"@signature-params": {parameters}']).encode()
         signature = headers.get("signature", "").removeprefix("kegnet=:").removesuffix(":")
         self._verify(base64.b64decode(signature), base)
-        plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
-        return json.loads(plain)
+        return json.loads(_unpacked(headers, body))
 
     def _read_form(self, call: str, body: bytes) -> tuple[str, bool]:
         values = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True))
@@ -223,7 +222,7 @@ class Server:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 is_batch = self.path.endswith("/records")
                 if mode in LIES and is_batch:
-                    self._answer(200, _lie(mode, headers["content-digest"], body))
+                    self._answer(200, _lie(mode, headers, body))
                     return
                 if mode.isdecimal():
                     if mode == "413" or (mode == "400" and not is_batch):
@@ -279,13 +278,19 @@ class Server:
         return Handler
 
 
-def _lie(mode: str, digest: str, body: bytes) -> bytes:
+def _unpacked(headers: dict[str, str], body: bytes) -> bytes:
+    return gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+
+
+def _lie(mode: str, headers: dict[str, str], body: bytes) -> bytes:
+    digest = headers["content-digest"]
+    size = len(json.loads(_unpacked(headers, body))["records"])
     if mode == "another's":
         other = base64.b64encode(hashlib.sha256(body + b"!").digest()).decode()
-        return json.dumps({"request": f"sha-256=:{other}:", "accepted": 1, "rejected": []}).encode()
+        return json.dumps({"request": f"sha-256=:{other}:", "accepted": size, "rejected": []}).encode()
     if mode == "contradiction":
-        one = f'{{"request": "{digest}", "accepted": 0, "accepted": 1, "rejected": []}}'
-        other = f'{{"request": "{digest}", "accepted": 1, "rejected": {{}}}}'
+        one = f'{{"request": "{digest}", "accepted": 0, "accepted": {size}, "rejected": []}}'
+        other = f'{{"request": "{digest}", "accepted": {size}, "rejected": {{}}}}'
         return (one if len(body) % 2 else other).encode()
     return b'{"accepted": 0, "rejected": []}' if len(body) % 2 else b"<html>Welcome!"
 
