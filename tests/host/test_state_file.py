@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,6 @@ StateFile(Path(sys.argv[1])).write({"link": "up"})
 print(flush=True)
 sys.stdin.read()
 """
-
-
-def until(what: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20.0
-    while not what():
-        assert time.monotonic() < deadline_s
-        threading.Event().wait(0.001)
 
 
 def test_what_a_process_wrote_is_read_while_it_lives_and_not_after(tmp_path: Path) -> None:
@@ -144,13 +135,48 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     file.go_on.set()
 
 
+class CountingFile(StateFile):
+    """Says that it tried to write."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.tried = threading.Semaphore(0)
+
+    def write(self, state: dict[str, Any]) -> None:
+        super().write(state)
+        self.tried.release()
+
+
 def test_a_state_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / ".state").write_text("in the way")
-    file = StateFile(tmp_path)
+    file = CountingFile(tmp_path)
     writer = StateWriter(file)
     for _ in range(3):
         writer.write({"accepted": 1})
-        until(lambda: file.problem is not None)
+        assert file.tried.acquire(timeout=20.0)
     writer.close()
 
     assert len(caplog.messages) == 1
+
+
+def test_a_state_that_could_be_written_meanwhile_is_told_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / ".state"
+    file = CountingFile(tmp_path)
+    writer = StateWriter(file)
+
+    def write() -> None:
+        writer.write({"accepted": 1})
+        assert file.tried.acquire(timeout=20.0)
+
+    directory.write_text("in the way")
+    write()
+    directory.unlink()
+    write()
+    directory.rename(tmp_path / "aside")
+    directory.write_text("in the way again")
+    write()
+    writer.close()
+
+    assert len(caplog.messages) == 2

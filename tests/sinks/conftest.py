@@ -26,27 +26,46 @@ def _accept_form(connection: Connection) -> None:
         connection.answer()
 
 
+def _reject_second_form(connection: Connection) -> None:
+    while connection.request():
+        is_second = len(connection.server.received) == 2
+        connection.answer(
+            status="400 Bad Request" if is_second else "200 OK", body=b"no such pin" if is_second else b""
+        )
+
+
 def _accept_batch(connection: Connection) -> None:
     while request := connection.request():
-        head, _, content = request.partition(b"\r\n\r\n")
-        lines = (line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        headers = {name.lower().decode(): value.decode() for name, value in lines}
-        body = {"request": headers["content-digest"], "accepted": len(json.loads(content)["records"]), "rejected": []}
-        connection.answer("Content-Type: application/json", body=json.dumps(body).encode())
+        _answer_batch(connection, request, [])
+
+
+def _reject_second_of_batch(connection: Connection) -> None:
+    while request := connection.request():
+        _answer_batch(connection, request, [{"index": 1, "reason": "no such pin"}])
+
+
+def _answer_batch(connection: Connection, request: bytes, rejected: list[dict[str, object]]) -> None:
+    head, _, content = request.partition(b"\r\n\r\n")
+    lines = (line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    headers = {name.lower().decode(): value.decode() for name, value in lines}
+    accepted = len(json.loads(content)["records"]) - len(rejected)
+    body = {"request": headers["content-digest"], "accepted": accepted, "rejected": rejected}
+    connection.answer("Content-Type: application/json", body=json.dumps(body).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of sink: the end of its address, and a server that accepts all that it sends."""
+    """A kind of sink: the end of its address, and servers that accept all of its records, or reject the second one."""
 
     path: str
     accept: Behaviour
+    reject_second: Behaviour
 
 
 SINKS = {
-    "REST v1": Kind("/rest/v1", _accept_form),
-    "REST v2": Kind("/rest/v2", _accept_form),
-    "REST v3": Kind("/rest/v3", _accept_batch),
+    "REST v1": Kind("/rest/v1", _accept_form, _reject_second_form),
+    "REST v2": Kind("/rest/v2", _accept_form, _reject_second_form),
+    "REST v3": Kind("/rest/v3", _accept_batch, _reject_second_of_batch),
 }
 
 Open = Callable[..., Sink]

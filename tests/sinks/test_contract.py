@@ -39,6 +39,19 @@ def test_each_record_has_its_verdict(kind: Kind, start: Start, open_sink: Open) 
         assert all(verdict.reason for verdict in verdicts)
 
 
+def test_verdicts_stand_in_the_order_of_their_records_and_a_rejection_gives_the_servers_reason(
+    kind: Kind, start: Start, open_sink: Open
+) -> None:
+    sink = open_sink(start(kind.reject_second).port)
+    verdicts = []
+    for begin in range(0, len(RECORDS), sink.max_records):
+        verdicts += sink.send(RECORDS[begin : begin + sink.max_records])
+
+    accepted, rejected = Disposition.ACCEPTED, Disposition.REJECTED
+    assert [verdict.disposition for verdict in verdicts] == [accepted, rejected, accepted]
+    assert "no such pin" in verdicts[1].reason
+
+
 def test_a_sign_of_life_has_one_too(kind: Kind, start: Start, open_sink: Open) -> None:
     (verdict,) = open_sink(start(kind.accept).port).send([Heartbeat(NOW_MS)])
 
