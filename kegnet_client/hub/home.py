@@ -13,8 +13,8 @@ hub.db          the database, unless ``hub.conf`` names another
 Every file is written whole or not at all, and read by its owner alone (``ca.crt`` and ``server.crt`` by all).
 
 A hub is initialised wholly or not at all, too: everything is made in ``.init`` first, and linked into the directory
-when all is there, ``ca.crt`` last. What an init that was killed has left is known by being the same file as in
-``.init``, and the next one removes it; nothing else is ever removed.
+when all is there; ``ca.crt`` last, which is moved. What an init that was killed has left is known by being the same
+file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is ever removed.
 """
 
 import configparser
@@ -161,25 +161,32 @@ class Home:
     def _publish(self) -> None:
         """Give what is made its name here; without ``ca.crt`` no command takes this for a hub."""
         try:
-            for path in sorted(self._unfinished.iterdir(), key=lambda path: path.name == self.ca_certificate.name):
-                os.link(path, self.directory / path.name)
+            staged = self._unfinished / self.ca_certificate.name
+            for path in self._unfinished.iterdir():
+                if path != staged:
+                    os.link(path, self.directory / path.name)
+            # In one step it is a hub, and nothing of it is left over: whoever loses ca.crt later loses no more.
+            staged.rename(self.ca_certificate)
             sync_directory(self.directory)
         except OSError as error:
             raise ConfigError(f"{self.directory} cannot take the hub's files: {error.strerror}") from None
 
     def _is_left_over(self, path: Path) -> bool:
-        """Whether ``path`` is of an init that was killed: one that ended well has its ``ca.crt``."""
+        """Whether ``path`` is of an init that was killed: one that ended well has moved its ``ca.crt``."""
         try:
-            return not self.ca_certificate.exists() and path.samefile(self._unfinished / path.name)
+            return self._was_cut_short() and path.samefile(self._unfinished / path.name)
         except FileNotFoundError:
             return False
 
+    def _was_cut_short(self) -> bool:
+        return (self._unfinished / self.ca_certificate.name).exists() and not self.ca_certificate.exists()
+
     def _remove_left_over(self) -> None:
         try:
-            # The CA's certificate first: without it the rest is known as left over, if this is cut short as well.
-            for made in sorted(self._unfinished.iterdir(), key=lambda path: path.name != self.ca_certificate.name):
+            # The CA's certificate last: by it the rest is known as left over, if this is cut short as well.
+            for made in sorted(self._unfinished.iterdir(), key=lambda path: path.name == self.ca_certificate.name):
                 named = self.directory / made.name
-                if named.exists() and named.samefile(made):
+                if self._is_left_over(named):
                     named.unlink()
                 made.unlink()
         except OSError as error:
@@ -200,7 +207,7 @@ class Home:
         try:
             return read_regular(path, _MAX_FILE_BYTES)
         except FileNotFoundError:
-            if self._unfinished.exists() and not self.ca_certificate.exists():
+            if self._was_cut_short():
                 remedy = "`kegnet-client hub init` was cut short, run it again"
             elif any(other.exists() for other in self._files()):
                 remedy = "put it back from a backup; the rest of this hub is there"

@@ -140,7 +140,7 @@ with home.Home(Path(sys.argv[1])).initialising(["localhost"], None, serve.utc_no
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 11, 3)), ("link", range(6)), ("unlink", range(1, 6))])
+@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 11, 3)), ("link", range(5)), ("unlink", range(1, 5))])
 def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: str, steps: range) -> None:
     for step in steps:
         directory = tmp_path / f"hub{step}"
@@ -177,6 +177,24 @@ def test_what_somebody_put_there_after_an_init_was_killed_is_not_removed(tmp_pat
     with pytest.raises(ConfigError, match=r"holds hub\.db"):
         Home(tmp_path).initialise(["localhost"], None, utc_now())
     assert (tmp_path / "hub.db").read_text() == "mine, from a backup"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("step", range(1, 5))
+def test_a_hub_that_lost_its_certificate_loses_nothing_more_after_an_init_that_was_killed_late(
+    tmp_path: Path, step: int
+) -> None:
+    # The first files that are unlinked are those of .init: the hub is whole already.
+    argv: list[str | Path] = [sys.executable, "-c", KILLED, tmp_path, "unlink", str(step)]
+    assert subprocess.run(argv, check=False, timeout=30).returncode == 9
+    (tmp_path / "ca.crt").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert "hub.db" in before
+    with pytest.raises(ConfigError, match="put it back from a backup"):
+        Home(tmp_path).ca()
+    with pytest.raises(ConfigError, match="initialised already"):
+        Home(tmp_path).initialise(["localhost"], None, utc_now())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_one_init_at_a_time(tmp_path: Path) -> None:
