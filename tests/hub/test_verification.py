@@ -154,6 +154,7 @@ def test_a_key_that_is_damaged_proves_nothing(store: Store, send: Send, tmp_path
         "UPDATE pours SET key = 'x' WHERE id = 2",
         "UPDATE pours SET signed = 'text' WHERE id = 2",
         "UPDATE pours SET id = -2, pulses = 7 WHERE id = 2",
+        "UPDATE pours SET protocol = 'v3' WHERE id = 2",
     ],
 )
 def test_no_row_with_a_proof_of_its_own_is_left_out(

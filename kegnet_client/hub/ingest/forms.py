@@ -131,6 +131,8 @@ def reread_claim(name: str, version: Version, signed: bytes, signature: bytes) -
     values = signed.decode("ascii", "replace").split(",")
     if len(values) != len(names):
         raise RecordError(f"the signed string has {len(values)} fields, a {name} has {len(names)}")
+    if version not in VERSIONS:
+        raise RecordError(f"{version.value} signs no record by itself")
     return _claim(forms.Call(name, tuple(zip(names, values, strict=True))), version, signature)
 
 
