@@ -105,6 +105,8 @@ class Database:
                 migrate(self._engine.url)
             except MigrationError as error:
                 raise StoreError(f"the database cannot be brought up to date: {error}") from None
+        if self._files is not None:
+            self._files.begin()
 
     def hurry(self) -> None:
         """From now on nobody waits for a lock that another process holds."""

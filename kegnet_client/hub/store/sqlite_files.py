@@ -8,7 +8,7 @@ compared with what they have to be, at each transaction's beginning and again be
   the change counter) stay the same as long as the index of the log tells of no checkpoint.
 - The log holds the salt and the checksum that the index names, in its header and in its last frame.
 
-That is a dozen system calls, which read three pages at most. The formats: https://sqlite.org/walformat.html
+That is some fifteen system calls, which read three pages at most. The formats: https://sqlite.org/walformat.html
 
 Limits: a file overwritten with one of the same size, time and header is not found, nor one that is overwritten during a
 checkpoint, nor anything on a file system where SQLite keeps no log.
@@ -17,6 +17,7 @@ The descriptors here stay open for as long as SQLite has its own: a process that
 all its locks on that file.
 """
 
+import fcntl
 import os
 import struct
 import sys
@@ -29,6 +30,10 @@ _INDEX = struct.Struct("=I8xBBHI4xII8s8x")
 _INDEX_BYTES = 136
 _CHECKPOINT = slice(96, 100), slice(128, 132)
 """How many frames are in the database's file, and how many a checkpoint has begun to write there."""
+_CHECKPOINT_LOCK = 121
+"""The byte of the index whose lock whoever makes a checkpoint holds, from before it begins to after it is done."""
+_LOCK = struct.Struct("hhqqi")
+"""struct flock of fcntl(2): kind, whence, start, length, process."""
 _HEADER_BYTES = 100
 _LOG_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
@@ -68,11 +73,13 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The files at one moment, with the log's last frame."""
+    """The files at one moment, with the log's last frame. ``is_being_written`` if another process was at a checkpoint:
+    the index does not tell, because SQLite names one there as begun after a crash, too."""
 
     main: _Main
     index: _Index
     frame: bytes
+    is_being_written: bool
 
 
 class SqliteFiles:
@@ -130,6 +137,11 @@ class SqliteFiles:
         self._seen = state
         return None
 
+    def begin(self) -> None:
+        """Take the files as they are at the start: what somebody does to them from now on is found."""
+        if not self.lacks_log() and self._had_log:
+            self._seen = self._look()
+
     def accept(self) -> None:
         """Take the files as they are now: this process itself has made a checkpoint."""
         self._seen = self._look()
@@ -147,14 +159,16 @@ class SqliteFiles:
     def _look(self) -> _State | None:
         """The files, as of a moment when no other process wrote them; None if the log is not what its index says."""
         for _ in range(_LOOKS):
-            main = self._read_main()
             index = self._read_index()
             if index is None:
                 continue
+            main = self._read_main()
             frame = self._read_log(index)
-            # Another process that has stored something meanwhile is no fault.
+            is_being_written = self._is_being_written()
+            # Another process that has stored something meanwhile, or written the database's file, is no fault. Between
+            # two equal indexes: else the file of before a checkpoint is taken for what that checkpoint has left.
             if self._read_index() == index:
-                return None if frame is None else _State(main, index, frame)
+                return None if frame is None else _State(main, index, frame, is_being_written)
         return None
 
     def _read_main(self) -> _Main:
@@ -191,6 +205,12 @@ class SqliteFiles:
             return None
         return frame
 
+    def _is_being_written(self) -> bool:
+        """Whether another process holds SQLite's lock for checkpoints; this one's own is not seen."""
+        asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _CHECKPOINT_LOCK, 1, 0)
+        kind, *_ = _LOCK.unpack(fcntl.fcntl(self._descriptor(self._index), fcntl.F_GETLK, asked))
+        return bool(kind != fcntl.F_UNLCK)
+
     def _descriptor(self, path: Path) -> int:
         if path not in self._descriptors:
             self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -204,12 +224,14 @@ class SqliteFiles:
 
 
 def _had_checkpoint(before: _State, after: _State, others_wrote: bool) -> bool:
-    """Whether the index tells of a checkpoint between the two."""
+    """Whether there was a checkpoint between the two, or at one of them: both may fall into the same."""
     old, new = before.index, after.index
+    if before.is_being_written or after.is_being_written:
+        return True
     if old.salt == new.salt:
         return (old.done, old.begun) != (new.done, new.begun)
-    # A log begins anew when all of it is in the database's file.
-    return old.done < old.last_frame or (others_wrote and old.header != new.header)
+    # A log begins anew when all of it is in the database's file, and of the new one a checkpoint may have written some.
+    return old.done < old.last_frame or new.begun > 0 or (others_wrote and old.header != new.header)
 
 
 def _frame_bytes(index: _Index) -> int:

@@ -4,18 +4,22 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest.forms import read_claim
-from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.database import StoreError, insert_new
 from kegnet_client.hub.store.records import Store
 
 from ...support.device import STARTED_MS
@@ -208,6 +212,39 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with closing(Store(tmp_path / "own.db")) as store:
         store.prepare()
         yield store
+
+
+CHECKPOINTS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+connection.execute("CREATE TABLE others (content)")
+for _ in range(60):  # each is more than SQLite lets a log become before its checkpoint
+    connection.execute("INSERT INTO others VALUES (randomblob(5000000))")
+"""
+
+
+def test_what_is_stored_while_another_process_makes_a_checkpoint_is_no_fault(store: Store, tmp_path: Path) -> None:
+    argv: list[str | Path] = [sys.executable, "-c", CHECKPOINTS, tmp_path / "own.db"]
+    stored = 0
+    with subprocess.Popen(argv) as other:
+        while other.poll() is None:
+            row = {"fingerprint": str(stored), "pem": ""}
+            assert store.write(partial(insert_new, table=schema.keys, row=row))
+            stored += 1
+    assert other.returncode == 0
+    assert len(store.rows(select(schema.keys.c.fingerprint))) == stored > 0
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_a_file_that_is_overwritten_soon_after_the_start_is_found(
+    pours: Pours, database: Path, backup: Path, number: Signals, sent: int
+) -> None:
+    pours.hub.program.stop(number)
+    pours.hub.start()
+    assert pours.send(sent) == {200} or not sent
+    copy_over(backup, database)
+    assert pours.send() == {503}
 
 
 @pytest.mark.parametrize("damage", [DAMAGES["a backup over it"], DAMAGES["its log cut"]], ids=["file", "log"])
