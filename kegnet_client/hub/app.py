@@ -5,9 +5,11 @@ Bodies are read up to their bound and for a bounded time, so that a large or a s
 Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
@@ -15,7 +17,8 @@ from fastapi.responses import PlainTextResponse
 import kegnet_client
 from kegnet_client.host.condition import Condition
 from kegnet_client.hub import access
-from kegnet_client.hub.api import docs, enrolment, records
+from kegnet_client.hub.api import docs, enrolment, events, records
+from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
@@ -41,7 +44,19 @@ def create_app(
     rate: LogRate | None = None,
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
+    bus = Bus(store)
+    store.on_write = bus.wake
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(bus.run())
+        yield
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
     app = FastAPI(
+        lifespan=lifespan,
         title="KegNet hub",
         version=kegnet_client.__version__,
         description="Devices write under `/rest`, signed with their own keys. Reading wants the hub's token.",
@@ -50,6 +65,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.bus = bus
     app.add_middleware(access.TokenMiddleware, token=token)
     trouble = Condition(_log)
     refusals = Refusals(rate or LogRate())
@@ -69,6 +85,7 @@ def create_app(
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(records.make_router(store), tags=["reading"])
+    app.include_router(events.make_router(bus), tags=["reading"])
     app.include_router(docs.router)
 
     app.add_exception_handler(StoreError, lambda _request, error: unavailable(error))

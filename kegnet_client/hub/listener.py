@@ -26,6 +26,7 @@ SWEEP_S = 1.0
 ACCEPT_PAUSE_S = 1.0
 _ACCEPTS_A_TURN = 32
 _PROOF = "kegnet.proof"
+_CUT = "kegnet.cut"
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +191,9 @@ class ConnectionMiddleware:
         if connection is None:
             await self._app(scope, receive, send)
             return
-        scope.setdefault("extensions", {})[_PROOF] = lambda: self._connections.prove(connection)
+        extensions = scope.setdefault("extensions", {})
+        extensions[_PROOF] = lambda: self._connections.prove(connection)
+        extensions[_CUT] = lambda: connection.end()  # not bound here: TLS gives it another
         loop = asyncio.get_running_loop()
         self._connections.begin_request(connection, loop.time())
         try:
@@ -204,3 +207,10 @@ def prove(scope: Scope) -> None:
     proof = scope.get("extensions", {}).get(_PROOF)
     if proof is not None:
         proof()
+
+
+def cut(scope: Scope) -> None:
+    """End the connection of ``scope`` at once: its other end takes nothing any more."""
+    end = scope.get("extensions", {}).get(_CUT)
+    if end is not None:
+        end()

@@ -75,6 +75,7 @@ class HubServer(uvicorn.Server):
         clock: Clock = utc_now,
         renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> None:
+        self._app = app
         self._home = home
         self._rate = rate or LogRate()
         self._on_ready = on_ready
@@ -101,7 +102,7 @@ class HubServer(uvicorn.Server):
                 loop="asyncio",
                 http="h11",
                 ws="none",
-                lifespan="off",
+                lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -134,6 +135,9 @@ class HubServer(uvicorn.Server):
             self._renewal.cancel()
         self._listener.stop()
         self._on_stop()
+        bus = getattr(self._app.state, "bus", None)
+        if bus is not None:
+            bus.end()  # streams last for as long as it gives them something
         dropping = asyncio.create_task(self._drop_idle())
         await super().shutdown(sockets)
         await dropping

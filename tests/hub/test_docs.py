@@ -33,7 +33,8 @@ def test_the_description_names_every_call(reader: httpx.Client) -> None:
     calls = {f"/rest/{version}/{name}" for version in ("v1", "v2") for name in ("pour", "ping", "ip")}
     joining = {"/ca.crt", "/enroll", "/rotate", "/rotate/confirm"}
     calls.add("/rest/v3/records")
-    assert set(paths) == calls | joining | {"/api/pours", "/api/temperatures", "/api/devices"}
+    reading = {f"/api/{name}" for name in ("pours", "temperatures", "devices", "events")}
+    assert set(paths) == calls | joining | reading
     form = paths["/rest/v2/ping"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     assert form["schema"]["required"] == ["id", "temp", "ts", "sig"]
     assert "text/csv" in paths["/api/pours"]["get"]["responses"]["200"]["content"]

@@ -22,6 +22,7 @@ from kegnet_client.hub.ingest.rows import Receipt
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.migrations import migrate
+from kegnet_client.hub.store.migrations.versions import v0001_released
 from kegnet_client.hub.store.records import Store
 
 from ..support.postgresql import PostgreSQL
@@ -123,7 +124,7 @@ def test_what_it_held_is_there_and_more_is_taken(
     make_released: MakeDatabase, submission: Callable[..., Batch], record: Callable[..., dict[str, object]]
 ) -> None:
     url = make_released()
-    tables = [table for table in schema.metadata.sorted_tables if table not in (schema.versions, schema.device_keys)]
+    tables = [schema.metadata.tables[table.name] for table in v0001_released.metadata.sorted_tables]
     before = [ask(url, *table.c) for table in tables]
     prepare(url)
     assert [ask(url, *table.c) for table in tables] == before
@@ -133,6 +134,20 @@ def test_what_it_held_is_there_and_more_is_taken(
         assert isinstance(receipt, Receipt)
         assert receipt.is_new == (True,)
         assert [one.fault for one in store.verify_stored()] == [None] * 6
+
+
+def test_the_sums_of_what_it_held_are_there(make_released: MakeDatabase) -> None:
+    url = make_released()
+    prepare(url)
+    pours, days = schema.pours.c, schema.pours_by_day.c
+    expected: dict[tuple[str, int, int], list[int]] = {}
+    for device, pin, started_ms, pulses in ask(url, pours.device, pours.pin, pours.started_ms, pours.pulses):
+        expected.setdefault((device, pin, started_ms // 86_400_000), []).append(pulses)
+    assert ask(url, days.device, days.pin, days.day, days.pours, days.pulses) == sorted(
+        (*key, len(pulses), sum(pulses)) for key, pulses in expected.items()
+    )
+    readings, hours = schema.temperatures.c, schema.readings_by_hour.c
+    assert sum(count for (count,) in ask(url, hours.readings)) == len(ask(url, readings.id))
 
 
 def test_the_keys_that_only_records_tell_of_are_inferred(make_released: MakeDatabase) -> None:

@@ -8,7 +8,7 @@ A record is new where there is none of its device with its id, whatever protocol
 version of the protocol made of it (`kegnet_client.hub.ingest.same_record`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 from kegnet_client.core.records import Heartbeat, Pour, Reading
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.follow_up import New, follow_up
 from kegnet_client.hub.ingest.forms import Address, NamelessReading, Proven, SignedString
 from kegnet_client.hub.ingest.same_record import find_known
 from kegnet_client.hub.store import database, schema
@@ -48,6 +49,8 @@ class Receipt:
 
 _Key = tuple[Table, str, str]
 """A record's table, device and id."""
+_Rows = dict[_Key, int]
+"""The new records, with their rows."""
 
 Outcome = Receipt | Exception
 """An exception is about its own submission, of which nothing was stored."""
@@ -61,6 +64,7 @@ def ingest(connection: Connection, submissions: Sequence[Submission], now_ms: in
     proofs = [_keep_proof(connection, one, now_ms) for one in proven]
     new = _insert(connection, proven, proofs, now_ms)
     _touch(connection, proven, new, now_ms)
+    follow_up(connection, list(_each_new(proven, new)), now_ms)
     is_new = [_take(new, one) for one in proven]
     _drop_requests(
         connection, [proof["request"] for proof, of_one in zip(proofs, is_new, strict=True) if not any(of_one)]
@@ -123,11 +127,9 @@ def _keep_proof(connection: Connection, proven: Proven, now_ms: int) -> dict[str
     return {**columns, "signed": b"", "signature": b"", "request": connection.execute(_REQUEST, request).scalar_one()}
 
 
-def _insert(
-    connection: Connection, proven: Sequence[Proven], proofs: Sequence[dict[str, Any]], now_ms: int
-) -> set[_Key]:
+def _insert(connection: Connection, proven: Sequence[Proven], proofs: Sequence[dict[str, Any]], now_ms: int) -> _Rows:
     """Insert the records that are not there; which those were."""
-    new: set[_Key] = set()
+    new: _Rows = {}
     for version in Version:  # one after the other, because each has to find what the one before it brought
         of_version = [(one, proof) for one, proof in zip(proven, proofs, strict=True) if one.version is version]
         known = find_known(connection, [one for one, _ in of_version])
@@ -139,19 +141,27 @@ def _insert(
                 if (table, one.device, record_id) not in known:
                     rows[table].append({**common, **columns_of(content), "record_id": record_id})
         new |= {
-            (table, row.device, row.record_id)
+            (table, row.device, row.record_id): row.id
             for table, of_table in rows.items()
-            for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id)
+            for row in database.insert_all(connection, table, of_table, table.c.device, table.c.record_id, table.c.id)
         }
     return new
 
 
-def _take(new: set[_Key], proven: Proven) -> tuple[bool, ...]:
+def _each_new(proven: Sequence[Proven], new: _Rows) -> Iterator[New]:
+    untold = dict(new)
+    for one in proven:
+        for record_id, content in one.records:
+            row = untold.pop((table_of(content), one.device, record_id), None)
+            if row is not None:
+                yield row, one.device, content
+
+
+def _take(new: _Rows, proven: Proven) -> tuple[bool, ...]:
     """For each record of ``proven`` whether it is in ``new``, where none is found twice."""
     keys = [(table_of(content), proven.device, record_id) for record_id, content in proven.records]
-    is_new = tuple(key in new for key in keys)
-    new.difference_update(keys)
-    return is_new
+    # One after the other: a record that stands twice in one request is new once.
+    return tuple(new.pop(key, None) is not None for key in keys)
 
 
 def _drop_requests(connection: Connection, requests: Sequence[int | None]) -> None:
@@ -161,7 +171,7 @@ def _drop_requests(connection: Connection, requests: Sequence[int | None]) -> No
         connection.execute(_DROP, {"requests": kept})
 
 
-def _touch(connection: Connection, proven: Sequence[Proven], new: set[_Key], now_ms: int) -> None:
+def _touch(connection: Connection, proven: Sequence[Proven], new: _Rows, now_ms: int) -> None:
     """Note of whom something new arrived, and which address it told last."""
     if new:
         connection.execute(_SEEN, {"devices": list({device for _, device, _ in new}), "now_ms": now_ms})

@@ -84,6 +84,8 @@ class Database:
         self._turn = threading.Lock()
         self._hurries = threading.Event()
         self._closing = threading.Event()
+        self.on_write: Callable[[], None] = lambda: None
+        """Called after each commit, by whatever thread committed."""
 
     def prepare(self) -> None:
         """Make the tables, or bring them up to date; a new SQLite file belongs to this user alone."""
@@ -137,8 +139,11 @@ class Database:
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, in one transaction that is on disk on return; an exception undoes all of it."""
-        if not self._is_sqlite:
-            return self._transact(work)
+        done = self._write_in_turn(work) if self._is_sqlite else self._transact(work)
+        self.on_write()
+        return done
+
+    def _write_in_turn(self, work: Callable[[Connection], _T]) -> _T:
         deadline = time.monotonic() + PATIENCE_S
         if not self._turn.acquire(timeout=PATIENCE_S):
             raise StoreError("the database is busy with other writers")

@@ -4,7 +4,7 @@ What `Store.ingest` returned from is on disk. Nothing is cached: a device added 
 counts from the next request on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest import verify
 from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
 from kegnet_client.hub.ingest.verify import Verification
-from kegnet_client.hub.store import schema
+from kegnet_client.hub.store import events, schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
+from kegnet_client.hub.store.events import Event
 from kegnet_client.keys import PublicKey, key_fingerprint, normal_pem
 
 
@@ -90,6 +91,14 @@ class Store(Database):
             return Page(rows, None)
         last = rows[query.limit - 1]._mapping
         return Page(rows[: query.limit], (last[time_column], last["id"]))
+
+    def event_bounds(self) -> tuple[int, int]:
+        """The ids of the oldest and of the newest event that are kept; 1 and 0 where there is none."""
+        return self.read(events.read_bounds)
+
+    def events_after(self, last_id: int, limit: int, channels: Collection[str] | None = None) -> list[Event]:
+        """At most ``limit`` events after ``last_id``, the oldest first; of ``channels``, or of all."""
+        return self.read(lambda connection: events.read_after(connection, last_id, limit, channels))
 
     def count(self) -> int:
         """How many records there are."""

@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -164,6 +164,86 @@ heartbeats = _records("heartbeats", "at_ms", Column("address", String(45)))
 """Signs of life without a temperature, and the addresses that devices tell."""
 
 RECORDS = (pours, temperatures, heartbeats)
+
+pours_by_day = Table(
+    "pours_by_day",
+    metadata,
+    Column("device", ForeignKey("devices.uuid"), primary_key=True),
+    Column("pin", Integer, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("pours", BigInteger, nullable=False),
+    Column("pulses", BigInteger, nullable=False),
+)
+"""What each meter counted on each day since 1970 (UTC), so that the sum of years is that of a few hundred rows."""
+
+readings_by_hour = Table(
+    "readings_by_hour",
+    metadata,
+    Column("device", ForeignKey("devices.uuid"), primary_key=True),
+    Column("sensor", String(15), primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("readings", BigInteger, nullable=False),
+    Column("lowest", Integer, nullable=False),
+    Column("highest", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False),
+)
+"""The readings of each hour since 1970, in millidegrees; ``sensor`` is empty where the protocol does not tell it."""
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("subject", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("said_by", String(100), nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    Index("entries_by_subject", "kind", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+"""What people say, and nothing of it is ever changed: the last entry about a subject holds, the others are history.
+
+``body`` is all that is said of the subject, as JSON. `meter_periods` and `adjustments` follow from these rows alone.
+"""
+
+meter_periods = Table(
+    "meter_periods",
+    metadata,
+    Column("device", String(36), primary_key=True),
+    Column("pin", Integer, primary_key=True),
+    Column("from_ms", BigInteger, primary_key=True),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("nanolitres_per_pulse", BigInteger),
+    Column("tap", BigInteger),
+    Column("keg", BigInteger),
+    Index("meter_periods_by_keg", "keg"),
+)
+"""For each meter what holds from when until before when: its calibration, its tap and the keg there."""
+
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("pour", ForeignKey("pours.id"), primary_key=True),
+    Column("volume_nl", BigInteger),
+    Column("keg", BigInteger),
+    Column("what", String(10), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("adjustments_by_keg", "keg"),
+)
+"""The pours of which a person said what they were; an empty column leaves what follows from the pulses."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("events_by_channel", "channel", "id"),
+    Index("events_by_time", "at_ms"),
+    sqlite_autoincrement=True,
+)
+"""What is new, in the order of commits (`kegnet_client.hub.store.events`)."""
 
 
 def version_of(connection: Connection) -> str | None:

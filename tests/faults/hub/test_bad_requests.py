@@ -168,6 +168,7 @@ def test_schemathesis_finds_nothing_that_the_hub_answers_with_a_5xx(session_hub:
     argv: list[str | Path] = [
         *(tool, "run", f"{session_hub.url}/openapi.json", "--header", f"Authorization: Bearer {session_hub.token}"),
         *("--checks", "not_a_server_error", "--tls-verify", session_hub.directory / "ca.crt"),
+        *("--exclude-path", "/api/events"),  # does not end
         *("--max-examples", "50", "--seed", str(random.randrange(2**32))),  # noqa: S311 (no secret)
     ]
     variables = {**os.environ, "REQUESTS_CA_BUNDLE": str(session_hub.directory / "ca.crt")}
