@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from kegnet_client.core.records import Pour, Reading
+from kegnet_client.hub.domain.periods import Periods
 from kegnet_client.hub.ingest.forms import Content, NamelessReading
 from kegnet_client.hub.store import events, periods, schema
 
@@ -32,7 +33,7 @@ def follow_up(connection: Connection, new: Sequence[New], now_ms: int) -> None:
     ]
     _add(connection, schema.pours_by_day, [_day(device, pour) for _, device, pour in pours])
     _add(connection, schema.readings_by_hour, [_hour(device, reading) for _, device, reading in readings])
-    holding = periods.read(connection, {device for _, device, _ in pours}) if pours else periods.Periods(())
+    holding = periods.read(connection, {device for _, device, _ in pours}) if pours else Periods(())
     news: list[events.News] = []
     news += ((POURS, {"pours": group}) for group in _groups([_pour(*one, holding) for one in pours]))
     news += ((TEMPERATURES, {"temperatures": group}) for group in _groups([_reading(*one) for one in readings]))
@@ -79,7 +80,7 @@ def _hour(device: str, reading: Reading | NamelessReading) -> dict[str, Any]:
     }
 
 
-def _pour(row: int, device: str, pour: Pour, holding: periods.Periods) -> dict[str, Any]:
+def _pour(row: int, device: str, pour: Pour, holding: Periods) -> dict[str, Any]:
     period = holding.at(device, pour.pin, pour.started_ms)
     per_pulse = None if period is None else period.nanolitres_per_pulse
     return {

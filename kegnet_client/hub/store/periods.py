@@ -1,48 +1,15 @@
-"""What holds at a meter when: its calibration, its tap and the keg there, as a table that the database can join.
+"""The periods of meters (`kegnet_client.hub.domain.periods`) as a table that the database can join.
 
-A meter is a pin of a device. Its periods never overlap; where there is none, nothing is known of it. The table is made
-anew from the entries whenever one of them concerns a meter, in that entry's transaction.
+It is made anew from the entries whenever one of them concerns a meter, in that entry's transaction.
 """
 
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, insert, select
 
+from kegnet_client.hub.domain.periods import Period, Periods
 from kegnet_client.hub.store import schema
-
-Meter = tuple[str, int]
-"""A device's uuid and a pin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """What holds at a meter from ``from_ms`` until before ``until_ms``; None is not known."""
-
-    device: str
-    pin: int
-    from_ms: int
-    until_ms: int
-    nanolitres_per_pulse: int | None
-    tap: int | None
-    keg: int | None
-
-
-class Periods:
-    """The periods of some meters, to be looked up by time."""
-
-    def __init__(self, periods: Iterable[Period]) -> None:
-        self._by_meter: dict[Meter, list[Period]] = defaultdict(list)
-        for period in sorted(periods, key=lambda one: one.from_ms):
-            self._by_meter[period.device, period.pin].append(period)
-
-    def at(self, device: str, pin: int, time_ms: int) -> Period | None:
-        """What holds then, if anything does."""
-        periods = self._by_meter.get((device, pin), [])
-        place = bisect_right(periods, time_ms, key=lambda one: one.from_ms) - 1
-        return periods[place] if place >= 0 and time_ms < periods[place].until_ms else None
 
 
 def read(connection: Connection, devices: Collection[str] | None = None) -> Periods:

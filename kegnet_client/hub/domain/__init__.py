@@ -1,0 +1,1 @@
+"""The hub's arithmetic, pure: what follows from records and from what people say of taps, kegs and meters."""

@@ -1,0 +1,250 @@
+"""What an entry of each kind holds: every field bounded, every text cleared of what no reader can see.
+
+One definition for what is kept, what the API takes and what it shows. Times are Unix milliseconds; one that is None
+has no end, or is not known. An ``ended_ms`` closes a subject: it is shown as ended, and stays.
+"""
+
+import unicodedata
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
+from kegnet_client.hub.domain import meters, profiles
+
+MAX_ML = 10_000_000
+"""Ten thousand litres."""
+_MAX_ITEMS = 200
+
+
+def _visible(text: str) -> str:
+    """``text``, unless it holds what moves or hides other text: control characters, and marks of direction."""
+    hidden = next((one for one in text if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn")), None)
+    if hidden is not None:
+        raise ValueError(f"it holds the character U+{ord(hidden):04X}, which nobody can see")
+    return text
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_visible)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_visible)]
+Time = Annotated[int, Field(ge=0, le=LAST_MS, strict=True)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+Sensor = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")]
+Pin = Annotated[int, Field(ge=0, le=MAX_PIN, strict=True)]
+Millilitres = Annotated[float, Field(gt=0, le=MAX_ML, allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """What is said of a subject; what it does not know is refused rather than lost."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    ended_ms: Time | None = None
+
+
+class _Interval(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_ms: Time = 0
+    until_ms: Time | None = None
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> "_Interval":
+        if self.until_ms is not None and self.until_ms <= self.from_ms:
+            raise ValueError("until_ms: it ends before it begins")
+        return self
+
+
+class MeterAtTap(_Interval):
+    """The flow meter at a tap: a pin of a device, and its kind, which tells what a pulse is until it is calibrated."""
+
+    device: Uuid
+    pin: Pin
+    kind: Literal["SF800", "Vision 2000", "Kegbot", "YF-S201"] = "SF800"
+
+
+class Tap(Body):
+    """A tap: its meters, one after the other, and the sensor that tells how cold it is."""
+
+    name: Name
+    meters: Annotated[list[MeterAtTap], Field(max_length=_MAX_ITEMS)] = []
+    sensor: Sensor | None = None
+
+
+class Beverage(Body):
+    """What is in a keg."""
+
+    name: Name
+    producer: Line = ""
+    style: Line = ""
+    abv_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    specific_gravity: Annotated[float | None, Field(ge=meters.MIN_GRAVITY, le=meters.MAX_GRAVITY)] = None
+    notes: Line = ""
+
+
+class KegAtTap(_Interval):
+    """A keg runs from a tap, from when until when."""
+
+    tap: Number
+
+
+class Keg(Body):
+    """A keg: its size, what was in it at first (all of it, if that is not told), and where it ran when."""
+
+    beverage: Number | None = None
+    size_ml: Millilitres
+    start_ml: Annotated[float | None, Field(ge=0, le=MAX_ML)] = None
+    taps: Annotated[list[KegAtTap], Field(max_length=_MAX_ITEMS)] = []
+    notes: Line = ""
+
+
+class Calibration(Body):
+    """From ``from_ms`` on, what a pulse of a meter is worth: told, or measured by volume or by weight."""
+
+    device: Uuid
+    pin: Pin
+    from_ms: Time = 0
+    nanolitres_per_pulse: Annotated[int | None, Field(ge=1, le=meters.MAX_NANOLITRES_PER_PULSE, strict=True)] = None
+    pulses: Annotated[int | None, Field(ge=1, le=MAX_PULSES, strict=True)] = None
+    volume_ml: Millilitres | None = None
+    weight_g: Annotated[float | None, Field(gt=0, le=MAX_ML)] = None
+    specific_gravity: Annotated[float, Field(ge=meters.MIN_GRAVITY, le=meters.MAX_GRAVITY)] = meters.USUAL_GRAVITY
+
+    @model_validator(mode="after")
+    def _is_worked_out(self) -> "Calibration":
+        if self.pulses is not None and (self.volume_ml is None) == (self.weight_g is None):
+            raise ValueError("volume_ml, weight_g: one of them goes with pulses")
+        if self.pulses is not None and self.volume_ml is not None:
+            measured = meters.by_volume(self.pulses, self.volume_ml)
+        elif self.pulses is not None and self.weight_g is not None:
+            measured = meters.by_weight(self.pulses, self.weight_g, self.specific_gravity)
+        elif self.nanolitres_per_pulse is None:
+            raise ValueError("nanolitres_per_pulse: expected it, or pulses with volume_ml or weight_g")
+        else:
+            return self
+        if self.nanolitres_per_pulse not in (None, measured):
+            raise ValueError(f"nanolitres_per_pulse: what was measured says {measured}")
+        self.nanolitres_per_pulse = measured
+        return self
+
+
+class Adjustment(Body):
+    """What a pour was: none (``void``), not drunk (``spill``), of another volume or keg; ``none`` takes that back."""
+
+    what: Literal["void", "spill", "volume", "keg", "none"]
+    volume_ml: Annotated[float | None, Field(ge=0, le=MAX_ML)] = None
+    keg: Number | None = None
+    reason: Line = ""
+
+    @model_validator(mode="after")
+    def _is_told(self) -> "Adjustment":
+        if self.what == "volume" and self.volume_ml is None:
+            raise ValueError("volume_ml: expected the volume that it was")
+        if self.what == "keg" and self.keg is None:
+            raise ValueError("keg: expected the keg that it was from")
+        return self
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("expected a time zone such as Europe/Berlin")
+    return name
+
+
+class Settings(Body):
+    """How things are shown; what other programs keep under names of their own stands in ``others``."""
+
+    name: Name = "KegNet hub"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    units: Literal["metric", "us"] = "metric"
+    glass_ml: Millilitres = 500
+    others: Annotated[dict[Name, Line], Field(max_length=_MAX_ITEMS)] = {}
+
+
+class Point(BaseModel):
+    """A temperature so many days after the start; between two points it goes straight from one to the other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: Annotated[float, Field(ge=0, le=profiles.MAX_DAYS)]
+    temperature: Annotated[float, Field(ge=-100, le=300)]
+
+
+class Happening(BaseModel):
+    """Something to be done so many days after the start."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: Annotated[float, Field(ge=0, le=profiles.MAX_DAYS)]
+    text: Line
+
+
+class Profile(Body):
+    """Temperatures by days; Maelstrom's clients begin with one that has neither a type nor a point."""
+
+    name: Name
+    type: Literal["Fermentation", "Mash", "Serving", ""] = ""
+    unit: Literal["C", "F"] = "C"
+    temperatures: Annotated[list[Point], Field(max_length=_MAX_ITEMS)] = []
+    events: Annotated[list[Happening], Field(max_length=_MAX_ITEMS)] = []
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> "Profile":
+        profiles.check([point.days for point in self.temperatures])
+        return self
+
+
+class Run(Body):
+    """A profile runs on a sensor, or on a chamber of a controller, from ``started_ms`` on."""
+
+    profile: Number
+    sensor: Sensor | None = None
+    controller: Number | None = None
+    chamber: Number | None = None
+    started_ms: Time
+
+
+class ChamberDevice(BaseModel):
+    """Something that is wired to a controller."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Line = ""
+    slot: Line = ""
+    kind: Line = ""
+    hardware: Line = ""
+    function: Line = ""
+
+
+class Chamber(BaseModel):
+    """A place whose temperature a controller looks after."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Line = ""
+    devices: Annotated[list[ChamberDevice], Field(max_length=50)] = []
+
+
+class Controller(Body):
+    """A controller of temperatures, such as a BrewPi: reached by a socket of its machine, or by address and port."""
+
+    name: Line = ""
+    address: Line = ""
+    port: Line = ""
+    socket: Line = ""
+    chambers: Annotated[list[Chamber], Field(max_length=50)] = []
+
+
+KINDS: dict[str, type[Body]] = {
+    "tap": Tap,
+    "beverage": Beverage,
+    "keg": Keg,
+    "calibration": Calibration,
+    "adjustment": Adjustment,
+    "settings": Settings,
+    "profile": Profile,
+    "run": Run,
+    "controller": Controller,
+}

@@ -1,0 +1,152 @@
+"""Volumes, worked out by the database: of each pour, and of what left each keg.
+
+A pour's volume is its pulses times the calibration that holds when it begins, unless somebody has said what it was
+(`schema.adjustments`). It left the keg that ran from its meter's tap then, unless somebody has said another. What left
+a keg in years is a sum over its meters' days, with the pours of the first and the last day and the adjusted ones apart.
+
+All volumes are whole nanolitres: sums are exact, whatever came first.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, and_, case, cast, func, or_, select
+
+from kegnet_client.hub.store import schema
+
+DAY_MS = 86_400_000
+DRIPS_NL_PER_MS = 500
+"""What runs slower than half a millilitre a second is drips."""
+
+_pours, _periods, _adjustments, _days = (
+    schema.pours.c,
+    schema.meter_periods.c,
+    schema.adjustments.c,
+    schema.pours_by_day.c,
+)
+
+POURS: FromClause = schema.pours.outerjoin(
+    schema.meter_periods,
+    and_(
+        _periods.device == _pours.device,
+        _periods.pin == _pours.pin,
+        _periods.from_ms <= _pours.started_ms,
+        _pours.started_ms < _periods.until_ms,
+    ),
+).outerjoin(schema.adjustments, _adjustments.pour == _pours.id)
+"""Each pour once, with what holds at its meter and what somebody said of it."""
+
+VOLUME: ColumnElement[int | None] = case(
+    (_adjustments.what == "void", 0),
+    (_adjustments.volume_nl.is_not(None), _adjustments.volume_nl),
+    else_=_pours.pulses * _periods.nanolitres_per_pulse,
+).label("volume_nl")
+TAP: ColumnElement[int | None] = _periods.tap.label("tap")
+KEG: ColumnElement[int | None] = func.coalesce(_adjustments.keg, _periods.keg).label("keg")
+IS_DRIPS: ColumnElement[bool] = and_(VOLUME > 0, _pours.elapsed_ms * DRIPS_NL_PER_MS > VOLUME)
+IS_UNASSIGNED: ColumnElement[bool] = and_(KEG.is_(None), func.coalesce(_adjustments.what, "") != "void")
+"""Nobody has said which keg it left."""
+SELECT_POURS: Select[Any] = select(
+    *(
+        _pours[name]
+        for name in ("id", "device", "pin", "pulses", "elapsed_ms", "started_ms", "received_ms", "record_id")
+    ),
+    VOLUME,
+    IS_DRIPS.label("drips"),
+    TAP,
+    KEG,
+    _adjustments.what.label("adjustment"),
+    _adjustments.reason,
+).select_from(POURS)
+"""Every pour with its volume, tap and keg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What left a keg, and when it began to for the last time."""
+
+    volume_nl: int
+    last_pour_ms: int | None
+
+
+def read_left(connection: Connection, kegs: Collection[int] | None = None) -> dict[int, Left]:
+    """What left each keg, or each of ``kegs``, that anything left."""
+    volumes: dict[int, int] = defaultdict(int)
+    last: dict[int, int] = {}
+    statement = _SUMS if kegs is None else _SUMS.where(_periods.keg.in_(list(kegs)))
+    for row in connection.execute(statement):
+        volumes[row.keg] += (row.early + row.whole + row.late) * row.nanolitres_per_pulse
+        if row.last_ms is not None:
+            last[row.keg] = max(row.last_ms, last.get(row.keg, 0))
+    adjusted = _ADJUSTED
+    if kegs is not None:
+        adjusted = adjusted.where(or_(_periods.keg.in_(list(kegs)), _adjustments.keg.in_(list(kegs))))
+    for row in connection.execute(adjusted):
+        if row.metered_keg is not None:
+            volumes[row.metered_keg] -= row.metered_nl or 0
+        if row.keg is not None:
+            volumes[row.keg] += row.volume_nl or 0
+            last[row.keg] = max(row.started_ms, last.get(row.keg, 0))
+    return {keg: Left(volume, last.get(keg)) for keg, volume in volumes.items() if kegs is None or keg in kegs}
+
+
+def _least(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+    return case((one < other, one), else_=other)
+
+
+def _greatest(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+    return case((one > other, one), else_=other)
+
+
+def _pulses(from_ms: ColumnElement[int], until_ms: ColumnElement[int]) -> ColumnElement[int]:
+    """What the period's meter counted in pours that began from ``from_ms`` until before ``until_ms``."""
+    table = schema.pours.alias()
+    statement = select(func.coalesce(func.sum(table.c.pulses), 0)).where(
+        table.c.device == _periods.device,
+        table.c.pin == _periods.pin,
+        table.c.started_ms >= from_ms,
+        table.c.started_ms < until_ms,
+    )
+    return statement.correlate(schema.meter_periods).scalar_subquery()
+
+
+def _make_sums() -> Select[Any]:
+    # Whole days come from their sums, what is before the first and after the last one from the pours themselves.
+    first_day = (_periods.from_ms + (DAY_MS - 1)) // DAY_MS
+    last_day = _periods.until_ms // DAY_MS
+    first_ms = _least(first_day * DAY_MS, _periods.until_ms)
+    last_ms = _greatest(last_day * DAY_MS, first_ms)
+    whole = select(cast(func.coalesce(func.sum(_days.pulses), 0), BigInteger)).where(
+        _days.device == _periods.device, _days.pin == _periods.pin, _days.day >= first_day, _days.day < last_day
+    )
+    table = schema.pours.alias()
+    newest = select(func.max(table.c.started_ms)).where(
+        table.c.device == _periods.device,
+        table.c.pin == _periods.pin,
+        table.c.started_ms >= _periods.from_ms,
+        table.c.started_ms < _periods.until_ms,
+    )
+    return select(
+        _periods.keg,
+        func.coalesce(_periods.nanolitres_per_pulse, 0).label("nanolitres_per_pulse"),
+        _pulses(_periods.from_ms, first_ms).label("early"),
+        whole.correlate(schema.meter_periods).scalar_subquery().label("whole"),
+        _pulses(last_ms, _periods.until_ms).label("late"),
+        newest.correlate(schema.meter_periods).scalar_subquery().label("last_ms"),
+    ).where(_periods.keg.is_not(None))
+
+
+_SUMS = _make_sums()
+_ADJUSTED = (
+    select(
+        _periods.keg.label("metered_keg"),
+        (_pours.pulses * _periods.nanolitres_per_pulse).label("metered_nl"),
+        KEG,
+        VOLUME,
+        _pours.started_ms,
+    )
+    .select_from(POURS)
+    .where(_adjustments.pour.is_not(None))
+)
