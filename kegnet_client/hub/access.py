@@ -103,6 +103,11 @@ class TokenMiddleware:
         return answer
 
 
+def said_by(scope: Scope) -> str:
+    """The name of the token in the request of ``scope``."""
+    return str(scope.get("kegnet.token", "init"))
+
+
 def _refuse(path: str) -> Response:
     hint = f"This path is {path[:_MAX_TOLD]!a}. {_PROXY_HINT}" if OPEN_PREFIX in path else ""
     return PlainTextResponse(_REFUSAL + hint, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

@@ -11,13 +11,30 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
 
 import kegnet_client
 from kegnet_client.host.condition import Condition
 from kegnet_client.hub import access
-from kegnet_client.hub.api import docs, enrolment, events, records
+from kegnet_client.hub.api import (
+    adjustments,
+    beverages,
+    calibrations,
+    controllers,
+    docs,
+    enrolment,
+    events,
+    kegs,
+    problems,
+    profiles,
+    records,
+    runs,
+    settings,
+    taps,
+)
+from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.group_commit import GroupCommit
@@ -27,6 +44,8 @@ from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
 RETRY_AFTER_S = 10
+RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings)
+"""What people say things of; another one is a file and its name here."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +85,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.bus = bus
+    app.add_middleware(BodyLimit)  # inside the door: who may not come in sends nothing
     app.add_middleware(access.TokenMiddleware, token=token)
     trouble = Condition(_log)
     refusals = Refusals(rate or LogRate())
@@ -86,7 +106,12 @@ def create_app(
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(records.make_router(store), tags=["reading"])
     app.include_router(events.make_router(bus), tags=["reading"])
+    saying = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], tags=["saying"])
+    for resource in RESOURCES:
+        resource.add_routes(saying, store, clock_ms)
+    app.include_router(saying)
     app.include_router(docs.router)
 
+    problems.add_handlers(app)
     app.add_exception_handler(StoreError, lambda _request, error: unavailable(error))
     return app

@@ -8,7 +8,7 @@ import pytest
 import kegnet_client.core
 import kegnet_client.hub.domain
 
-ROOMS = [Path(room.__file__).parent for room in (kegnet_client.core, kegnet_client.hub.domain)]
+ROOMS = [Path(str(room.__file__)).parent for room in (kegnet_client.core, kegnet_client.hub.domain)]
 FILES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 
 WHOLE_MODULES = {

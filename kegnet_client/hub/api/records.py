@@ -15,10 +15,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Table
+from sqlalchemy import Select, Table
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
-from kegnet_client.hub.store import records, schema
+from kegnet_client.hub.store import records, schema, volumes
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -27,6 +27,9 @@ _QUALITY = re.compile(r";\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)")
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 Time = Annotated[int | None, Field(ge=0, le=LAST_MS + 1, description="Unix milliseconds")]
+
+
+Number = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class Filter(BaseModel):
@@ -47,6 +50,9 @@ class PourFilter(Filter):
     """Which pours."""
 
     pin: Annotated[int | None, Field(ge=0, le=MAX_PIN)] = None
+    tap: Number | None = None
+    keg: Number | None = None
+    unassigned: Annotated[bool, Field(description="only those of which nobody has said which keg they left")] = False
 
 
 class ReadingFilter(Filter):
@@ -56,8 +62,12 @@ class ReadingFilter(Filter):
 
 
 class Pour(BaseModel):
-    """What one tap gave in one go."""
+    """What one tap gave in one go; ``volume_nl`` is in nanolitres, null where nothing is known of its meter.
 
+    ``drips`` is what ran too slowly for a glass. ``adjustment`` and ``reason`` are what a person said that it was.
+    """
+
+    id: int
     device: str
     pin: int
     pulses: int
@@ -65,6 +75,12 @@ class Pour(BaseModel):
     started_ms: int
     received_ms: int
     record_id: str
+    volume_nl: int | None
+    drips: bool | None
+    tap: int | None
+    keg: int | None
+    adjustment: str | None
+    reason: str | None
 
 
 class Reading(BaseModel):
@@ -124,10 +140,15 @@ def make_router(hub_store: records.Store) -> APIRouter:
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
     def answer(
-        request: Request, asked: Filter, table: Table, time: str, kind: type[BaseModel], **equal: str | int | None
+        request: Request,
+        asked: Filter,
+        rows: Table | Select[Any],
+        time: str,
+        kind: type[BaseModel],
+        **equal: str | int | None,
     ) -> Response:
         query = records.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
-        page = hub_store.page(table, time, query)
+        page = hub_store.page(rows, time, query)
         position = None if page.next is None else f"{page.next[0]}.{page.next[1]}"
         headers = {"Vary": "Accept"}
         if position is not None:
@@ -141,13 +162,17 @@ def make_router(hub_store: records.Store) -> APIRouter:
     @router.get("/pours", response_model=Pours)
     def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
         """Pours, newest first by when they started."""
-        return answer(request, asked, schema.pours, "started_ms", Pour, device=asked.device, pin=asked.pin)
+        rows = volumes.SELECT_POURS
+        if asked.unassigned:
+            rows = rows.where(volumes.IS_UNASSIGNED)
+        equal = {"device": asked.device, "pin": asked.pin, "tap": asked.tap, "keg": asked.keg}
+        return answer(request, asked, rows, "started_ms", Pour, **equal)
 
     @router.get("/temperatures", response_model=Readings)
     def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
         """Readings, newest first by when they were taken."""
-        table = schema.temperatures
-        return answer(request, asked, table, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
+        rows = schema.temperatures
+        return answer(request, asked, rows, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
 
     @router.get("/devices", response_model=Devices)
     def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
@@ -159,7 +184,7 @@ def make_router(hub_store: records.Store) -> APIRouter:
 
 def _shown(value: object) -> object:
     """``value`` itself, unless somebody has put something into the database that JSON has no word for."""
-    return value if value is None or isinstance(value, int | str) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _position(after: str | None) -> tuple[int, int] | None:

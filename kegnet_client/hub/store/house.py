@@ -86,6 +86,12 @@ def describe(entry: Entry) -> dict[str, object]:
     }
 
 
+def read_settings(connection: Connection) -> bodies.Settings:
+    """The settings that hold."""
+    entry = entries.read_one(connection, "settings", SETTINGS)
+    return bodies.Settings() if entry is None else bodies.Settings.model_validate(entry.body)
+
+
 def _lay_out(connection: Connection) -> list[Period]:
     at_taps = [
         MeterAtTap(

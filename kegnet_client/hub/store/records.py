@@ -74,10 +74,12 @@ class Store(Database):
         """Store ``submissions`` in one transaction; an outcome for each. On return what is new is on disk."""
         return self.write(lambda connection: ingest(connection, submissions, received_ms))
 
-    def page(self, table: Table, time_column: str, query: Query) -> Page:
-        """The rows of ``table`` that ``query`` asks for, newest first."""
-        when, row_id = table.c[time_column], table.c.id
-        statement = select(table).order_by(when.desc(), row_id.desc()).limit(query.limit + 1)
+    def page(self, rows: Table | Select[Any], time_column: str, query: Query) -> Page:
+        """Those of ``rows`` that ``query`` asks for, newest first; they have an ``id``."""
+        chosen = select(rows) if isinstance(rows, Table) else rows
+        columns = chosen.selected_columns
+        when, row_id = columns[time_column], columns["id"]
+        statement = chosen.order_by(when.desc(), row_id.desc()).limit(query.limit + 1)
         if query.since_ms is not None:
             statement = statement.where(when >= query.since_ms)
         # One bound where there are two: with both SQLite does not see which index is best. No row has the id 0.
@@ -85,12 +87,12 @@ class Store(Database):
         if any(bounds):
             statement = statement.where(tuple_(when, row_id) < tuple_(*min(filter(None, bounds))))
         for column, value in query.equal:
-            statement = statement.where(table.c[column] == value)
-        rows = self.rows(statement)
-        if len(rows) <= query.limit:
-            return Page(rows, None)
-        last = rows[query.limit - 1]._mapping
-        return Page(rows[: query.limit], (last[time_column], last["id"]))
+            statement = statement.where(columns[column] == value)
+        found = self.rows(statement)
+        if len(found) <= query.limit:
+            return Page(found, None)
+        last = found[query.limit - 1]._mapping
+        return Page(found[: query.limit], (last[time_column], last["id"]))
 
     def event_bounds(self) -> tuple[int, int]:
         """The ids of the oldest and of the newest event that are kept; 1 and 0 where there is none."""

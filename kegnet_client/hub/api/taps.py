@@ -1,0 +1,67 @@
+"""Taps, at ``/api/taps``: the keg that runs there now, what is left in it, and how cold it is.
+
+``keg`` is as `kegnet_client.hub.api.kegs` shows it, with the ``beverage`` that is in it; ``temperature`` is the last
+reading of the tap's sensor, with its time: it may be old.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import Connection, select
+
+from kegnet_client.hub.api import kegs
+from kegnet_client.hub.api.resource import add_resource
+from kegnet_client.hub.store import bodies, entries, house, schema
+from kegnet_client.hub.store.entries import Entry
+from kegnet_client.hub.store.records import Store
+
+_MORE = {
+    "keg": (dict[str, Any] | None, ...),
+    "beverage": (dict[str, Any] | None, ...),
+    "temperature": (dict[str, Any] | None, ...),
+}
+
+
+def show(connection: Connection, shown: Sequence[Entry], now_ms: int) -> list[dict[str, Any]]:
+    """Taps, with what runs there now."""
+    running = _running(connection, now_ms)
+    beverages = {one.subject: house.describe(one) for one in entries.read_all(connection, "beverage")}
+    found = []
+    for one in shown:
+        keg = running.get(one.subject)
+        sensor = one.body.get("sensor")
+        found.append(
+            {
+                **house.describe(one),
+                "keg": keg,
+                "beverage": None if keg is None else beverages.get(keg.get("beverage") or 0),
+                "temperature": None if sensor is None else _temperature(connection, sensor),
+            }
+        )
+    return found
+
+
+def _running(connection: Connection, now_ms: int) -> dict[int, dict[str, Any]]:
+    """The keg at each tap now."""
+    at_tap: dict[int, Entry] = {}
+    for keg in entries.read_all(connection, "keg"):
+        if keg.body.get("ended_ms") is not None and keg.body["ended_ms"] <= now_ms:
+            continue
+        for place in keg.body["taps"]:
+            if place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"]):
+                at_tap[place["tap"]] = keg
+    shown = kegs.show(connection, list(at_tap.values()), now_ms)
+    return dict(zip(at_tap, shown, strict=True))
+
+
+def _temperature(connection: Connection, sensor: str) -> dict[str, Any] | None:
+    table = schema.temperatures.c
+    statement = select(table.millidegrees, table.taken_ms).where(table.sensor == sensor)
+    row = connection.execute(statement.order_by(table.taken_ms.desc(), table.id.desc()).limit(1)).first()
+    return None if row is None else dict(row._mapping)
+
+
+def add_routes(router: APIRouter, store: Store, clock_ms: Callable[[], int]) -> None:
+    """Add them."""
+    add_resource(router, store, clock_ms, "tap", bodies.Tap, show=show, more=_MORE)

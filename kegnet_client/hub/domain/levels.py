@@ -1,0 +1,35 @@
+"""What is left in a keg, in the words of the person who looks: litres, percent, glasses."""
+
+from dataclasses import dataclass
+
+from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What is left of ``start_nl``; less than nothing where more was counted than was in the keg."""
+
+    start_nl: int
+    left_nl: int
+
+    @property
+    def percent(self) -> float:
+        """Of what was in it at first; 0 to 100, to a tenth."""
+        if self.start_nl <= 0:
+            return 0.0
+        return round(min(100.0, max(0.0, self.left_nl * 100 / self.start_nl)), 1)
+
+    @property
+    def left_ml(self) -> float:
+        """To a tenth of a millilitre, never less than nothing."""
+        return round(max(0, self.left_nl) / NANOLITRES_PER_ML, 1)
+
+    def glasses(self, glass_ml: float) -> int:
+        """How many full glasses of ``glass_ml`` are left."""
+        return max(0, int(self.left_nl // round(glass_ml * NANOLITRES_PER_ML)))
+
+
+def level_of(size_ml: float, start_ml: float | None, poured_nl: int) -> Level:
+    """The level of a keg of ``size_ml`` that had ``start_ml`` in it (None: all of it) and lost ``poured_nl``."""
+    start_nl = round((size_ml if start_ml is None else start_ml) * NANOLITRES_PER_ML)
+    return Level(start_nl, start_nl - poured_nl)
