@@ -16,7 +16,7 @@ COMMANDS = (
     Command("devices", "who may send"),
     Command("verify", "verify the signature of every stored record again"),
 )
-_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
+_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets"}
 
 
 def add_arguments(parser: Parser) -> None:
