@@ -23,7 +23,7 @@ _kegnet_client() {
             -*) ;;
             *)
                 case $command in
-                    '' | hub | 'hub devices' | rejected) command=${command:+$command }$word ;;
+                    '' | hub | 'hub devices' | 'hub token' | rejected) command=${command:+$command }$word ;;
                 esac
                 ;;
         esac
@@ -39,7 +39,11 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run invite devices verify $everywhere" ;;
+        hub) words="init run status invite devices token login-link verify $everywhere" ;;
+        'hub status' | 'hub token list') words="--json $hub" ;;
+        'hub token') words='make list revoke --help --version' ;;
+        'hub token make') words="--role $hub" ;;
+        'hub login-link') words="--name --role --url $hub" ;;
         'hub init') words="--host --database $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
@@ -49,7 +53,7 @@ _kegnet_client() {
             # A public key is a file.
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
-        'hub devices list' | 'hub devices revoke' | 'hub verify') words=$hub ;;
+        'hub devices list' | 'hub devices revoke' | 'hub token revoke' | 'hub verify') words=$hub ;;
     esac
     mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$words" -- "$current")
 }

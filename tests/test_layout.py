@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "enrolment": BELOW_DELIVERY,
     "producers": BELOW_DELIVERY,
     "runner": BELOW_DELIVERY,
-    "hub": BASE | {"keys", "net"},
+    "hub": BASE | {"keys", "net", "config"},
     "demo": BELOW_DELIVERY | {"hub"},
     "commands": BELOW_DELIVERY | {"delivery", "enrolment", "producers", "runner", "hub", "demo"},
     "cli": BASE | {"commands"},

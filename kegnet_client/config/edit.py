@@ -1,4 +1,4 @@
-"""The text of client.conf: as shipped, and with settings filled in. Pure."""
+"""The text of client.conf, and of hub.conf: as shipped, and with settings filled in. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from kegnet_client.config.settings import AnySection, Setting
 
 _SECTION_LINE = re.compile(r"\[(.+)\]")
 
-_HEAD = """\
+DEVICE_HEAD = """\
 # The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll` or `init` does it.
 #
 # A line that starts with # is a comment. All else stands here with its default: to change a setting,
@@ -16,9 +16,9 @@ _HEAD = """\
 # Paths that do not start with / hang from /usr/share/kegnet-client, or from what --root or KEGNET_ROOT says."""
 
 
-def render(sections: Iterable[AnySection]) -> str:
-    """conf/client.conf as shipped: every setting commented, with its default written out."""
-    blocks = [_HEAD]
+def render(sections: Iterable[AnySection], head: str = DEVICE_HEAD) -> str:
+    """The file as shipped: every setting commented, with its default written out, under the comment ``head``."""
+    blocks = [head]
     for section in sections:
         # A section with a name is there only for who has such a thing.
         blocks.append(f"{'#' if section.example_name else ''}[{section.title(section.example_name)}]")

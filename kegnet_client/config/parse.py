@@ -58,7 +58,7 @@ def parse(text: str, sections: Sequence[AnySection], root: Path, file: Path) -> 
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError(
             f"{file}: line {error.lineno}: {error.line.strip()[:60]!r} stands before any section; "
-            "let the first setting follow a line [KegNet]"
+            f"let the first setting follow a line [{sections[0].title(sections[0].example_name)}]"
         ) from None
     values: dict[str, dict[str, dict[str, object]]] = {}
     for section in sections:

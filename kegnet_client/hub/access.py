@@ -1,33 +1,51 @@
-"""Who may read: whoever has the token that ``hub init`` made, wherever the request comes from.
+"""Who may do what: a token has a role, and each request and each websocket needs one.
 
-Everything is guarded, whether it exists or not, websockets too: a page added later is, without anyone having to
-remember. Open are only ``/rest/`` and what a device needs to join or to change its key: there a signature or a
-one-time code counts instead. A program sends ``Authorization: Bearer TOKEN``.
-A browser opens ``/docs?token=TOKEN`` (or ``/``) once, gets the token as a cookie that no script and no other
-site can use, and is sent to the same page without the token in its address.
+Everything is guarded, whether it exists or not: a page added later is, without anyone having to remember. Open are only
+``/rest/``, the page to log in, and what a device needs to join or to change its key: there a signature or a one-time
+code counts instead. A program sends ``Authorization: Bearer TOKEN``. A browser gets the token as a cookie that no
+script can read, by the page ``/login``, the link of ``hub login-link``, or by opening ``/docs?token=TOKEN`` once.
+
+A cookie comes along with whatever another site makes the browser send, so whatever changes something, and every
+websocket, has to come from a page of the hub's own or of one that is named in ``origins``. What stays open (websockets,
+streams of events) is looked at again every `RECHECK_S`: it ends when its token is revoked.
 """
 
-import secrets
+import asyncio
+import time
+from collections.abc import Callable, Collection
 from urllib.parse import parse_qs
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kegnet_client.core.wire import enrolment
-from kegnet_client.hub.listener import prove
+from kegnet_client.hub.domain.roles import GUEST, Principal, Role, needed
+from kegnet_client.hub.listener import cut, prove
 from kegnet_client.hub.proxy import route_path
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.tokens import BROWSER_MS, hash_of
 
 OPEN_PREFIX = "/rest/"
-OPEN_PATHS = enrolment.PATHS
+LOGIN_PATH = "/login"
+OPEN_PATHS = {*enrolment.PATHS, LOGIN_PATH}
 ENTRANCES = ("/", "/docs")
 COOKIE = "__Host-kegnet-hub"
 """The prefix makes browsers take it over HTTPS only, from this host only."""
+RECHECK_S = 2.0
+CACHE_S = 1.0
+"""How long an answer of the database about a token is believed."""
+MAX_CACHED = 1000
+PRINCIPAL = "kegnet.principal"
+_STREAMS = {"/api/events"}
+_SAFE = {"GET", "HEAD", "OPTIONS"}
 
 _REFUSAL = (
-    "The hub shows this to whoever has its token, which `kegnet-client hub init` wrote into the file `token` of the "
-    "hub's directory.\nSend it as `Authorization: Bearer TOKEN`, or open /docs?token=TOKEN once in this browser.\n"
+    "The hub shows this to whoever has a token: that of `kegnet-client hub init` is in the file `token` of the "
+    "hub's directory,\n`kegnet-client hub token make` makes others. Send it as `Authorization: Bearer TOKEN`, or log "
+    "in at /login in this browser.\n"
 )
 _PROXY_HINT = (
     "Devices write under /rest/: a proxy has to cut off what stands before it, and to say so with X-Forwarded-Prefix.\n"
@@ -35,13 +53,30 @@ _PROXY_HINT = (
 _MAX_TOLD = 100
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
+Find = Callable[[str], Principal | None]
+"""Who has the secret with this SHA-256, as the database says; raises `StoreError`."""
+
 
 class TokenMiddleware:
-    """ASGI middleware that lets a request or a websocket pass with the token only."""
+    """ASGI middleware that lets pass who may. ``find`` is asked in a thread; ``policies`` are for paths by prefix."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        find: Find,
+        *,
+        is_public: bool = False,
+        public_paths: Collection[str] = (),
+        origins: Collection[str] = (),
+        policies: Collection[tuple[str, str]] = (),
+    ) -> None:
         self._app = app
-        self._token = token.encode("ascii")
+        self._find = find
+        self._is_public = is_public
+        self._public_paths = public_paths
+        self._origins = origins
+        self._policies = policies
+        self._known: dict[str, tuple[float, Principal | None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -50,18 +85,29 @@ class TokenMiddleware:
             case "http":
                 await self._answer(scope, receive, send)
             case "websocket":
-                if self._carries_token(scope):
-                    prove(scope)
-                    await self._app(scope, receive, send)
-                else:
-                    # Before it is accepted, this is a 403.
-                    await send({"type": "websocket.close", "code": 1008, "reason": "the hub's token is missing"})
+                await self._connect(scope, receive, send)
             case other:
                 raise ValueError(f"nothing is known of connections of the type {other!r}, so none passes")
 
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            who = await self._who(scope)
+        except StoreError:
+            await send({"type": "websocket.close", "code": 1013, "reason": "the database cannot say who you are now"})
+            return
+        if who is None or not self._is_own(scope):
+            # Before it is accepted, this is a 403.
+            await send(
+                {"type": "websocket.close", "code": 1008, "reason": "the hub's token or its own page is missing"}
+            )
+            return
+        prove(scope)
+        scope[PRINCIPAL] = who
+        await self._watch(scope, receive, send)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = route_path(scope)
-        if path.startswith(OPEN_PREFIX) or path in OPEN_PATHS:
+        if path.startswith(OPEN_PREFIX) or path in enrolment.PATHS:
             await self._app(scope, receive, send)
             return
 
@@ -69,43 +115,118 @@ class TokenMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "private, no-cache")
-                headers["Content-Security-Policy"] = _POLICY
-                headers["Referrer-Policy"] = "no-referrer"
+                headers["Content-Security-Policy"] = self._policy(path)
+                headers["Referrer-Policy"] = "same-origin"
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        answer = self._check(scope, path)
-        if answer is None:
-            prove(scope)
-        await (self._app if answer is None else answer)(scope, receive, send_guarded)
+        try:
+            answer = await self._check(scope, path)
+        except StoreError as error:
+            answer = PlainTextResponse(f"{error}; try again later\n", 503, {"Retry-After": "10"})
+        if answer is not None:
+            await answer(scope, receive, send_guarded)
+        elif path in _STREAMS:
+            await self._watch(scope, receive, send_guarded)
+        else:
+            await self._app(scope, receive, send_guarded)
 
-    def _check(self, scope: Scope, path: str) -> Response | None:
+    async def _check(self, scope: Scope, path: str) -> Response | None:
         """None to let the request pass, or what to answer it with."""
-        if path in ENTRANCES and scope["method"] in ("GET", "HEAD"):
+        method = scope["method"]
+        if method not in _SAFE and not self._is_own(scope):
+            return PlainTextResponse(
+                "This came from a page of another site. If that is your own, name it in `origins` of hub.conf.\n", 403
+            )
+        if path == LOGIN_PATH:
+            return None
+        if path in ENTRANCES and method in ("GET", "HEAD"):
             offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")
             if offered is not None:
-                return self._admit(scope["path"]) if self._is_token(offered[0]) else _refuse(path)
-        return None if self._carries_token(scope) else _refuse(path)
+                is_token = await self._principal(offered[0]) is not None
+                return admit(scope["path"], offered[0]) if is_token else _refuse(path)
+        who = await self._who(scope)
+        role = needed(path, method)
+        if who is None and role is Role.READ and path in self._public_paths:
+            who = GUEST
+        if who is None:
+            return _refuse(path)
+        if who.role < role:
+            text = f"The token {who.name!r} may {who.role.word}: this takes one that may {role.word}.\n"
+            return PlainTextResponse(text, 403)
+        if who is not GUEST:
+            prove(scope)
+        scope[PRINCIPAL] = who
+        return None
 
-    def _carries_token(self, scope: Scope) -> bool:
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let it pass for as long as its token is good."""
+        serving = asyncio.ensure_future(self._app(scope, receive, send))
+        try:
+            while not (await asyncio.wait({serving}, timeout=RECHECK_S))[0]:
+                try:
+                    is_good = await self._who(scope) is not None
+                except StoreError:
+                    continue  # that says nothing of the token
+                if not is_good:
+                    cut(scope)
+                    return
+            await serving
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    async def _who(self, scope: Scope) -> Principal | None:
         headers = Headers(scope=scope)
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
-            return True
-        return self._is_token(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        for secret in (credentials.strip() if scheme.lower() == "bearer" else "", cookie):
+            who = await self._principal(secret) if secret else None
+            if who is not None:
+                return who
+        return GUEST if self._is_public else None
 
-    def _is_token(self, text: str) -> bool:
-        return secrets.compare_digest(text.encode("utf-8", "surrogateescape"), self._token)
+    async def _principal(self, secret: str) -> Principal | None:
+        key = hash_of(secret)
+        asked_s, who = self._known.get(key, (float("-inf"), None))
+        now_s = time.monotonic()
+        if now_s - asked_s < CACHE_S:
+            return who
+        who = await run_in_threadpool(self._find, key)
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()
+        self._known[key] = (now_s, who)
+        return who
 
-    def _admit(self, path: str) -> Response:
-        answer = RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
-        answer.set_cookie(COOKIE, self._token.decode("ascii"), secure=True, httponly=True, samesite="strict")
-        return answer
+    def _is_own(self, scope: Scope) -> bool:
+        """Whether it comes from a page of ours, or from no page at all and so with no cookie."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is None:
+            # Browsers name a page's origin with whatever may change something.
+            return COOKIE not in headers.get("cookie", "") or headers.get("sec-fetch-site") == "same-origin"
+        return origin in self._origins or origin.lower() == f"https://{headers.get('host', '')}".lower()
+
+    def _policy(self, path: str) -> str:
+        return next((policy for prefix, policy in self._policies if path.startswith(prefix)), _POLICY)
+
+
+def admit(path: str, secret: str) -> Response:
+    """Send the browser to ``path``, with the token as its cookie."""
+    answer = RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+    answer.set_cookie(COOKIE, secret, max_age=BROWSER_MS // 1000, secure=True, httponly=True, samesite="lax")
+    return answer
+
+
+def principal(scope: Scope) -> Principal:
+    """Who asks in ``scope``, which the middleware let pass."""
+    who: Principal = scope[PRINCIPAL]
+    return who
 
 
 def said_by(scope: Scope) -> str:
     """The name of the token in the request of ``scope``."""
-    return str(scope.get("kegnet.token", "init"))
+    return principal(scope).name
 
 
 def _refuse(path: str) -> Response:

@@ -27,24 +27,30 @@ from kegnet_client.hub.api import (
     enrolment,
     events,
     kegs,
+    login,
     problems,
     profiles,
     records,
     runs,
-    settings,
     taps,
 )
+from kegnet_client.hub.api import settings as settings_api
 from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.domain.roles import Principal
+from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.refusals import Refusals
+from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
+from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
-RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings)
+METRICS_PATH = "/metrics"
+RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings_api)
 """What people say things of; another one is a file and its name here."""
 
 _log = logging.getLogger(__name__)
@@ -61,6 +67,7 @@ def create_app(
     ca_pem: bytes,
     clock_ms: Callable[[], int] = wall_ms,
     rate: LogRate | None = None,
+    settings: HubSettings = DEFAULTS,
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     bus = Bus(store)
@@ -86,7 +93,18 @@ def create_app(
     )
     app.state.bus = bus
     app.add_middleware(BodyLimit)  # inside the door: who may not come in sends nothing
-    app.add_middleware(access.TokenMiddleware, token=token)
+    first_sha256 = hash_of(token)
+
+    def find(secret_sha256: str) -> Principal | None:
+        return store.read(lambda connection: tokens.find(connection, secret_sha256, first_sha256, clock_ms()))
+
+    app.add_middleware(
+        access.TokenMiddleware,
+        find=find,
+        is_public=settings.public_view,
+        public_paths={METRICS_PATH} if settings.public_metrics else (),
+        origins=settings.origins,
+    )
     trouble = Condition(_log)
     refusals = Refusals(rate or LogRate())
 
@@ -105,6 +123,7 @@ def create_app(
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(records.make_router(store), tags=["reading"])
+    app.include_router(login.make_router(store, find, clock_ms))
     app.include_router(events.make_router(bus), tags=["reading"])
     saying = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], tags=["saying"])
     for resource in RESOURCES:

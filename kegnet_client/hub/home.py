@@ -6,7 +6,7 @@ ca.key          signs server certificates
 server.crt      renewed by ``hub run`` by itself
 server.key      stays when the certificate is renewed
 token           opens everything that shows data
-hub.conf        only if the database is elsewhere: its URL, which may hold a password
+hub.conf        the hub's settings; may hold a password
 hub.db          the database, unless ``hub.conf`` names another
 =============== ===================================================================
 
@@ -17,7 +17,6 @@ when all is there; ``ca.crt`` last, which is moved. What an init that was killed
 file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is ever removed.
 """
 
-import configparser
 import contextlib
 import datetime
 import fcntl
@@ -28,10 +27,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from kegnet_client.config import parse
+from kegnet_client.config.edit import fill, render
+from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub import pki
+from kegnet_client.hub.configuration import HEAD, SECTIONS
+from kegnet_client.hub.hub_section import HUB
 
 DEFAULT_DIRECTORY = Path("/var/lib/kegnet-hub")
 DIRECTORY_VARIABLE = "KEGNET_HUB_DIR"
@@ -124,18 +128,17 @@ class Home:
             self._read(path)
         return self.server_certificate, self.server_key
 
-    def database(self) -> Path | str:
-        """Where the database is: a file of this directory, or a URL."""
+    def config(self) -> Config:
+        """What hub.conf says; the defaults, where there is none."""
         self._read(self.ca_certificate)
         if not self.settings.exists():
-            return self.directory / DATABASE_NAME
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read_string(self._read(self.settings).decode())
-            return parser.get("hub", "database")
-        except (configparser.Error, UnicodeDecodeError) as error:
-            why = " ".join(str(error).split())
-            raise ConfigError(f"{self.settings} is unusable ({why}): it holds [hub] and database = URL") from None
+            return parse.parse("", SECTIONS, self.directory, self.settings)
+        self._read(self.settings)  # whose remedies are the hub's
+        return parse.parse(parse.read(self.settings), SECTIONS, self.directory, self.settings)
+
+    def database(self) -> Path | str:
+        """Where the database is: a file of this directory, or a URL."""
+        return self.config().section(HUB).database or self.directory / DATABASE_NAME
 
     def renew_certificate(self, now: datetime.datetime) -> bool:
         """Issue a new server certificate if the one at hand is due; whether it did."""
@@ -155,8 +158,8 @@ class Home:
         _write(self.server_key, server_key)
         _write(self.server_certificate, pki.issue_server(ca_key, ca, server_key, hosts, now), mode=0o644)
         _write(self.token_file, secrets.token_urlsafe(32).encode() + b"\n")
-        if database_url is not None:
-            _write(self.settings, f"[hub]\n# An SQLAlchemy URL.\ndatabase = {database_url}\n".encode())
+        values = {} if database_url is None else {"database": database_url}
+        _write(self.settings, fill(render(SECTIONS, HEAD), HUB, values).encode())
 
     def _publish(self) -> None:
         """Give what is made its name here; without ``ca.crt`` no command takes this for a hub."""

@@ -7,7 +7,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from kegnet_client.hub.access import COOKIE, TokenMiddleware
+from kegnet_client.hub.domain.roles import FIRST, Principal
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.store.tokens import hash_of
 
 GUARDED = [
     "/",
@@ -53,7 +55,7 @@ def test_a_browser_swaps_the_token_for_a_cookie(web: httpx.Client, hub_home: Hom
     assert (answer.status_code, answer.headers["location"]) == (303, path)
     assert answer.headers["cache-control"] == "no-store"
     cookie = answer.headers["set-cookie"]
-    assert {"HttpOnly", "Secure", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "Secure", "SameSite=lax", "Max-Age=2592000", "Path=/"} <= set(cookie.split("; "))
     pair = cookie.partition(";")[0]
     assert web.get("/api/pours", headers={"Cookie": f"other=1; {pair}"}).status_code == 200
     assert web.get("/api/pours", headers={"Cookie": pair + "x"}).status_code == 401
@@ -102,7 +104,10 @@ def ask(scope: Scope) -> tuple[list[str], list[Message]]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(TokenMiddleware(asked, "t" * 43)(scope, receive, send))
+    def find(secret_sha256: str) -> Principal | None:
+        return FIRST if secret_sha256 == hash_of("t" * 43) else None
+
+    asyncio.run(TokenMiddleware(asked, find, origins={"https://bar.example"})(scope, receive, send))
     return asked.types, sent
 
 
@@ -110,20 +115,40 @@ def ask(scope: Scope) -> tuple[list[str], list[Message]]:
 @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic " + "t" * 43])
 def test_a_websocket_without_the_token_is_refused_wherever_it_leads(path: str, header: str) -> None:
     headers = [(b"authorization", header.encode())]
-    scope = {"type": "websocket", "path": path, "query_string": b"token=" + b"t" * 43, "headers": headers}
+    scope: Scope = {"type": "websocket", "path": path, "query_string": b"token=" + b"t" * 43, "headers": headers}
     passed, sent = ask(scope)
     assert passed == []
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
+TOKEN = (b"authorization", b"Bearer " + b"t" * 43)
+IN_COOKIE = (b"cookie", COOKIE.encode() + b"=" + b"t" * 43)
+HOST = (b"host", b"hub.example:8443")
+OWN = (b"origin", b"https://hub.example:8443")
+NAMED = (b"origin", b"https://bar.example")
+OTHER = (b"origin", b"https://evil.example")
+
+
 @pytest.mark.parametrize(
-    "header", [(b"authorization", b"Bearer " + b"t" * 43), (b"cookie", COOKIE.encode() + b"=" + b"t" * 43)]
+    ("headers", "passes"),
+    [
+        ([TOKEN], True),
+        ([TOKEN, HOST, OWN], True),
+        ([TOKEN, HOST, NAMED], True),
+        ([TOKEN, HOST, OTHER], False),
+        ([IN_COOKIE, HOST, OWN], True),
+        ([IN_COOKIE, HOST, NAMED], True),
+        ([IN_COOKIE, HOST, OTHER], False),
+        ([IN_COOKIE, HOST, (b"origin", b"http://hub.example:8443")], False),
+        ([IN_COOKIE, HOST, (b"origin", b"null")], False),
+        ([IN_COOKIE, HOST], False),
+    ],
 )
-def test_a_websocket_with_the_token_passes(header: tuple[bytes, bytes]) -> None:
-    assert ask({"type": "websocket", "path": "/socket", "query_string": b"", "headers": [header]}) == (
-        ["websocket"],
-        [],
-    )
+def test_a_websocket_with_the_token_passes_from_pages_of_its_own(
+    headers: list[tuple[bytes, bytes]], passes: bool
+) -> None:
+    passed, _ = ask({"type": "websocket", "path": "/socket", "query_string": b"", "headers": headers})
+    assert passed == (["websocket"] if passes else [])
 
 
 def test_what_nobody_has_thought_of_does_not_pass() -> None:

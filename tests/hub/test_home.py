@@ -3,14 +3,18 @@
 import datetime
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from kegnet_client.config.edit import render
 from kegnet_client.core.errors import ConfigError
+from kegnet_client.hub.configuration import HEAD, SECTIONS
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.hub_section import HUB, HubSettings
 from kegnet_client.hub.serve import utc_now
 
 LATER = utc_now() + datetime.timedelta(days=380)
@@ -77,12 +81,34 @@ def test_a_file_that_is_gone_from_a_hub_is_to_be_put_back(home: Home, name: str)
     assert "hub init" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "[hub]\n", "database = x", "[hub\n", "\x80"])
-def test_unusable_settings_say_what_belongs_there(home: Home, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ("database = x", "follow a line [hub]"),
+        ("[hub\n", "follow a line [hub]"),
+        ("\x80", "save it as UTF-8"),
+        ("[hub]\ndatabase = mysql://x", "write it as postgresql+psycopg"),
+        ("[hub]\ndatabase =", "write a value"),
+        ("[hub]\npublicView = maybe", "write yes or no"),
+        ("[hub]\norigins = bar.example", "write them like https://bar.example"),
+        ("[hub]\neventsKept = 0", "from 1 to 365"),
+        ("[hub]\ndatebase = x", "did you mean database?"),
+    ],
+)
+def test_unusable_settings_say_what_belongs_there(home: Home, content: str, remedy: str) -> None:
     home.settings.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ConfigError, match="database = URL") as caught:
+    with pytest.raises(ConfigError, match=re.escape(remedy)) as caught:
         home.database()
+    assert str(home.settings) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_shipped_settings_are_the_defaults_and_all_of_them(tmp_path: Path) -> None:
+    home = Home(tmp_path / "plain")
+    home.initialise(["localhost"], None, utc_now())
+    assert home.settings.read_text() == render(SECTIONS, HEAD)
+    assert home.config().section(HUB) == HubSettings()
+    assert (Path(__file__).parents[2] / "conf/hub.conf").read_text() == render(SECTIONS, HEAD)
 
 
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["empty", "saved by an editor as more than ASCII"])
@@ -156,7 +182,9 @@ def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: s
             home.token() if not home.token_file.exists() else home.ca()
         home.initialise(["hub.example"], None, utc_now())
         assert home.hosts() == ["hub.example"]
-        assert {path.name for path in directory.iterdir()} == {"ca.key", "ca.crt", "server.key", "server.crt", "token"}
+        assert {path.name for path in directory.iterdir()} == {
+            *("ca.key", "ca.crt", "server.key", "server.crt", "token", "hub.conf")
+        }
 
 
 def test_an_init_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from kegnet_client.core.errors import ConfigError
 COMMANDS = (
     Command("init", "make a certificate authority, a server certificate and a token"),
     Command("run", "serve until stopped"),
+    Command("status", "what is left at each tap, and which devices were heard of"),
     Command("invite", "print the command that enrols one device"),
     Command("devices", "who may send"),
+    Command("token", "who may read or change what"),
+    Command("login-link", "print a link that logs one browser in"),
     Command("verify", "verify the signature of every stored record again"),
 )
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets"}

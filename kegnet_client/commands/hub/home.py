@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kegnet_client.commands.parser import Parser
-from kegnet_client.core.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from kegnet_client.hub.home import Home
@@ -32,18 +31,8 @@ def find_home(options: argparse.Namespace) -> "Home":
 
 def open_store(home: "Home") -> "Store":
     """The store of the hub in ``home``, prepared. Raises `ConfigError`."""
-    from kegnet_client.hub.store.database import check_url
     from kegnet_client.hub.store.records import Store
 
-    database = home.database()
-    if isinstance(database, str):
-        try:
-            check_url(database)
-        except UsageError:
-            raise ConfigError(
-                f"{home.settings}: database is none that the hub can use: write it as "
-                "postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH"
-            ) from None
-    store = Store(database)
+    store = Store(home.database())
     store.prepare()
     return store

@@ -30,6 +30,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.host.systemd import Supervisor
     from kegnet_client.hub import serve
     from kegnet_client.hub.app import create_app
+    from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.log_rate import LogRate
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -49,7 +50,7 @@ def handle(options: argparse.Namespace) -> int:
 
         rate = LogRate()
         server = serve.HubServer(
-            create_app(store, token, ca, rate=rate),
+            create_app(store, token, ca, rate=rate, settings=home.config().section(HUB)),
             home,
             listener,
             proxy=options.proxy,

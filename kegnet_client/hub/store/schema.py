@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0003"
+VERSION = "0004"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -95,6 +95,28 @@ invitations = Table(
 )
 """One-time codes; who has only this table can use none of them."""
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("role", String(10), nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+)
+"""Who may read or change what; who has only this table can use none of them."""
+
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+)
+"""One-time codes, each of which makes a browser a token of its own."""
 
 requests = Table(
     "requests",

@@ -1,0 +1,74 @@
+"""``kegnet-client hub status``: what is left at each tap, how cold it is, and which devices were heard of when."""
+
+import argparse
+import json
+from contextlib import closing
+from typing import Any
+
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.parser import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub status`` takes."""
+    add_directory(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Print it, whether the hub runs or not."""
+    from kegnet_client.hub.api import taps
+    from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store import entries
+
+    now_ms = wall_ms()
+    with closing(open_store(find_home(options))) as store:
+        shown = store.read(
+            lambda connection: taps.show(
+                connection,
+                [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None],
+                now_ms,
+            )
+        )
+        devices = [one for one in store.devices() if one.revoked_ms is None]
+    if options.json:
+        heard = [{"uuid": one.uuid, "name": one.name, "last_seen_ms": one.last_seen_ms} for one in devices]
+        print(json.dumps({"now_ms": now_ms, "taps": shown, "devices": heard}))
+        return 0
+    for tap in shown:
+        print(f"{tap['name']}: {_describe(tap, now_ms)}")
+    if not shown:
+        print("No tap is set up yet.")
+    for device in devices:
+        seen = "never heard of" if device.last_seen_ms is None else f"heard of {_ago(now_ms - device.last_seen_ms)}"
+        print(f"Device {device.name}: {seen}")
+    return 0
+
+
+def _describe(tap: dict[str, Any], now_ms: int) -> str:
+    keg = tap["keg"]
+    if keg is None:
+        parts = ["no keg"]
+    else:
+        beverage = "a keg" if tap["beverage"] is None else tap["beverage"]["name"]
+        start_ml = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
+        parts = [
+            f"{beverage}, {keg['left_ml'] / 1000:.1f} of {start_ml / 1000:.1f} l left ({keg['left_percent']:.0f} %), "
+            f"{keg['glasses']} glasses"
+        ]
+        last_ms = keg["last_pour_ms"]
+        parts.append("nothing poured yet" if last_ms is None else f"last pour {_ago(now_ms - last_ms)}")
+    temperature = tap["temperature"]
+    if temperature is not None:
+        parts.append(f"{temperature['millidegrees'] / 1000:.1f} °C {_ago(now_ms - temperature['taken_ms'])}")
+    return "; ".join(parts)
+
+
+def _ago(age_ms: int) -> str:
+    """How long ago, in one unit; a device's clock may be ahead."""
+    seconds = max(0, age_ms // 1000)
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return f"{seconds} s ago"

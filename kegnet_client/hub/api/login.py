@@ -1,0 +1,93 @@
+"""Where a browser logs in: with a token, or with the one-time code in the link of ``hub login-link``.
+
+The code is used by a button and not by opening the link: programs that show a preview of links open them, too.
+"""
+
+import html
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
+
+from kegnet_client.hub import access
+from kegnet_client.hub.ingest.body import BodyError, read_body
+from kegnet_client.hub.store import tokens
+from kegnet_client.hub.store.records import Store
+
+LOGOUT_PATH = "/logout"
+_MAX_BODY_BYTES = 4096
+_FORM = "application/x-www-form-urlencoded"
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>KegNet hub</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 15vh auto; padding: 0 1rem; }}
+input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .6rem; margin-top: .5rem; }}
+button {{ cursor: pointer; }}
+[role=alert] {{ color: #a00; }}
+:root {{ color-scheme: light dark; }}
+</style>
+</head>
+<body>
+<h1>KegNet hub</h1>
+{told}
+<form method="post">
+{field}
+<button>Log in</button>
+</form>
+</body>
+</html>
+"""
+_FIELD = """<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>"""
+_WRONG = '<p role="alert">{}</p>'
+
+
+def make_router(store: Store, find: access.Find, clock_ms: Callable[[], int]) -> APIRouter:
+    """The pages, which let in whom ``find`` knows and who has a code that is in ``store``."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get(access.LOGIN_PATH)
+    def page(code: str = "") -> Response:
+        """The form."""
+        field = f'<input type="hidden" name="code" value="{html.escape(code[:100])}">' if code else _FIELD
+        return HTMLResponse(_PAGE.format(told="", field=field), headers={"Cache-Control": "no-store"})
+
+    @router.post(access.LOGIN_PATH)
+    async def log_in(request: Request) -> Response:
+        """Take the token or the code of the form."""
+        try:
+            body = await read_body(request, _FORM, _MAX_BODY_BYTES)
+        except BodyError as error:
+            return HTMLResponse(html.escape(str(error)), error.status, error.headers)
+        fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+        home = f"{request.scope.get('root_path', '')}/"
+        if code := fields.get("code"):
+            secret = await run_in_threadpool(
+                store.write, lambda connection: tokens.use_link(connection, code, clock_ms())
+            )
+            if secret is not None:
+                return access.admit(home, secret)
+            told = "This link was used already or is too old: `kegnet-client hub login-link` makes another."
+        else:
+            secret = fields.get("token", "").strip()
+            if secret and await run_in_threadpool(find, tokens.hash_of(secret)) is not None:
+                return access.admit(home, secret)
+            told = "This is no token of this hub, or it was revoked."
+        return HTMLResponse(_PAGE.format(told=_WRONG.format(told), field=_FIELD), 403)
+
+    @router.post(LOGOUT_PATH)
+    def log_out(request: Request) -> Response:
+        """Forget the cookie."""
+        answer = RedirectResponse(f"{request.scope.get('root_path', '')}{access.LOGIN_PATH}", 303)
+        answer.delete_cookie(access.COOKIE, secure=True, httponly=True)
+        return answer
+
+    return router

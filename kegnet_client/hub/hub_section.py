@@ -1,0 +1,110 @@
+"""The section [hub] of hub.conf: where the database is, who may read, and how long events are kept."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kegnet_client.config.settings import Section, Setting
+from kegnet_client.core.errors import UsageError
+from kegnet_client.hub.store.database import check_url
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+", re.IGNORECASE)
+MAX_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """What the section says; ``database`` is None for the file of the hub's directory."""
+
+    database: str | None = None
+    public_view: bool = False
+    public_metrics: bool = False
+    origins: tuple[str, ...] = ()
+    events_kept_days: int = 7
+
+
+def _to_database(text: str, _root: Path) -> str:
+    try:
+        check_url(text)
+    except UsageError:
+        raise ValueError("write it as postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH") from None
+    return text
+
+
+def to_yes(text: str, _root: Path) -> bool:
+    """A switch."""
+    if text.lower() not in ("yes", "no"):
+        raise ValueError("write yes or no")
+    return text.lower() == "yes"
+
+
+def _to_origins(text: str, _root: Path) -> tuple[str, ...]:
+    origins = tuple(text.split())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin[:60]!r} is no origin; write them like https://bar.example, with spaces between")
+    return tuple(origin.lower() for origin in origins)
+
+
+def _to_days(text: str, _root: Path) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_DAYS):
+        raise ValueError(f"is not a number of days; write a whole number from 1 to {MAX_DAYS}, digits only")
+    return int(text)
+
+
+DEFAULTS = HubSettings()
+
+
+def _make(**values: Any) -> HubSettings:
+    return HubSettings(**{field: value for field, value in values.items() if value is not None})
+
+
+HUB = Section(
+    "hub",
+    _make,
+    (
+        Setting(
+            "database",
+            "database",
+            (
+                "Where the database is, if it is not the file hub.db of the hub's directory: an SQLAlchemy URL. It may",
+                "hold a password, so nobody else may read this file.",
+            ),
+            _to_database,
+            example="postgresql+psycopg://kegnet@localhost/kegnet",
+        ),
+        Setting(
+            "public_view",
+            "publicView",
+            ("Whether anybody on the network may see everything without a token. Nobody can change anything so.",),
+            to_yes,
+            default="no",
+        ),
+        Setting(
+            "public_metrics",
+            "publicMetrics",
+            ("Whether /metrics needs no token, for a Prometheus that has none.",),
+            to_yes,
+            default="no",
+        ),
+        Setting(
+            "origins",
+            "origins",
+            (
+                "Other addresses under which browsers see this hub's pages, where a proxy does not pass on the name",
+                "that the browser asked for; with spaces between. A page of these may do what its visitor's token may.",
+            ),
+            _to_origins,
+            default=None,
+            example="https://bar.example",
+        ),
+        Setting(
+            "events_kept_days",
+            "eventsKept",
+            (f"For how many days subscribers can catch up with what they missed, 1 to {MAX_DAYS}.",),
+            _to_days,
+            default="7",
+        ),
+    ),
+)

@@ -1,0 +1,202 @@
+"""A token's role says what it may do, on every route there is; one that is revoked opens nothing any more."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from kegnet_client.core.errors import UsageError
+from kegnet_client.core.wire import enrolment
+from kegnet_client.hub.access import COOKIE
+from kegnet_client.hub.app import create_app
+from kegnet_client.hub.domain.roles import FIRST, Principal, Role, needed
+from kegnet_client.hub.store import tokens
+from kegnet_client.hub.store.records import Store
+from kegnet_client.hub.store.tokens import hash_of
+
+from ..support.waits import WAIT_S
+from .conftest import NOW_MS
+
+FIRST_HASH = hash_of("first")
+
+
+def make_token(store: Store, name: str, role: Role, expires_ms: int | None = None) -> str:
+    return store.write(lambda connection: tokens.make(connection, name, role, NOW_MS, expires_ms))
+
+
+def find(store: Store, secret: str, now_ms: int = NOW_MS) -> Principal | None:
+    return store.read(lambda connection: tokens.find(connection, hash_of(secret), FIRST_HASH, now_ms))
+
+
+def revoke(store: Store, name: str, first_sha256: str = FIRST_HASH) -> None:
+    store.write(lambda connection: tokens.revoke(connection, name, first_sha256, NOW_MS))
+
+
+def test_a_token_is_known_by_its_secret_until_it_is_revoked(store: Store) -> None:
+    secret = make_token(store, "anna", Role.OPERATE)
+    assert find(store, secret) == Principal("anna", Role.OPERATE)
+    assert find(store, secret + "x") is None
+    revoke(store, "anna")
+    assert find(store, secret) is None
+    (listed,) = store.read(tokens.read_all)
+    assert (listed.name, listed.role, listed.revoked_ms) == ("anna", Role.OPERATE, NOW_MS)
+    with pytest.raises(UsageError, match="there is a token named 'anna' already"):
+        make_token(store, "anna", Role.READ)
+
+
+def test_the_token_of_init_is_admin_until_it_is_revoked(store: Store) -> None:
+    assert find(store, "first") == FIRST
+    with pytest.raises(UsageError, match="'init' already"):
+        make_token(store, "init", Role.READ)
+    revoke(store, "init")
+    assert find(store, "first") is None
+
+
+def test_a_token_expires(store: Store) -> None:
+    secret = make_token(store, "browser", Role.READ, NOW_MS + 10)
+    assert find(store, secret, NOW_MS + 9) is not None
+    assert find(store, secret, NOW_MS + 10) is None
+
+
+def test_only_one_that_there_is_can_be_revoked(store: Store) -> None:
+    with pytest.raises(UsageError, match="no token named 'nobody'"):
+        revoke(store, "nobody")
+
+
+def test_a_link_makes_one_token_once_and_not_for_long(store: Store) -> None:
+    def use(code: str, now_ms: int) -> str | None:
+        return store.write(lambda connection: tokens.use_link(connection, code, now_ms))
+
+    codes = [store.write(lambda connection: tokens.make_link(connection, "phone", Role.READ, NOW_MS)) for _ in range(3)]
+    first = use(codes[0], NOW_MS)
+    assert first is not None
+    assert find(store, first) == Principal("phone 1", Role.READ)
+    assert use(codes[0], NOW_MS) is None
+    assert use(codes[1], NOW_MS + tokens.LINK_MS) is None
+    second = use(codes[2], NOW_MS)
+    assert second is not None
+    assert find(store, second) == Principal("phone 2", Role.READ)
+
+
+def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Every route that is described, and those that are pages."""
+    for path, methods in app.openapi()["paths"].items():
+        yield from ((method.upper(), path) for method in methods)
+    yield from [("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/logout")]
+
+
+ADMIN = {("POST", "/api/invitations"), ("DELETE", "/api/devices/{uuid}")}
+ADMIN |= {("GET", "/api/tokens"), ("POST", "/api/tokens"), ("DELETE", "/api/tokens/{name}")}
+
+
+def test_every_route_needs_the_role_that_is_expected_of_it(store: Store) -> None:
+    assert len(list(routes(create_app(store, "t" * 43, b"")))) > 60
+    for method, path in routes(create_app(store, "t" * 43, b"")):
+        if path.startswith("/rest/") or path in enrolment.PATHS:
+            continue
+        expected = Role.ADMIN if (method, path) in ADMIN else Role.READ if method == "GET" else Role.OPERATE
+        assert needed(path, method) is expected, f"{method} {path}"
+
+
+@pytest.fixture(scope="module")
+def client_of(hub_store: Store, web: httpx.Client, trust: object) -> Iterator[Callable[[Role], httpx.Client]]:
+    """A client that has a token of the role."""
+    made: dict[Role, httpx.Client] = {}
+
+    def client(role: Role) -> httpx.Client:
+        if role not in made:
+            secret = make_token(hub_store, f"a {role.word}", role)
+            made[role] = httpx.Client(
+                base_url=web.base_url,
+                verify=trust,  # type: ignore[arg-type]  # an SSLContext
+                headers={"Authorization": f"Bearer {secret}"},
+                trust_env=False,
+            )
+        return made[role]
+
+    yield client
+    for one in made.values():
+        one.close()
+
+
+def test_no_role_does_what_it_may_not(hub_store: Store, client_of: Callable[[Role], httpx.Client]) -> None:
+    count = 0
+    for method, path in routes(create_app(hub_store, "t" * 43, b"")):
+        if path.startswith("/rest/") or path in enrolment.PATHS:
+            continue
+        for role in Role:
+            if role < needed(path, method):
+                url = path.replace("{number}", "1").replace("{name}", "x").replace("{uuid}", "x")
+                answer = client_of(role).request(method, url)
+                assert answer.status_code == 403, f"{role.word}: {method} {path}"
+                assert f"may {role.word}: this takes one that may" in answer.text
+                count += 1
+    assert count > 20
+
+
+def test_who_operates_is_named_in_what_is_said(client_of: Callable[[Role], httpx.Client]) -> None:
+    answer = client_of(Role.OPERATE).post("/api/taps", json={"name": "left"})
+    assert answer.status_code == 201
+    assert answer.json()["said_by"] == "a operate"
+
+
+def test_a_page_of_another_site_changes_nothing(web: httpx.Client, hub_store: Store) -> None:
+    secret = make_token(hub_store, "a visitor", Role.ADMIN)
+    cookie = {"Cookie": f"{COOKIE}={secret}"}
+    own = str(web.base_url).rstrip("/")
+    for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert web.post("/api/taps", json={"name": "x"}, headers={**cookie, **headers}).status_code == 403
+    for headers in ({"Origin": own}, {"Sec-Fetch-Site": "same-origin"}):
+        assert web.post("/api/taps", json={"name": "x"}, headers={**cookie, **headers}).status_code == 201
+    assert web.get("/api/taps", headers={**cookie, "Origin": "https://evil.example"}).status_code == 200
+
+
+def test_a_browser_logs_in_with_a_token(web: httpx.Client, hub_store: Store) -> None:
+    secret = make_token(hub_store, "a browser", Role.READ)
+    page = web.get("/login")
+    assert page.status_code == 200
+    assert 'name="token"' in page.text
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    own = {"Origin": str(web.base_url).rstrip("/")}
+    wrong = web.post("/login", data={"token": secret + "x"}, headers=own)
+    assert wrong.status_code == 403
+    assert "no token of this hub" in wrong.text
+    assert secret not in wrong.text
+    answer = web.post("/login", data={"token": f" {secret} "}, headers=own)
+    web.cookies.clear()
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert f"{COOKIE}={secret}" in answer.headers["set-cookie"]
+    assert web.post("/login", data={"token": secret}, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert web.post("/login", content=b"x" * 5000, headers=own).status_code == 415
+    out = web.post("/logout", headers={**own, "Cookie": f"{COOKIE}={secret}"})
+    assert out.status_code == 403  # a guest changes nothing, and logs out nobody
+    web.cookies.clear()
+
+
+def test_a_browser_logs_in_with_a_link_that_looking_at_does_not_use_up(web: httpx.Client, hub_store: Store) -> None:
+    code = hub_store.write(lambda connection: tokens.make_link(connection, "a phone", Role.READ, 4_000_000_000_000))
+    own = {"Origin": str(web.base_url).rstrip("/")}
+    for _ in range(2):
+        assert code in web.get("/login", params={"code": code}).text
+    assert "&lt;script&gt;" in web.get("/login", params={"code": "<script>"}).text
+    answer = web.post("/login", params={"code": code}, data={"code": code}, headers=own)
+    web.cookies.clear()
+    assert answer.status_code == 303
+    again = web.post("/login", data={"code": code}, headers=own)
+    assert again.status_code == 403
+    assert "used already" in again.text
+
+
+def test_what_is_open_is_closed_when_its_token_is_revoked(
+    web: httpx.Client, hub_store: Store, hub_home: object
+) -> None:
+    secret = make_token(hub_store, "a listener", Role.READ)
+    headers = {"Authorization": f"Bearer {secret}"}
+    with web.stream("GET", "/api/events", headers=headers, timeout=WAIT_S) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith(":")
+        revoke(hub_store, "a listener")
+        with pytest.raises(httpx.HTTPError):
+            list(lines)
+    assert web.get("/api/taps", headers=headers).status_code == 401
