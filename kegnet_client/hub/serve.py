@@ -35,6 +35,7 @@ from kegnet_client.hub.proxy import PrefixMiddleware, Proxy
 RENEWAL_CHECK_S = 60.0
 GOODBYE_S = 0.2
 _BACKLOG = 1024
+_MAX_MESSAGE_BYTES = 64 * 1024
 # Linux's, from linux/in.h and linux/in6.h.
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
@@ -101,7 +102,9 @@ class HubServer(uvicorn.Server):
                 asgi,
                 loop="asyncio",
                 http="h11",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=_MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
