@@ -20,7 +20,7 @@ COMMANDS = (
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
     Command("rejected", "list rejected records or put them back"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),
-    Command("hub", "your own KegNet server: init, run, status, invite, devices, token, login-link, verify"),
+    Command("hub", "your own KegNet server, with commands of its own: hub --help"),
 )
 
 EXAMPLE = """\

@@ -205,10 +205,9 @@ def test_the_help_and_the_readme_have_every_exit_code() -> None:
         assert exit_codes() | {EXIT_CRASHED} <= {int(code) for code in re.findall(r"(?:: |; )([0-9]+) ", told)}
 
 
-def test_the_help_of_the_hub_names_its_commands() -> None:
-    told = re.search(r"^    hub .*(?:\n {8,}.*)*", help_of(), re.MULTILINE)
-    assert told is not None
-    assert set(" ".join(told[0].split()).partition(": ")[2].split(", ")) == COMMANDS["hub",][0]
+def test_the_help_leads_to_the_commands_of_the_hub() -> None:
+    (line,) = (line for line in help_of().splitlines() if line.startswith("    hub "))
+    assert line.endswith("hub --help")
 
 
 def test_the_help_fits_a_terminal_and_gives_an_example() -> None:

@@ -31,11 +31,11 @@ from kegnet_client.hub.home import Home
 from kegnet_client.hub.listener import ConnectionMiddleware, Listener, limits_of_this_process
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.proxy import PrefixMiddleware, Proxy
+from kegnet_client.hub.websocket import MAX_MESSAGE_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, WebSocketProtocol
 
 RENEWAL_CHECK_S = 60.0
 GOODBYE_S = 0.2
 _BACKLOG = 1024
-_MAX_MESSAGE_BYTES = 64 * 1024
 # Linux's, from linux/in.h and linux/in6.h.
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
@@ -102,8 +102,10 @@ class HubServer(uvicorn.Server):
                 asgi,
                 loop="asyncio",
                 http="h11",
-                ws="websockets-sansio",
-                ws_max_size=_MAX_MESSAGE_BYTES,
+                ws=WebSocketProtocol,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=PING_INTERVAL_S,
+                ws_ping_timeout=PING_TIMEOUT_S,
                 ws_per_message_deflate=False,
                 lifespan="on",
                 log_config=None,

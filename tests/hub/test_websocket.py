@@ -1,82 +1,86 @@
-"""A connection that was upgraded: only with the token, and for as long as it lasts.
-
-The hub speaks no websocket yet, so that the frames here are plain lines; connections, TLS and the application are real.
-"""
+"""Websockets over real TLS: only with the token, for as long as they last, and never more than they may take."""
 
 import asyncio
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import ExitStack
+from socket import create_connection
+from typing import Any, cast
 
 import pytest
 import uvicorn
-from fastapi import WebSocket
+from fastapi import WebSocket, WebSocketDisconnect
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as connect_websocket
 
 from kegnet_client.hub import connections, listener, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store.records import Store
+from kegnet_client.hub.websocket import MAX_MESSAGE_BYTES, WebSocketProtocol
+
+from ..support.waits import WAIT_S
 
 SHORT_S = 0.2
 
 
-class Lines(asyncio.Protocol):
-    """In the place of uvicorn's websocket protocol: a message is a line."""
+def make_request(path: str, *headers: str) -> bytes:
+    """The request that begins a websocket."""
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
+    return "\r\n".join([f"GET {path} HTTP/1.1", *headers, *upgrade, "", ""]).encode()
 
-    def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        self._app = config.loaded_app
-        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+def send_often(stream: ssl.SSLSocket, data: bytes, times: int) -> None:
+    for _ in range(times):
+        stream.sendall(data)
 
-    def data_received(self, data: bytes) -> None:
-        if self._task is not None:
-            self._messages.put_nowait({"type": "websocket.receive", "text": data.decode()})
-            return
-        first, *headers = data.decode("latin-1").rstrip("\r\n").split("\r\n")
-        scope = {
-            "type": "websocket",
-            "path": first.split()[1],
-            "query_string": b"",
-            "headers": [tuple(part.encode() for part in line.lower().split(": ", 1)) for line in headers],
-            "client": self._transport.get_extra_info("socket").getpeername()[:2],
-            "server": self._transport.get_extra_info("socket").getsockname()[:2],
-        }
-        self._messages.put_nowait({"type": "websocket.connect"})
-        self._task = asyncio.ensure_future(self._app(scope, self._messages.get, self._send))
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._messages.put_nowait({"type": "websocket.disconnect", "code": 1006})
+class Hub:
+    """A hub that waits for nothing for long; ``let`` ends the wait of ``/held``, and ``gone`` is said by ``/flood``."""
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        match message["type"]:
-            case "websocket.accept":
-                self._transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-            case "websocket.send":
-                self._transport.write(message["text"].encode())
-            case _:
-                self._transport.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-                self._transport.close()
+    def __init__(self, home: Home, port: int, stack: ExitStack) -> None:
+        self.let = threading.Event()
+        self.gone = threading.Event()
+        self._home = home
+        self._port = port
+        self._stack = stack
+
+    def connect(self, path: str, token: str | None = None) -> ClientConnection:
+        """A websocket."""
+        context = ssl.create_default_context(cafile=self._home.ca_certificate)
+        headers = {"Authorization": f"Bearer {self._home.token() if token is None else token}"}
+        url = f"wss://localhost:{self._port}{path}"
+        return self._stack.enter_context(
+            connect_websocket(url, ssl=context, additional_headers=headers, proxy=None, ping_interval=None)
+        )
+
+    def connect_bare(self, path: str) -> ssl.SSLSocket:
+        """The connection under a websocket, on which nobody answers anything."""
+        context = ssl.create_default_context(cafile=self._home.ca_certificate)
+        plain = create_connection(("127.0.0.1", self._port), timeout=WAIT_S)
+        stream = self._stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+        stream.sendall(make_request(path, "Host: localhost", f"Authorization: Bearer {self._home.token()}"))
+        assert stream.recv(12) == b"HTTP/1.1 101"
+        return stream
 
 
 @pytest.fixture
-def connect(
-    make_home: Callable[[], Home], store: Store, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], ssl.SSLSocket]]:
-    """``connect(token)``: a connection that asked for an upgrade, to a hub that waits for nothing for long."""
+def hub(make_home: Callable[[], Home], store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     for name in ("UNPROVEN_IDLE_S", "UNPROVEN_REQUEST_S", "KEEP_ALIVE_S", "GOODBYE_S"):
         monkeypatch.setattr(connections, name, SHORT_S)
     monkeypatch.setattr(listener, "SWEEP_S", SHORT_S / 4)
+    monkeypatch.setattr(serve, "PING_INTERVAL_S", SHORT_S)
+    monkeypatch.setattr(serve, "PING_TIMEOUT_S", 4 * SHORT_S)
     home = make_home()
-    # The tokens of the cookie and of the header are lower case here, since `Lines` is not careful.
-    app = create_app(store, "t" * 43, home.ca())
+    app = create_app(store, home.token(), home.ca())
 
     @app.websocket("/echo")
     async def echo(websocket: WebSocket) -> None:
@@ -84,43 +88,147 @@ def connect(
         async for text in websocket.iter_text():
             await websocket.send_text(text)
 
+    @app.websocket("/held")
+    async def held(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await run_in_threadpool(running.let.wait, WAIT_S)
+        async for _ in websocket.iter_text():
+            pass
+
+    @app.websocket("/flood")
+    async def flood(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text("x" * 10_000)
+        except WebSocketDisconnect:
+            running.gone.set()
+
     ready = threading.Event()
-    streams: list[ssl.SSLSocket] = []
     with serve.listen("127.0.0.1", 0) as listening:
-        address = listening.getsockname()
         server = serve.HubServer(app, home, listening, on_ready=ready.set)
-        server.config.ws_protocol_class = Lines
         thread = threading.Thread(target=server.serve_until_stopped)
-        thread.start()
-        assert ready.wait(10)
-
-        def upgrade(token: str) -> ssl.SSLSocket:
-            context = ssl.create_default_context(cafile=home.ca_certificate)
-            plain = socket.create_connection(address, timeout=10)
-            stream = context.wrap_socket(plain, server_hostname="localhost")
-            streams.append(stream)
-            head = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            stream.sendall(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
-            return stream
-
-        yield upgrade
-        for stream in streams:
-            stream.close()
+        with ExitStack() as stack:
+            running = Hub(home, listening.getsockname()[1], stack)
+            thread.start()
+            assert ready.wait(WAIT_S)
+            yield running
+            running.let.set()
         server.should_exit = True
         thread.join()
 
 
-def test_one_with_the_token_lasts_however_long_it_is_busy(connect: Callable[[str], ssl.SSLSocket]) -> None:
-    stream = connect("t" * 43)
-    assert stream.recv(4096).startswith(b"HTTP/1.1 101 ")
+def test_one_with_the_token_lasts_however_long_it_is_busy(hub: Hub) -> None:
+    websocket = hub.connect("/echo")
     until_s = time.monotonic() + 10 * SHORT_S
     while time.monotonic() < until_s:
-        stream.sendall(b"more")
-        assert stream.recv(4096) == b"more"
+        websocket.send("more")
+        assert websocket.recv(WAIT_S) == "more"
         time.sleep(SHORT_S / 4)
 
 
-def test_one_without_the_token_is_refused_and_ended(connect: Callable[[str], ssl.SSLSocket]) -> None:
-    stream = connect("wrong")
-    assert stream.recv(4096).startswith(b"HTTP/1.1 403 ")
-    assert stream.recv(4096) == b""
+def test_one_that_answers_pings_lasts_however_quiet_it_is(hub: Hub) -> None:
+    websocket = hub.connect("/echo")
+    with pytest.raises(TimeoutError):
+        websocket.recv(10 * SHORT_S)
+    websocket.send("still here")
+    assert websocket.recv(WAIT_S) == "still here"
+
+
+@pytest.mark.parametrize("path", ["/echo", "/there/is/none"])
+def test_one_without_the_token_is_refused(hub: Hub, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        hub.connect(path, "wrong")
+    assert refused.value.response.status_code == 403
+
+
+def test_a_message_up_to_the_bound_is_taken_and_a_larger_one_ends_it(hub: Hub) -> None:
+    websocket = hub.connect("/echo")
+    websocket.send("x" * MAX_MESSAGE_BYTES)
+    assert websocket.recv(WAIT_S) == "x" * MAX_MESSAGE_BYTES
+    websocket.send(["y" * MAX_MESSAGE_BYTES, "y"])  # in two frames
+    with pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(WAIT_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+def test_what_is_no_text_ends_it_and_nothing_else(hub: Hub) -> None:
+    websocket, other = hub.connect("/echo"), hub.connect("/echo")
+    websocket.socket.sendall(Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True))
+    with pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(WAIT_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1007
+    other.send("unharmed")
+    assert other.recv(WAIT_S) == "unharmed"
+
+
+def test_what_is_not_taken_yet_is_not_read_either(hub: Hub) -> None:
+    stream = hub.connect_bare("/held")
+    stream.settimeout(4 * SHORT_S)
+    message = Frame(Opcode.TEXT, b"x" * 60_000).serialize(mask=True)
+    with pytest.raises(OSError, match=r"timed out|EOF|reset|pipe"):  # the buffers of both ends are full
+        send_often(stream, message, 1000)
+
+
+def test_one_that_pings_and_reads_nothing_is_ended(hub: Hub) -> None:
+    stream = hub.connect_bare("/flood")
+    pings = Frame(Opcode.PING, b"p" * 125).serialize(mask=True) * 100
+    with pytest.raises(OSError, match=r"timed out|EOF|reset|pipe"):
+        send_often(stream, pings, 100_000)
+    assert hub.gone.wait(WAIT_S)
+
+
+def test_one_that_answers_no_ping_is_ended(hub: Hub) -> None:
+    stream = hub.connect_bare("/echo")
+    while stream.recv(4096):
+        pass
+
+
+class Wire(asyncio.Transport):
+    """A transport that notes what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def test_pings_are_answered_to_who_reads_the_answers_alone() -> None:
+    async def accept(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+
+    async def serve_one() -> None:
+        config = uvicorn.Config(cast(Any, accept), ws_per_message_deflate=False, log_config=None)
+        config.load()
+        protocol, wire = WebSocketProtocol(config, ServerState(), {}), Wire()
+        protocol.connection_made(wire)
+        protocol.data_received(make_request("/", "Host: localhost"))
+        (task,) = protocol.tasks
+        while b"101" not in wire.written:
+            await asyncio.sleep(0)
+        ping = Frame(Opcode.PING, b"hello").serialize(mask=True)
+        wire.written.clear()
+        protocol.data_received(ping)
+        assert wire.written == Frame(Opcode.PONG, b"hello").serialize(mask=False)
+        protocol.pause_writing()
+        protocol.data_received(1000 * ping)
+        assert len(wire.written) == len(Frame(Opcode.PONG, b"hello").serialize(mask=False))
+        protocol.resume_writing()
+        protocol.data_received(ping)
+        assert wire.written == 2 * Frame(Opcode.PONG, b"hello").serialize(mask=False)
+        protocol.stop_keepalive()
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(serve_one())

@@ -19,7 +19,7 @@ COMMANDS = (
     Command("login-link", "print a link that logs one browser in"),
     Command("verify", "verify the signature of every stored record again"),
 )
-_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette"}
+_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets"}
 
 
 def add_arguments(parser: Parser) -> None:
