@@ -44,6 +44,8 @@ from kegnet_client.hub.ingest import routes
 from kegnet_client.hub.ingest.forms import RefusedError
 from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
+from kegnet_client.hub.maelstrom import rest
+from kegnet_client.hub.maelstrom.socket import Sockets
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
@@ -135,6 +137,7 @@ def create_app(
     for resource in RESOURCES:
         resource.add_routes(saying, store, clock_ms)
     app.include_router(saying)
+    app.include_router(rest.make_router(store, Sockets(store, bus), clock_ms))
     app.include_router(docs.router)
 
     problems.add_handlers(app)
