@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from kegnet_client.commands.hub.devices import check_name
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.hub.run import DEFAULT_PORT
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.hub import DEFAULT_PORT
 
 MAX_VALID_MINUTES = 7 * 24 * 60
 
@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help=f"where the device reaches the hub (default: its certificate's name, {DEFAULT_PORT})",
+        help="where the device reaches the hub (default: its certificate's name, and its port)",
     )
 
 
@@ -38,6 +38,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.core.wire.enrolment import format_code
     from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.store import enrolment
 
     if not 1 <= options.valid_minutes <= MAX_VALID_MINUTES:
@@ -47,7 +48,7 @@ def handle(options: argparse.Namespace) -> int:
     hosts = home.hosts()
     if options.url is None:
         host = next((host for host in hosts if not _is_loopback(host)), hosts[0])
-        port = DEFAULT_PORT
+        port = home.config().section(HUB).port
     else:
         host, port = _host_and_port(options.url)
     if host not in hosts:
