@@ -44,6 +44,7 @@ from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.maelstrom import rest
 from kegnet_client.hub.maelstrom.socket import Sockets
+from kegnet_client.hub.outlets import metrics
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
@@ -51,7 +52,6 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
-METRICS_PATH = "/metrics"
 RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings_api)
 """What people say things of; another one is a file and its name here."""
 
@@ -104,7 +104,7 @@ def create_app(
         access.TokenMiddleware,
         find=find,
         is_public=settings.public_view,
-        public_paths={METRICS_PATH} if settings.public_metrics else (),
+        public_paths={metrics.PATH} if settings.public_metrics else (),
         origins=settings.origins,
     )
     trouble = Condition(_log)
@@ -120,7 +120,8 @@ def create_app(
     def stored() -> None:
         trouble.end("the database works again")
 
-    writing = routes.make_router(commits, refusals, stored, unavailable)
+    counted = metrics.Metrics(store, clock_ms)
+    writing = routes.make_router(commits, refusals, stored, unavailable, counted)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
@@ -130,6 +131,7 @@ def create_app(
     saying = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], tags=["saying"])
     for resource in RESOURCES:
         resource.add_routes(saying, store, clock_ms)
+    counted.add_route(app.router)
     app.include_router(saying)
     app.include_router(rest.make_router(store, Sockets(store, bus), clock_ms))
     app.include_router(docs.router)
