@@ -164,7 +164,7 @@ class Settings(Body):
 
 
 class Point(BaseModel):
-    """A temperature so many days after the start; between two points it goes straight from one to the other."""
+    """A temperature so many days after the start; it goes straight to the next point's. Two of a day are a step."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -192,7 +192,7 @@ class Profile(Body):
 
     @model_validator(mode="after")
     def _is_in_order(self) -> "Profile":
-        profiles.check([point.days for point in self.temperatures])
+        profiles.check([(point.days, point.temperature) for point in self.temperatures])
         return self
 
 
