@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 SENSOR = "28-0316a2795c5b"
-PULSES_PER_LITRE = 5600
+PULSES_PER_LITRE = 5400
 LITRES_PER_S = 0.06
 STEP_MILLIDEGREES = 62.5
 

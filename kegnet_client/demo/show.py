@@ -45,9 +45,11 @@ A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-
                  cp FILE.pour {stage.spool}/
                  {command} pour --root {stage.root} --pin 3 --pulses 160 --elapsed-ms 4000
   ask it         {command} status --root {stage.root}
+  what is left   {command} hub status --dir {stage.hub}
 """)
     actors = [sys.executable, "-P", "-m", "kegnet_client.demo.actors"]
     stage.start("thermometer", *actors, "thermometer", str(stage.tree))
+    stage.start("screen", sys.executable, "-P", "-m", "kegnet_client.demo.levels", stage.url, f"{stage.hub}/ca.crt")
     stage.start("tap", *actors, "tap", str(stage.spool))
     while True:
         who, line = stage.next_line()
@@ -63,9 +65,14 @@ def _one_round(stage: Stage) -> None:
     print("acknowledged and gone from the spool")
 
     rows = _get(stage, "/api/pours")
-    if [(row["pin"], row["pulses"]) for row in rows] != [(0, 560)]:
+    if [(row["pin"], row["pulses"]) for row in rows] != [(0, 540)]:
         raise KegnetError(f"the hub does not have the pour, but {rows}")
     print(f"at the hub   {rows[0]}")
+    (tap,) = _get(stage, "/api/taps")
+    keg = tap["keg"]
+    if not isinstance(keg, dict) or not 0 < keg["poured_ml"] < 200:
+        raise KegnetError(f"the hub does not know what is left in the keg, but {tap}")
+    print(f"{tap['name']}     {keg['left_ml'] / 1000:.2f} l left of 20")
 
     if doubt := Clock().doubt():
         print(f"no temperature yet: {doubt}")

@@ -10,10 +10,12 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import requests
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.demo.actors import show_temperature
+from kegnet_client.demo.actors import SENSOR, show_temperature
 
 PING_INTERVAL_S = 10
 START_TIMEOUT_S = 30.0
@@ -60,6 +62,7 @@ class Stage:
         self._call(
             *command, "hub", "devices", "add", uuid[1], key, "--name", "Demo bar", "--dir", str(self.hub)
         )  # fmt: skip
+        self._set_up_tap(uuid[1])
         text = re.sub(r"^#?(pingInterval) *=.*", rf"\1 = {PING_INTERVAL_S}", text, flags=re.MULTILINE)
         head, thermometer, rest = text.partition("[Thermometer]")
         rest = re.sub(r"^#?(directory) *=.*", rf"\1 = {self.tree}", rest, count=1, flags=re.MULTILINE)
@@ -68,12 +71,33 @@ class Stage:
         self.start("client", *command, "run", "--root", str(self.root))
         self.wait_for("client", "delivers from")
 
+    def _set_up_tap(self, device: str) -> None:
+        """Tell the hub what a person would: a tap with its meter and thermometer, and the keg that runs there."""
+        with requests.Session() as session:
+            # The demo talks to this machine, whatever proxy the environment names.
+            session.trust_env = False
+            session.verify = os.fspath(self.hub / "ca.crt")
+            session.headers["Authorization"] = f"Bearer {self.token}"
+            meters = [{"device": device, "pin": 0}]
+            said: dict[str, dict[str, Any]] = {
+                "taps": {"name": "Demo tap", "meters": meters, "sensor": SENSOR},
+                "beverages": {"name": "Helles", "style": "Lager", "abv_percent": 4.9},
+                "kegs": {"beverage": 1, "size_ml": 20_000, "taps": [{"tap": 1}]},
+            }
+            for kind, body in said.items():
+                session.post(f"{self.url}/api/{kind}", json=body, timeout=START_TIMEOUT_S).raise_for_status()
+
     def start(self, who: str, *command: str) -> None:
         """Run ``command`` until the end; on a terminal of its own, so that it logs there."""
         ours, its = pty.openpty()
         # In a session of its own: Ctrl-C reaches the demo alone, which then ends everything in order.
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            command, stdin=subprocess.DEVNULL, stdout=its, stderr=its, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=its,
+            stderr=its,
+            start_new_session=True,
+            env={**os.environ, "KEGNET_DEMO_TOKEN": self.token},
         )
         os.close(its)
         self._processes.append(process)

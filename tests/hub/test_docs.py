@@ -37,7 +37,15 @@ def test_the_description_names_every_call(reader: httpx.Client) -> None:
     kinds = ("taps", "beverages", "kegs", "calibrations", "adjustments", "profiles", "runs", "controllers")
     saying = {f"/api/{kind}{rest}" for kind in kinds for rest in ("", "/{number}", "/{number}/history")}
     saying |= {"/api/settings", "/api/settings/history"}
-    assert set(paths) == calls | joining | reading | saying
+    maelstrom = {
+        "/publish",
+        "/appsettings",
+        "/profiles",
+        "/profile/{number}",
+        "/iocontrollers",
+        "/iocontroller/{number}",
+    }
+    assert set(paths) == calls | joining | reading | saying | maelstrom
     form = paths["/rest/v2/ping"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     assert form["schema"]["required"] == ["id", "temp", "ts", "sig"]
     assert "text/csv" in paths["/api/pours"]["get"]["responses"]["200"]["content"]

@@ -24,6 +24,8 @@ Name = Annotated[
 Line = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=texts.MAX_LINE), AfterValidator(texts.check_visible)
 ]
+Value = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(texts.check_visible)]
+"""What another program keeps: a logo may be in it."""
 Time = Annotated[int, Field(ge=0, le=LAST_MS, strict=True)]
 Number = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
@@ -156,7 +158,7 @@ class Settings(Body):
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     units: Literal["metric", "us"] = "metric"
     glass_ml: Millilitres = 500
-    others: Annotated[dict[Name, Line], Field(max_length=_MAX_ITEMS)] = {}
+    others: Annotated[dict[Name, Value], Field(max_length=_MAX_ITEMS)] = {}
 
 
 class Point(BaseModel):

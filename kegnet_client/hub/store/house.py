@@ -63,7 +63,8 @@ def say(
     Raises `WrongEntryError`, `UnknownError`, and `entries.ChangedError`; nothing is kept then.
     """
     entries.lock(connection)
-    if subject is not None and kind not in _CHOSEN and entries.read_one(connection, kind, subject) is None:
+    was_known = subject is not None and entries.read_one(connection, kind, subject) is not None
+    if subject is not None and kind not in _CHOSEN and not was_known:
         raise UnknownError(f"there is no {kind} {subject}")
     _check_references(connection, subject, body)
     entry = entries.say(connection, kind, subject, body.model_dump(mode="json"), said_by, now_ms, seen_id)
@@ -71,7 +72,8 @@ def say(
         periods.replace(connection, _lay_out(connection))
     if isinstance(body, bodies.Adjustment):
         _adjust(connection, entry.subject, body)
-    events.append(connection, now_ms, [(channel_of(kind), describe(entry))])
+    change = "ended" if body.ended_ms is not None else "changed" if was_known else "new"
+    events.append(connection, now_ms, [(channel_of(kind), {**describe(entry), "change": change})])
     return entry
 
 
