@@ -8,6 +8,8 @@ script can read, by the page ``/login``, the link of ``hub login-link``, or by o
 A cookie comes along with whatever another site makes the browser send, so whatever changes something, and every
 websocket, has to come from a page of the hub's own or of one that is named in ``origins``. What stays open (websockets,
 streams of events) is looked at again every `RECHECK_S`: it ends when its token is revoked.
+
+A token that opens nothing is told in the log as other refusals are (`kegnet_client.hub.refusals`): once of a sender.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import HTTPConnection, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,7 +32,9 @@ from kegnet_client.hub.store.tokens import BROWSER_MS, hash_of
 
 OPEN_PREFIX = "/rest/"
 LOGIN_PATH = "/login"
-OPEN_PATHS = {*enrolment.PATHS, LOGIN_PATH}
+LOGOUT_PATH = "/logout"
+_PAGES = {LOGIN_PATH, LOGOUT_PATH}
+OPEN_PATHS = {*enrolment.PATHS, *_PAGES}
 ENTRANCES = ("/", "/docs")
 COOKIE = "__Host-kegnet-hub"
 """The prefix makes browsers take it over HTTPS only, from this host only."""
@@ -55,6 +59,8 @@ _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' 
 
 Find = Callable[[str], Principal | None]
 """Who has the secret with this SHA-256, as the database says; raises `StoreError`."""
+OnWrong = Callable[[HTTPConnection], None]
+"""Told of each request with a token that opens nothing."""
 
 
 class TokenMiddleware:
@@ -65,6 +71,7 @@ class TokenMiddleware:
         app: ASGIApp,
         find: Find,
         *,
+        on_wrong: OnWrong = lambda _connection: None,
         is_public: bool = False,
         public_paths: Collection[str] = (),
         origins: Collection[str] = (),
@@ -72,6 +79,7 @@ class TokenMiddleware:
     ) -> None:
         self._app = app
         self._find = find
+        self._on_wrong = on_wrong
         self._is_public = is_public
         self._public_paths = public_paths
         self._origins = origins
@@ -127,6 +135,7 @@ class TokenMiddleware:
         if answer is not None:
             await answer(scope, receive, send_guarded)
         elif path in _STREAMS:
+            prove(scope)  # a guest's lasts, too
             await self._watch(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
@@ -138,13 +147,15 @@ class TokenMiddleware:
             return PlainTextResponse(
                 "This came from a page of another site. If that is your own, name it in `origins` of hub.conf.\n", 403
             )
-        if path == LOGIN_PATH:
+        if path in _PAGES:
             return None
         if path in ENTRANCES and method in ("GET", "HEAD"):
             offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")
             if offered is not None:
-                is_token = await self._principal(offered[0]) is not None
-                return admit(scope["path"], offered[0]) if is_token else _refuse(path)
+                if await self._principal(offered[0]) is not None:
+                    return admit(scope["path"], offered[0])
+                self._on_wrong(HTTPConnection(scope))
+                return _refuse(path)
         who = await self._who(scope)
         role = needed(path, method)
         if who is None and role is Role.READ and path in self._public_paths:
@@ -160,12 +171,13 @@ class TokenMiddleware:
         return None
 
     async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let it pass for as long as its token is good."""
+        """Let it pass for as long as it is still who it was."""
+        who = scope[PRINCIPAL]
         serving = asyncio.ensure_future(self._app(scope, receive, send))
         try:
             while not (await asyncio.wait({serving}, timeout=RECHECK_S))[0]:
                 try:
-                    is_good = await self._who(scope) is not None
+                    is_good = await self._who(scope) == who
                 except StoreError:
                     continue  # that says nothing of the token
                 if not is_good:
@@ -180,10 +192,13 @@ class TokenMiddleware:
         headers = Headers(scope=scope)
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        for secret in (credentials.strip() if scheme.lower() == "bearer" else "", cookie):
-            who = await self._principal(secret) if secret else None
+        offered = [secret for secret in (credentials.strip() if scheme.lower() == "bearer" else "", cookie) if secret]
+        for secret in offered:
+            who = await self._principal(secret)
             if who is not None:
                 return who
+        if offered:
+            self._on_wrong(HTTPConnection(scope))
         return GUEST if self._is_public else None
 
     async def _principal(self, secret: str) -> Principal | None:

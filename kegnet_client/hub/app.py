@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
 import kegnet_client
 from kegnet_client.host.condition import Condition
@@ -40,6 +41,7 @@ from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.domain.roles import Principal
 from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import routes
+from kegnet_client.hub.ingest.forms import RefusedError
 from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.maelstrom import rest
@@ -96,19 +98,23 @@ def create_app(
     app.state.bus = bus
     app.add_middleware(BodyLimit)  # inside the door: who may not come in sends nothing
     first_sha256 = hash_of(token)
+    refusals = Refusals(rate or LogRate())
 
     def find(secret_sha256: str) -> Principal | None:
         return store.read(lambda connection: tokens.find(connection, secret_sha256, first_sha256, clock_ms()))
 
+    def on_wrong(connection: HTTPConnection) -> None:
+        refusals.tell(connection, "", RefusedError("its token opens nothing here: it is wrong, or was revoked"))
+
     app.add_middleware(
         access.TokenMiddleware,
         find=find,
+        on_wrong=on_wrong,
         is_public=settings.public_view,
         public_paths={metrics.PATH} if settings.public_metrics else (),
         origins=settings.origins,
     )
     trouble = Condition(_log)
-    refusals = Refusals(rate or LogRate())
 
     commits = GroupCommit(store, clock_ms)
 
@@ -126,7 +132,7 @@ def create_app(
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
     app.include_router(records.make_router(store), tags=["reading"])
-    app.include_router(login.make_router(store, find, clock_ms))
+    app.include_router(login.make_router(store, find, on_wrong, clock_ms))
     app.include_router(events.make_router(bus), tags=["reading"])
     saying = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], tags=["saying"])
     for resource in RESOURCES:

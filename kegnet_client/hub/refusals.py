@@ -9,7 +9,7 @@ fills neither the log nor the memory. What the minute had no room for counts as 
 import logging
 from collections import OrderedDict
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.wire.forms import is_uuid
@@ -30,7 +30,7 @@ class Refusals:
         self._rate = rate
         self._told: OrderedDict[str, set[tuple[str, str]]] = OrderedDict()
 
-    def tell(self, request: Request, device: str, error: KegnetError) -> None:
+    def tell(self, request: HTTPConnection, device: str, error: KegnetError) -> None:
         """``request``, which says that it is from ``device`` (or does not say), is refused because of ``error``."""
         sender, device, why = _address(request), _uuid(device), _one_line(str(error))
         told = self._told.setdefault(sender, set())
@@ -44,13 +44,13 @@ class Refusals:
         rest = "; what else it is refused for is not told any more" if len(told) == MAX_TOLD else ""
         _log.warning("%s%s is refused: %s%s", sender, claim, why, rest)
 
-    def over(self, request: Request, device: str) -> None:
+    def over(self, request: HTTPConnection, device: str) -> None:
         """Something from ``device`` was taken: what it is refused for from now on is news."""
         told = self._told.get(_address(request), set())
         told -= {(who, why) for who, why in told if who in ("", _uuid(device))}
 
 
-def _address(request: Request) -> str:
+def _address(request: HTTPConnection) -> str:
     """The sender's, or what the trusted proxy says it is."""
     return _one_line(plain_address("" if request.client is None else request.client.host))
 

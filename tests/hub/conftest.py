@@ -23,6 +23,7 @@ from kegnet_client.core.wire.forms import SIGNED_FIELDS
 from kegnet_client.hub import serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.store.records import Store
@@ -166,12 +167,19 @@ def record() -> Callable[..., Record]:
 
 
 @contextmanager
-def _serving(home: Home, store: Store, *, bind: str | None = "127.0.0.1", **options: object) -> Iterator[str]:
+def _serving(
+    home: Home,
+    store: Store,
+    *,
+    bind: str | None = "127.0.0.1",
+    settings: HubSettings = DEFAULTS,
+    **options: object,
+) -> Iterator[str]:
     """Serves ``store`` from ``home`` in a thread; gives the URL."""
     ready = threading.Event()
     with serve.listen(bind, 0) as listener:
         server = serve.HubServer(
-            create_app(store, home.token(), home.ca()),
+            create_app(store, home.token(), home.ca(), settings=settings),
             home,
             listener,
             on_ready=ready.set,

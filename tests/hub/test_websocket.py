@@ -22,11 +22,14 @@ from websockets.sync.client import connect as connect_websocket
 
 from kegnet_client.hub import connections, listener, serve
 from kegnet_client.hub.app import create_app
+from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.hub_section import HubSettings
 from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.websocket import MAX_MESSAGE_BYTES, WebSocketProtocol
 
 from ..support.waits import WAIT_S
+from .test_roles import make_token, revoke
 
 SHORT_S = 0.2
 
@@ -46,17 +49,19 @@ def send_often(stream: ssl.SSLSocket, data: bytes, times: int) -> None:
 class Hub:
     """A hub that waits for nothing for long; ``let`` ends the wait of ``/held``, and ``gone`` is said by ``/flood``."""
 
-    def __init__(self, home: Home, port: int, stack: ExitStack) -> None:
+    def __init__(self, home: Home, store: Store, port: int, stack: ExitStack) -> None:
+        self.store = store
+        self.origin = f"https://localhost:{port}"
         self.let = threading.Event()
         self.gone = threading.Event()
         self._home = home
         self._port = port
         self._stack = stack
 
-    def connect(self, path: str, token: str | None = None) -> ClientConnection:
-        """A websocket."""
+    def connect(self, path: str, token: str | None = None, **headers: str) -> ClientConnection:
+        """A websocket; the first token is the one of the file."""
         context = ssl.create_default_context(cafile=self._home.ca_certificate)
-        headers = {"Authorization": f"Bearer {self._home.token() if token is None else token}"}
+        headers["Authorization"] = f"Bearer {self._home.token() if token is None else token}"
         url = f"wss://localhost:{self._port}{path}"
         return self._stack.enter_context(
             connect_websocket(url, ssl=context, additional_headers=headers, proxy=None, ping_interval=None)
@@ -72,15 +77,17 @@ class Hub:
         return stream
 
 
-@pytest.fixture
-def hub(make_home: Callable[[], Home], store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+@pytest.fixture(params=[HubSettings(origins=("https://bar.example",))])
+def hub(
+    request: pytest.FixtureRequest, make_home: Callable[[], Home], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Hub]:
     for name in ("UNPROVEN_IDLE_S", "UNPROVEN_REQUEST_S", "KEEP_ALIVE_S", "GOODBYE_S"):
         monkeypatch.setattr(connections, name, SHORT_S)
     monkeypatch.setattr(listener, "SWEEP_S", SHORT_S / 4)
     monkeypatch.setattr(serve, "PING_INTERVAL_S", SHORT_S)
     monkeypatch.setattr(serve, "PING_TIMEOUT_S", 4 * SHORT_S)
     home = make_home()
-    app = create_app(store, home.token(), home.ca())
+    app = create_app(store, home.token(), home.ca(), settings=request.param)
 
     @app.websocket("/echo")
     async def echo(websocket: WebSocket) -> None:
@@ -109,7 +116,7 @@ def hub(make_home: Callable[[], Home], store: Store, monkeypatch: pytest.MonkeyP
         server = serve.HubServer(app, home, listening, on_ready=ready.set)
         thread = threading.Thread(target=server.serve_until_stopped)
         with ExitStack() as stack:
-            running = Hub(home, listening.getsockname()[1], stack)
+            running = Hub(home, store, listening.getsockname()[1], stack)
             thread.start()
             assert ready.wait(WAIT_S)
             yield running
@@ -140,6 +147,39 @@ def test_one_without_the_token_is_refused(hub: Hub, path: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         hub.connect(path, "wrong")
     assert refused.value.response.status_code == 403
+
+
+PUBLIC = HubSettings(public_view=True)
+
+
+@pytest.mark.parametrize("hub", [HubSettings(), PUBLIC], ids=["closed", "public"], indirect=True)
+def test_one_ends_within_seconds_when_its_token_is_revoked_and_no_other_does(hub: Hub) -> None:
+    websocket, other = (hub.connect("/echo", make_token(hub.store, name, Role.OPERATE)) for name in ("anna", "bob"))
+    revoke(hub.store, "anna")
+    began_s = time.monotonic()
+    with pytest.raises(ConnectionClosed):
+        websocket.recv(WAIT_S)
+    assert time.monotonic() - began_s < 5
+    other.send("still here")
+    assert other.recv(WAIT_S) == "still here"
+
+
+@pytest.mark.parametrize("hub", [PUBLIC], ids=["public"], indirect=True)
+def test_a_guests_lasts_however_quiet_it_is(hub: Hub) -> None:
+    websocket = hub.connect("/echo", "wrong")
+    with pytest.raises(TimeoutError):
+        websocket.recv(10 * SHORT_S)
+
+
+def test_only_a_page_of_our_own_may_open_one(hub: Hub) -> None:
+    for origin in (hub.origin, "https://bar.example"):
+        websocket = hub.connect("/echo", Origin=origin)
+        websocket.send("hello")
+        assert websocket.recv(WAIT_S) == "hello"
+    for origin in ("https://evil.example", "null", hub.origin.replace("https", "http"), "https://bar.example.evil"):
+        with pytest.raises(InvalidStatus) as refused:
+            hub.connect("/echo", Origin=origin)
+        assert refused.value.response.status_code == 403
 
 
 def test_a_message_up_to_the_bound_is_taken_and_a_larger_one_ends_it(hub: Hub) -> None:

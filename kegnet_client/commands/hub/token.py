@@ -62,8 +62,11 @@ def _make(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import tokens
 
-    with closing(open_store(find_home(options))) as store:
+    home = find_home(options)
+    with closing(open_store(home)) as store:
         found = store.read(tokens.read_all)
+        first_sha256 = tokens.hash_of(home.token())
+        first = store.read(lambda connection: tokens.find(connection, first_sha256, first_sha256, 0))
     if options.json:
         rows = [
             {
@@ -77,7 +80,7 @@ def _list(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(rows))
         return 0
-    if not any(one.name == "init" for one in found):
+    if first is not None:
         print("init  admin  the one in the file `token`")
     for one in found:
         state = f"made {_local(one.made_ms)}"

@@ -16,7 +16,6 @@ from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.records import Store
 
-LOGOUT_PATH = "/logout"
 _MAX_BODY_BYTES = 4096
 _FORM = "application/x-www-form-urlencoded"
 
@@ -50,7 +49,7 @@ _FIELD = """<label for="token">Token</label>
 _WRONG = '<p role="alert">{}</p>'
 
 
-def make_router(store: Store, find: access.Find, clock_ms: Callable[[], int]) -> APIRouter:
+def make_router(store: Store, find: access.Find, on_wrong: access.OnWrong, clock_ms: Callable[[], int]) -> APIRouter:
     """The pages, which let in whom ``find`` knows and who has a code that is in ``store``."""
     router = APIRouter(include_in_schema=False)
 
@@ -70,9 +69,7 @@ def make_router(store: Store, find: access.Find, clock_ms: Callable[[], int]) ->
         fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         home = f"{request.scope.get('root_path', '')}/"
         if code := fields.get("code"):
-            secret = await run_in_threadpool(
-                store.write, lambda connection: tokens.use_link(connection, code, clock_ms())
-            )
+            secret = await run_in_threadpool(_use, code)
             if secret is not None:
                 return access.admit(home, secret)
             told = "This link was used already or is too old: `kegnet-client hub login-link` makes another."
@@ -81,9 +78,16 @@ def make_router(store: Store, find: access.Find, clock_ms: Callable[[], int]) ->
             if secret and await run_in_threadpool(find, tokens.hash_of(secret)) is not None:
                 return access.admit(home, secret)
             told = "This is no token of this hub, or it was revoked."
+        on_wrong(request)
         return HTMLResponse(_PAGE.format(told=_WRONG.format(told), field=_FIELD), 403)
 
-    @router.post(LOGOUT_PATH)
+    def _use(code: str) -> str | None:
+        # Whoever makes codes up keeps no writer waiting.
+        if not store.read(lambda connection: tokens.is_link(connection, code, clock_ms())):
+            return None
+        return store.write(lambda connection: tokens.use_link(connection, code, clock_ms()))
+
+    @router.post(access.LOGOUT_PATH)
     def log_out(request: Request) -> Response:
         """Forget the cookie."""
         answer = RedirectResponse(f"{request.scope.get('root_path', '')}{access.LOGIN_PATH}", 303)

@@ -4,11 +4,11 @@ The token of ``hub init`` is in its file and not in this table; a row with its h
 """
 
 import hashlib
+import itertools
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.domain.roles import FIRST, Principal, Role
@@ -50,14 +50,7 @@ def find(connection: Connection, secret_sha256: str, first_sha256: str, now_ms: 
 def make(connection: Connection, name: str, role: Role, now_ms: int, expires_ms: int | None = None) -> str:
     """A new token's secret, which is told this once; `UsageError` where there is one of this name."""
     secret = secrets.token_urlsafe(32)
-    row = {
-        "secret_sha256": hash_of(secret),
-        "name": name,
-        "role": role.word,
-        "made_ms": now_ms,
-        "expires_ms": expires_ms,
-    }
-    if name == FIRST.name or not insert_new(connection, schema.tokens, row):
+    if name == FIRST.name or not _insert(connection, hash_of(secret), name, role, now_ms, expires_ms):
         raise UsageError(f"there is a token named {name!r} already: choose another name")
     return secret
 
@@ -73,10 +66,12 @@ def read_all(connection: Connection) -> list[Token]:
 def revoke(connection: Connection, name: str, first_sha256: str, now_ms: int) -> None:
     """Let the token named ``name`` open nothing any more; `UsageError` where there is none."""
     table = schema.tokens
-    if name == FIRST.name:
-        row = {"secret_sha256": first_sha256, "name": name, "role": FIRST.role.word, "made_ms": now_ms}
-        insert_new(connection, table, row)
     is_it = table.c.name == name
+    if name == FIRST.name:
+        # The file may hold another one than that which was revoked before.
+        is_it = table.c.secret_sha256 == first_sha256
+        if not _insert(connection, first_sha256, name, FIRST.role, now_ms, None):
+            _insert_numbered(connection, first_sha256, name, FIRST.role, now_ms, None)
     if connection.scalar(select(table.c.name).where(is_it)) is None:
         raise UsageError(f"there is no token named {name!r}; `kegnet-client hub token list` shows them")
     connection.execute(update(table).where(is_it, table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms))
@@ -90,20 +85,49 @@ def make_link(connection: Connection, name: str, role: Role, now_ms: int) -> str
     return code
 
 
+def is_link(connection: Connection, code: str, now_ms: int) -> bool:
+    """Whether ``code`` would make a token now."""
+    return connection.scalar(select(schema.login_links.c.name).where(_is_good(code, now_ms))) is not None
+
+
 def use_link(connection: Connection, code: str, now_ms: int) -> str | None:
     """The secret of the token that ``code`` makes; None where the code is wrong, used or too old."""
     table = schema.login_links
-    is_it = (table.c.secret_sha256 == hash_of(code)) & table.c.used_ms.is_(None) & (table.c.expires_ms > now_ms)
-    used = update(table).where(is_it).values(used_ms=now_ms).returning(table.c.name, table.c.role)
+    used = update(table).where(_is_good(code, now_ms)).values(used_ms=now_ms).returning(table.c.name, table.c.role)
     row = connection.execute(used).first()
     if row is None:
         return None
-    name = _free_name(row.name, [one.name for one in read_all(connection)])
-    return make(connection, name, Role.of(row.role), now_ms, now_ms + BROWSER_MS)
+    secret = secrets.token_urlsafe(32)
+    _insert_numbered(connection, hash_of(secret), row.name, Role.of(row.role), now_ms, now_ms + BROWSER_MS)
+    return secret
 
 
-def _free_name(name: str, taken: Sequence[str]) -> str:
-    number = 1
-    while (found := f"{name[:90]} {number}") in taken:
-        number += 1
-    return found
+def _is_good(code: str, now_ms: int) -> ColumnElement[bool]:
+    table = schema.login_links.c
+    return and_(table.secret_sha256 == hash_of(code), table.used_ms.is_(None), table.expires_ms > now_ms)
+
+
+def _insert(
+    connection: Connection, secret_sha256: str, name: str, role: Role, now_ms: int, expires_ms: int | None
+) -> bool:
+    """Whether there was none of this name."""
+    row = {
+        "secret_sha256": secret_sha256,
+        "name": name,
+        "role": role.word,
+        "made_ms": now_ms,
+        "expires_ms": expires_ms,
+    }
+    return insert_new(connection, schema.tokens, row)
+
+
+def _insert_numbered(
+    connection: Connection, secret_sha256: str, name: str, role: Role, now_ms: int, expires_ms: int | None
+) -> None:
+    """Insert it under the first free one of "NAME 1", "NAME 2" and so on, whoever else does the same meanwhile."""
+    taken = set(connection.scalars(select(schema.tokens.c.name)))
+    numbered = (f"{name[:90]} {number}" for number in itertools.count(1))
+    free = (one for one in numbered if one not in taken)
+    is_it = schema.tokens.c.secret_sha256 == secret_sha256
+    while connection.scalar(select(schema.tokens.c.name).where(is_it)) is None:
+        _insert(connection, secret_sha256, next(free), role, now_ms, expires_ms)
