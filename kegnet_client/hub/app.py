@@ -5,11 +5,10 @@ Bodies are read up to their bound and for a bounded time, so that a large or a s
 Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
@@ -36,6 +35,7 @@ from kegnet_client.hub.api import (
     taps,
 )
 from kegnet_client.hub.api import settings as settings_api
+from kegnet_client.hub.background import Background
 from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.domain.roles import Principal
@@ -75,15 +75,12 @@ def create_app(
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     bus = Bus(store)
-    store.on_write = bus.wake
+    background = Background(store, bus, clock_ms, settings.events_kept_days)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = asyncio.create_task(bus.run())
-        yield
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with background.running():
+            yield
 
     app = FastAPI(
         lifespan=lifespan,
