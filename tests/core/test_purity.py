@@ -26,6 +26,7 @@ WHOLE_MODULES = {
     "json",
     "re",
     "typing",
+    "unicodedata",
     "urllib.parse",
 }
 SINGLE_NAMES = {

@@ -1,5 +1,7 @@
 """What people say over the API holds, is shown with what follows from it, and is told by whom it was said."""
 
+import csv
+import io
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -113,6 +115,24 @@ def test_settings_are_one_set(reader: httpx.Client) -> None:
     assert reader.get("/api/settings/history").json()["items"][-1]["units"] == "metric"
 
 
+def test_a_glass_of_next_to_nothing_keeps_no_keg_from_being_shown(reader: httpx.Client) -> None:
+    keg = make(reader, "kegs", size_ml=50_000)
+    assert reader.put("/api/settings", json={"glass_ml": 1e-9}).status_code == 200
+    assert reader.get(f"/api/kegs/{keg['id']}").json()["glasses"] == 50_000_000_000
+    assert reader.put("/api/settings", json={}).status_code == 200
+
+
+def test_no_text_of_a_person_is_a_formula_in_a_spreadsheet(
+    reader: httpx.Client, meter: dict[str, Any], form: Callable[..., bytes], post: Post
+) -> None:
+    post("v2/pour", form("pour", id=meter["device"], pin=3, pulses=100, et=1000, ts=NOW_MS))
+    (pour,) = reader.get("/api/pours", params={"device": meter["device"]}).json()["items"]
+    assert reader.put(f"/api/adjustments/{pour['id']}", json={"what": "void", "reason": "=1+1"}).status_code == 200
+    answer = reader.get("/api/pours", params={"device": meter["device"]}, headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert (row["reason"], row["pulses"], row["device"]) == ("'=1+1", "100", meter["device"])
+
+
 UUID = str(uuid.uuid4())
 
 
@@ -124,6 +144,7 @@ UUID = str(uuid.uuid4())
         ("taps", {"name": "x" * 101}, "name"),
         ("taps", {"name": "a\nb"}, "name"),
         ("taps", {"name": "a\u202eb"}, "name"),
+        ("taps", {"name": "a\u2028b"}, "name"),
         ("taps", {"name": "left", "colour": "red"}, "colour"),
         ("taps", {"name": "left", "meters": [{"device": "x", "pin": 1}]}, "meters.0.device"),
         ("taps", {"name": "left", "meters": [{"device": UUID, "pin": 256}]}, "meters.0.pin"),

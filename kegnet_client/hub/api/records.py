@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, Table
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
+from kegnet_client.hub.domain.texts import csv_cell
 from kegnet_client.hub.store import records, schema, volumes
 
 MAX_LIMIT = 1000
@@ -221,5 +222,6 @@ def _csv(names: list[str], items: list[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, names)
     writer.writeheader()
-    writer.writerows(items)
+    for item in items:
+        writer.writerow({name: csv_cell(value) if isinstance(value, str) else value for name, value in item.items()})
     return text.getvalue()

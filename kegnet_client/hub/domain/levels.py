@@ -1,4 +1,4 @@
-"""What is left in a keg, in the words of the person who looks: litres, percent, glasses."""
+"""What is left in a keg, in the words of the person who looks: litres, percent, glasses; and how old a number is."""
 
 from dataclasses import dataclass
 
@@ -26,10 +26,20 @@ class Level:
 
     def glasses(self, glass_ml: float) -> int:
         """How many full glasses of ``glass_ml`` are left."""
-        return max(0, int(self.left_nl // round(glass_ml * NANOLITRES_PER_ML)))
+        return max(0, self.left_nl // max(1, round(glass_ml * NANOLITRES_PER_ML)))
 
 
 def level_of(size_ml: float, start_ml: float | None, poured_nl: int) -> Level:
     """The level of a keg of ``size_ml`` that had ``start_ml`` in it (None: all of it) and lost ``poured_nl``."""
     start_nl = round((size_ml if start_ml is None else start_ml) * NANOLITRES_PER_ML)
     return Level(start_nl, start_nl - poured_nl)
+
+
+def age_ms(at_ms: int, now_ms: int) -> int:
+    """How old a number of ``at_ms`` is; of a clock that is ahead of ours it is new."""
+    return max(0, now_ms - at_ms)
+
+
+def is_stale(at_ms: int | None, now_ms: int, due_ms: int) -> bool:
+    """Whether a number of ``at_ms`` is not to be taken for today's: it is past its due, as far ahead, or not known."""
+    return at_ms is None or abs(now_ms - at_ms) > due_ms

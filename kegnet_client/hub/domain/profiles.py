@@ -1,35 +1,104 @@
-"""The set point of a profile at any time: points by days since its start, straight lines between them."""
+"""The set point of a profile at any time: points by days since its start, straight lines between them.
 
+Two points of one day are a step: the first one ends the line before it, the second one holds from then on. A profile
+runs on something from a start on. It may be changed meanwhile: what it was then stays the set point of then.
+"""
+
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 MAX_DAYS = 3650.0
 DAY_MS = 86_400_000
+_HOURS = 24
+
+Point = tuple[float, float]
+"""Days since the start, and a temperature in the profile's unit."""
 
 
-def check(days: Sequence[float]) -> None:
-    """`ValueError` unless ``days`` rise from each to the next."""
-    for number, (before, after) in enumerate(pairwise(days), 2):
-        if not before < after:
-            order = "again" if before == after else "after"
-            raise ValueError(f"temperatures: point {number} is of day {after:g}, {order} day {before:g}")
+def check(points: Sequence[Point]) -> None:
+    """`ValueError` unless the days of ``points`` rise; one day may have two points, if they differ."""
+    for number, ((before, earlier), (after, later)) in enumerate(pairwise(points), 2):
+        if not before <= after:
+            raise ValueError(f"temperatures: point {number} is of day {after:g}, after day {before:g}")
+        if before == after and earlier == later:
+            raise ValueError(f"temperatures: point {number} is the one before it again, of day {after:g}")
+    for number, (first, third) in enumerate(zip(points, points[2:], strict=False), 3):
+        if first[0] == third[0]:
+            raise ValueError(f"temperatures: point {number} is the third of day {third[0]:g}, where a step has two")
 
 
-def set_point(points: Sequence[tuple[float, float]], days: float) -> float | None:
+def set_point(points: Sequence[Point], days: float) -> float | None:
     """The temperature ``days`` after the start, in the points' unit; None where there is no point.
 
-    ``points`` are days and temperatures, in order. Before the first and after the last one theirs holds.
+    ``points`` are in order (see `check`). Before the first and after the last one theirs holds.
     """
     if not points:
         return None
-    if days <= points[0][0]:
-        return points[0][1]
-    for (day, temperature), (next_day, next_temperature) in pairwise(points):
-        if days < next_day:
-            return temperature + (next_temperature - temperature) * (days - day) / (next_day - day)
-    return points[-1][1]
+    place = bisect_right(points, days, key=lambda point: point[0])
+    if place in (0, len(points)):
+        return points[max(0, place - 1)][1]
+    (day, temperature), (next_day, next_temperature) = points[place - 1 : place + 1]
+    return temperature + (next_temperature - temperature) * (days - day) / (next_day - day)
 
 
-def length_days(points: Sequence[tuple[float, float]]) -> float:
+def length_days(points: Sequence[Point]) -> float:
     """From the start to the last point."""
     return points[-1][0] if points else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What was said of a profile at ``recorded_ms``."""
+
+    recorded_ms: int
+    points: Sequence[Point]
+    unit: Literal["C", "F"] = "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A profile's run from ``started_ms`` on; ``versions`` are all that was said of it, the oldest first."""
+
+    started_ms: int
+    versions: Sequence[Version]
+
+    def version_at(self, time_ms: int) -> Version | None:
+        """What the profile was then; before anything was said of it, what was said first."""
+        place = bisect_right(self.versions, time_ms, key=lambda version: version.recorded_ms) - 1
+        return self.versions[max(0, place)] if self.versions else None
+
+    def set_point(self, time_ms: int) -> int | None:
+        """The millidegrees Celsius that were, are or will be wanted then; None before the start."""
+        version = self.version_at(time_ms)
+        if version is None or time_ms < self.started_ms:
+            return None
+        wanted = set_point(version.points, self.days_at(time_ms))
+        return None if wanted is None else to_millidegrees(wanted, version.unit)
+
+    def days_at(self, time_ms: int) -> float:
+        """How many days it runs by then; less than nothing before the start."""
+        return (time_ms - self.started_ms) / DAY_MS
+
+    def time_of(self, days: float) -> int:
+        """When it runs for ``days``."""
+        return self.started_ms + round(days * DAY_MS)
+
+    def describe(self, now_ms: int) -> str:
+        """How far it is, such as "day 5.2 of 21"; in hours where it takes less than a day, as a mash does."""
+        version = self.version_at(now_ms)
+        length = length_days(version.points) if version is not None else 0.0
+        name, parts = ("hour", _HOURS) if 0 < length < 1 else ("day", 1)
+        days = self.days_at(now_ms)
+        if days < 0:
+            return f"starts in {-days * parts:.1f} {name}s"
+        if days > length:
+            return f"over since {name} {length * parts:.3g}"
+        return f"{name} {days * parts:.1f} of {length * parts:.3g}"
+
+
+def to_millidegrees(temperature: float, unit: Literal["C", "F"]) -> int:
+    """``temperature`` of ``unit`` as readings are counted: in thousandths of a degree Celsius."""
+    return round((temperature if unit == "C" else (temperature - 32) * 5 / 9) * 1000)

@@ -4,31 +4,27 @@ One definition for what is kept, what the API takes and what it shows. Times are
 has no end, or is not known. An ``ended_ms`` closes a subject: it is shown as ended, and stays.
 """
 
-import unicodedata
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
-from kegnet_client.hub.domain import meters, profiles
+from kegnet_client.hub.domain import meters, profiles, texts
 
 MAX_ML = 10_000_000
 """Ten thousand litres."""
 _MAX_ITEMS = 200
 
-
-def _visible(text: str) -> str:
-    """``text``, unless it holds what moves or hides other text: control characters, and marks of direction."""
-    hidden = next((one for one in text if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn")), None)
-    if hidden is not None:
-        raise ValueError(f"it holds the character U+{ord(hidden):04X}, which nobody can see")
-    return text
-
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_visible)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_visible)]
-Value = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_visible)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=texts.MAX_NAME),
+    AfterValidator(texts.check_visible),
+]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=texts.MAX_LINE), AfterValidator(texts.check_visible)
+]
+Value = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(texts.check_visible)]
 """What another program keeps: a logo may be in it."""
 Time = Annotated[int, Field(ge=0, le=LAST_MS, strict=True)]
 Number = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
@@ -166,7 +162,7 @@ class Settings(Body):
 
 
 class Point(BaseModel):
-    """A temperature so many days after the start; between two points it goes straight from one to the other."""
+    """A temperature so many days after the start; it goes straight to the next point's. Two of a day are a step."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -194,7 +190,7 @@ class Profile(Body):
 
     @model_validator(mode="after")
     def _is_in_order(self) -> "Profile":
-        profiles.check([point.days for point in self.temperatures])
+        profiles.check([(point.days, point.temperature) for point in self.temperatures])
         return self
 
 

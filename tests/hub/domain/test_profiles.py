@@ -24,24 +24,43 @@ def test_a_profile_without_points_has_no_set_point() -> None:
     assert profiles.length_days(LAGER) == 12
 
 
-@pytest.mark.parametrize("days", [[1, 0], [0, 1, 1], [0, 5, 3, 8]])
+def points_of(days: list[float]) -> list[profiles.Point]:
+    return [(day, float(number)) for number, day in enumerate(days)]
+
+
+@pytest.mark.parametrize("days", [[1, 0], [0, 1, 1, 1], [0, 5, 3, 8], [0, math.nan]])
 def test_points_that_do_not_rise_are_named(days: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"point \d"):
-        profiles.check(days)
+    with pytest.raises(ValueError, match=r"temperatures: point \d"):
+        profiles.check(points_of(days))
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 3650, allow_nan=False).map(lambda x: round(x, 3)), st.floats(-50, 150)),
-        min_size=1,
-        unique_by=lambda point: point[0],
-    ).map(sorted),
-    st.floats(-10, 4000),
-)
+def test_a_point_that_is_there_twice_is_named() -> None:
+    with pytest.raises(ValueError, match="point 3 is the one before it again, of day 7"):
+        profiles.check([(0, 69), (7, 65), (7, 65)])
+
+
+def test_two_points_of_one_day_are_a_step() -> None:
+    points = [(0.0, 69.0), (7.0, 65.0), (7.0, 66.0), (12.0, 66.0), (12.0, 65.0), (14.0, 69.0), (21.0, 70.0)]
+    profiles.check(points)
+    assert profiles.set_point(points, 7 - 1e-9) == pytest.approx(65)
+    assert profiles.set_point(points, 7) == 66
+    assert profiles.set_point(points, 12) == 65
+    assert profiles.set_point([(0, 1), (0, 2)], 0) == 2
+    assert profiles.set_point([(0, 1), (0, 2)], -1) == 1
+
+
+RISING = st.lists(
+    st.tuples(st.floats(0, 3650, allow_nan=False).map(lambda x: round(x, 3)), st.floats(-50, 150)),
+    min_size=1,
+    unique_by=lambda point: point[0],
+).map(sorted)
+
+
+@given(RISING, st.floats(-10, 4000))
 def test_it_is_between_the_lowest_and_the_highest_and_meets_every_point(
     points: list[tuple[float, float]], days: float
 ) -> None:
-    profiles.check([day for day, _ in points])
+    profiles.check(points)
     found = profiles.set_point(points, days)
     temperatures = [temperature for _, temperature in points]
     assert found is not None
@@ -50,3 +69,53 @@ def test_it_is_between_the_lowest_and_the_highest_and_meets_every_point(
         met = profiles.set_point(points, day)
         assert met is not None
         assert math.isclose(met, temperature, abs_tol=1e-9)
+
+
+@given(RISING, st.floats(-10, 4000), st.floats(0, 1e-6))
+def test_it_does_not_jump_where_there_is_no_step(points: list[tuple[float, float]], days: float, more: float) -> None:
+    before, after = profiles.set_point(points, days), profiles.set_point(points, days + more)
+    assert before is not None
+    assert after is not None
+    assert abs(after - before) <= 200 / 0.001 * 1.1e-6  # 200 degrees at most, in a thousandth of a day at least
+
+
+NOW_MS = 1_800_000_000_000
+DAY_MS = profiles.DAY_MS
+PILS = profiles.Run(NOW_MS, [profiles.Version(NOW_MS - 5, [(0, 10), (21, 31)])])
+
+
+@pytest.mark.parametrize(
+    ("days", "described", "wanted"),
+    [
+        (-1.5, "starts in 1.5 days", None),
+        (0, "day 0.0 of 21", 10_000),
+        (5.2, "day 5.2 of 21", 15_200),
+        (21, "day 21.0 of 21", 31_000),
+        (22, "over since day 21", 31_000),
+    ],
+)
+def test_a_run_tells_how_far_it_is_and_what_is_wanted(days: float, described: str, wanted: int | None) -> None:
+    at_ms = PILS.time_of(days)
+    assert (PILS.describe(at_ms), PILS.set_point(at_ms)) == (described, wanted)
+    assert PILS.days_at(at_ms) == days
+
+
+def test_a_mash_is_told_in_hours() -> None:
+    mash = profiles.Run(NOW_MS, [profiles.Version(0, [(0, 149), (1.5 / 24, 168)], "F")])
+    assert mash.describe(NOW_MS + 2_700_000) == "hour 0.8 of 1.5"
+    assert mash.set_point(NOW_MS) == 65_000
+    assert mash.set_point(NOW_MS + DAY_MS) == 75_556
+
+
+def test_a_profile_that_is_changed_while_it_runs_stays_what_it_was_before() -> None:
+    first = profiles.Version(NOW_MS + DAY_MS, [(0, 10)])
+    second = profiles.Version(NOW_MS + 3 * DAY_MS, [(0, 50)], "F")
+    run = profiles.Run(NOW_MS, [first, second])
+    assert [run.set_point(run.time_of(days)) for days in (0, 2, 3, 9)] == [10_000, 10_000, 10_000, 10_000]
+    assert [run.version_at(run.time_of(days)) for days in (0, 2, 3, 9)] == [first, first, second, second]
+
+
+def test_a_run_of_which_nothing_is_said_wants_nothing() -> None:
+    assert profiles.Run(NOW_MS, []).set_point(NOW_MS) is None
+    assert profiles.Run(NOW_MS, []).describe(NOW_MS + 5) == "over since day 0"
+    assert profiles.Run(NOW_MS, [profiles.Version(0, [])]).set_point(NOW_MS) is None

@@ -191,6 +191,14 @@ def test_a_profile_is_made_read_changed_and_ended(reader: httpx.Client, open_soc
     assert all(one["id"] != number for one in reader.get("/profiles").json()["profiles"])
 
 
+def test_the_steps_of_a_simulated_profile_are_kept(reader: httpx.Client) -> None:
+    points = list(zip((0, 7, 7, 12, 12, 14, 21), (69, 65, 66, 66, 65, 69, 70), strict=True))
+    sent = [{"days": day, "temperature": temperature} for day, temperature in points]
+    number = reader.post("/profiles", json={"name": "Ale", "type": "Fermentation", "temperatures": sent}).json()["id"]
+    kept = reader.get(f"/profile/{number}").json()["profile"]["temperatures"]
+    assert [(one["days"], one["temperature"]) for one in kept] == points
+
+
 @pytest.mark.parametrize(
     ("sent", "named"),
     [
@@ -198,7 +206,7 @@ def test_a_profile_is_made_read_changed_and_ended(reader: httpx.Client, open_soc
         ({"temperatures": [{"days": "NaN", "temperature": "1"}]}, "days"),
         ({"temperatures": [{"days": "0", "temperature": "1e999"}]}, "temperature"),
         ({"temperatures": [{"days": "0", "temperature": ""}]}, "temperature"),
-        ({"temperatures": [{"days": 1, "temperature": 1}, {"days": 1, "temperature": 2}]}, "again"),
+        ({"temperatures": [{"days": 1, "temperature": 1}, {"days": 1, "temperature": 1}]}, "again"),
         ({"temperatures": 5}, "temperatures"),
         ({"name": "x" * 200}, "name"),
     ],
