@@ -5,7 +5,7 @@ import sys
 from contextlib import closing
 
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store, reachable_host
 from kegnet_client.commands.hub.token import add_role
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
@@ -35,7 +35,7 @@ def handle(options: argparse.Namespace) -> int:
 
     name, role = check_name(options.name), Role.of(options.role)
     home = find_home(options)
-    host = home.hosts()[0]
+    host = reachable_host(home.hosts())
     port = home.config().section(HUB).port
     url = options.url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
     if not url.startswith("https://") or not url.isprintable() or " " in url:
