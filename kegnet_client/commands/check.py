@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +20,14 @@ from kegnet_client.core.errors import (
     KegnetError,
     SpoolError,
     ThermometerError,
+    TransportError,
 )
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.clock import Clock
-from kegnet_client.net.errors import explain_failure
-from kegnet_client.net.tls import client_context
 from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.producers.thermometer_section import THERMOMETER, ThermometerSettings
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
-from kegnet_client.sinks.open import find_identity, send_heartbeat
+from kegnet_client.sinks.open import find_identity, reach, send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
 from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
@@ -118,17 +116,13 @@ def _shake_hands(settings: KegNetSettings, clock: Clock) -> str:
     base = settings.base
     if base.url.startswith("http:"):
         return "none: the server is on this machine"
-    context = client_context(settings.ca_bundle)
-    try:
-        with (
-            socket.create_connection((base.host, base.port), settings.deadline_s) as plain,
-            context.wrap_socket(plain, server_hostname=base.host) as secured,
-        ):
-            certificate = secured.getpeercert() or {}
-            return f"{secured.version()}, {base.host}'s certificate is good until {certificate.get('notAfter')}"
-    except OSError as error:
-        failure = explain_failure(error, settings.deadline_s, clock.wall_ms())
-        raise type(failure)(f"{base.host}:{base.port}: {failure}") from error
+    with contextlib.closing(reach(settings, clock)) as transport:
+        try:
+            secured = transport.shake_hands(base.url)
+        except TransportError as error:
+            raise type(error)(f"{base.host}:{base.port}: {error}") from error
+        certificate = secured.getpeercert() or {}
+        return f"{secured.version()}, {base.host}'s certificate is good until {certificate.get('notAfter')}"
 
 
 def _read_bus(settings: ThermometerSettings) -> str:

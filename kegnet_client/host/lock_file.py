@@ -6,6 +6,7 @@ file (an open file description lock), ends with the process, and whether it is h
 The file stays: removing it would let a second process lock another of the same name.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -51,11 +52,20 @@ def is_locked(directory_fd: int, name: str) -> bool:
 
 
 def _open(directory_fd: int, name: str, flags: int) -> int:
-    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, _MODE, dir_fd=directory_fd)
+    try:
+        fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, _MODE, dir_fd=directory_fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a directory
+            raise _not_regular(name) from None
+        raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise FileExistsError(f"{name} is not a regular file; remove it")
+        raise _not_regular(name)
     return fd
+
+
+def _not_regular(name: str) -> OSError:
+    return OSError(errno.EINVAL, f"{name}, which is to be locked, is not a regular file; remove it")
 
 
 def _give_to_owner_of(directory_fd: int, fd: int) -> None:

@@ -59,10 +59,12 @@ class StateFile:
         """What a running process says of itself; None when none runs."""
         for directory in self._directories:
             try:
-                state: dict[str, Any] = json.loads(read_regular(directory / FILE_NAME, MAX_FILE_BYTES))
-            except (OSError, ValueError):
+                state = json.loads(read_regular(directory / FILE_NAME, MAX_FILE_BYTES))
+            except (OSError, ValueError, RecursionError):
                 continue
-            born = _born(state.get("pid"))
+            if not isinstance(state, dict) or not isinstance(state.get("pid"), int):
+                continue
+            born = _born(state["pid"])
             if born is not None and born == state.get("born"):
                 return state
         return None
@@ -112,7 +114,7 @@ class StateWriter:
                 self._unwritable.end()
 
 
-def _born(pid: object) -> int | None:
+def _born(pid: int) -> int | None:
     """When the process ``pid`` began, in ticks since the boot: no later one with this number has the same. None
     when there is none."""
     try:

@@ -5,11 +5,10 @@ Bodies are read up to their bound and for a bounded time, so that a large or a s
 Whatever touches the database runs in the thread pool: the event loop never waits for a disk.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
@@ -36,6 +35,7 @@ from kegnet_client.hub.api import (
     taps,
 )
 from kegnet_client.hub.api import settings as settings_api
+from kegnet_client.hub.background import Background
 from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.domain.roles import Principal
@@ -46,6 +46,7 @@ from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.maelstrom import rest
 from kegnet_client.hub.maelstrom.socket import Sockets
+from kegnet_client.hub.outlets import metrics
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
@@ -53,7 +54,6 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
-METRICS_PATH = "/metrics"
 RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings_api)
 """What people say things of; another one is a file and its name here."""
 
@@ -75,15 +75,12 @@ def create_app(
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     bus = Bus(store)
-    store.on_write = bus.wake
+    background = Background(store, bus, clock_ms, settings.events_kept_days)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = asyncio.create_task(bus.run())
-        yield
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with background.running():
+            yield
 
     app = FastAPI(
         lifespan=lifespan,
@@ -111,7 +108,7 @@ def create_app(
         find=find,
         on_wrong=on_wrong,
         is_public=settings.public_view,
-        public_paths={METRICS_PATH} if settings.public_metrics else (),
+        public_paths={metrics.PATH} if settings.public_metrics else (),
         origins=settings.origins,
     )
     trouble = Condition(_log)
@@ -126,7 +123,8 @@ def create_app(
     def stored() -> None:
         trouble.end("the database works again")
 
-    writing = routes.make_router(commits, refusals, stored, unavailable)
+    counted = metrics.Metrics(store, clock_ms)
+    writing = routes.make_router(commits, refusals, stored, unavailable, counted)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
@@ -136,6 +134,7 @@ def create_app(
     saying = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], tags=["saying"])
     for resource in RESOURCES:
         resource.add_routes(saying, store, clock_ms)
+    counted.add_route(app.router)
     app.include_router(saying)
     app.include_router(rest.make_router(store, Sockets(store, bus), clock_ms))
     app.include_router(docs.router)

@@ -53,7 +53,7 @@ class Adapter(BaseAdapter):
         `http.client.HTTPException` or one of requests' errors. Whom to trust says the context: the other arguments are
         requests' and have no effect.
         """
-        connection = self._connect(str(request.url), timeout)
+        connection = self.connect(str(request.url), timeout)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # A server may have answered before it read everything, and left.
             connection.request(str(request.method), request.path_url, request.body, request.headers)
@@ -74,7 +74,8 @@ class Adapter(BaseAdapter):
         if self._connection is not None:
             self._connection.close()
 
-    def _connect(self, url: str, timeout_s: float) -> Connection:
+    def connect(self, url: str, timeout_s: float) -> Connection:
+        """The connection to the server of ``url``, the kept one where it is of use still."""
         parts = urlsplit(url)
         if parts.scheme != self._scheme:
             # Without our context there is no TLS at all, rather than one that trusts whom the system trusts.

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from kegnet_client import __version__
@@ -57,15 +57,31 @@ class Transport:
         """What the server has at ``url``; bounds and errors as with `post`."""
         return self._exchange("GET", url, {}, None)
 
+    def shake_hands(self, url: str) -> ssl.SSLSocket:
+        """Connect to the server of ``url``, over TLS, and ask nothing; the connection. Errors as with `post`."""
+        with self._in_time():
+            try:
+                secured: ssl.SSLSocket = self._adapter.connect(self.spell(url), self._deadline_s).sock
+            except BaseException:
+                self._adapter.close()
+                raise
+            return secured
+
     def spell(self, url: str) -> str:
         """``url`` with its characters encoded as they go over the wire."""
         return str(prepare("POST", url).url)
 
     def _exchange(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        with self._in_time():
+            return self._ask(self._prepare(method, url, headers, body))
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """What is done here ends at the deadline, or by `abort`; whatever fails is a `TransportError`."""
         self._aborted = False
         self._alarm.set(self._deadline_s)
         try:
-            return self._ask(self._prepare(method, url, headers, body))
+            yield
         except (
             OSError,
             http.client.HTTPException,

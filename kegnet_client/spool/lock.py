@@ -104,4 +104,4 @@ def _name(spool_fd: int) -> str:
 def _explain(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "this user may not; only the owner of the spool and root deliver from it (sudo)"
-    return os.strerror(error.errno) if error.errno else str(error)
+    return error.strerror or str(error)

@@ -1,5 +1,6 @@
 """``kegnet-client check``: a line a part; what fails says what to do, and decides the exit code."""
 
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,17 @@ def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(device: Device, serve
     assert ended.returncode == 77
     assert "is for another host: mend the host in serviceBaseURL" in report(ended)["TLS"][1]
     assert portal.calls("ping") == []
+
+
+def test_a_name_with_the_roots_dot_is_the_certificates_name_as_it_is_for_the_delivery(
+    device: Device, server: Server, right_clock: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: look_up(host.rstrip("."), *rest, **more))
+    device.configure(base=f"https://localhost.:{server.port}/rest/v2")
+    ended = device.command("check")
+    assert report(ended)["TLS"][0] == "ok", ended.stdout
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize(

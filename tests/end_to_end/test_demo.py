@@ -33,7 +33,7 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_started() -> None:
         while "is in the spool" not in demo.stdout.readline():
             pass
         children = children_of(demo.pid)
-        assert len(children) == 4, "a hub, a daemon, a tap and a thermometer"
+        assert len(children) == 5, "a hub, a daemon, a screen, a tap and a thermometer"
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=TIMEOUT_S)
         assert demo.returncode == 0

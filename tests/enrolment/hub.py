@@ -75,6 +75,9 @@ class Hub:
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         async def recording(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":  # the hub's start and end
+                await app(scope, receive, send)
+                return
             request = Request(f"{scope['method']} {scope['path']}", list(scope["headers"]))
             self.requests.append(request)
             is_lost = scope["path"] in self.lose
@@ -110,8 +113,9 @@ def running_hub(directory: Path) -> Iterator[Hub]:
         store.prepare()
         hub = Hub(home, store)
         ready = threading.Event()
-        app = hub.wrap(create_app(store, home.token(), home.ca()))
-        server = serve.HubServer(app, home, listener, on_ready=ready.set)  # type: ignore[arg-type]  # any ASGI app does
+        app = create_app(store, home.token(), home.ca())
+        app.add_middleware(hub.wrap)
+        server = serve.HubServer(app, home, listener, on_ready=ready.set)
         thread = threading.Thread(target=server.serve_until_stopped)
         thread.start()
 

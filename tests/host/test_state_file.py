@@ -58,8 +58,11 @@ def test_it_is_replaced_and_removed(tmp_path: Path) -> None:
     assert list((tmp_path / ".state").iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["", '{"pid": 1', "\x00\x00"])
-def test_half_a_file_says_nothing(tmp_path: Path, content: str) -> None:
+DAMAGED = ["", '{"pid": 1', "\x00\x00", "null", "[]", "3", "NaN", "[" * 100_000, "{}", '{"pid": "\\u0000", "born": 1}']
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_file_says_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / ".state").mkdir()
     (tmp_path / ".state" / "state.json").write_text(content)
     assert StateFile(tmp_path).read() is None

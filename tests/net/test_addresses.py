@@ -77,6 +77,30 @@ def test_dead_addresses_together_take_no_longer_than_one_deadline(
     assert time.monotonic() - started_s < 2 * DEADLINE_S
 
 
+def test_to_shake_hands_takes_no_longer_where_the_first_addresses_are_dead(
+    serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int]
+) -> None:
+    server, transport = serve(), connect(DEADLINE_S)
+    resolve(*[silent] * 4, ("127.0.0.1", server.port))
+
+    started_s = time.monotonic()
+    assert transport.shake_hands(server.url).version() == "TLSv1.3"
+
+    assert time.monotonic() - started_s < DEADLINE_S
+    assert server.received == []
+
+
+def test_to_shake_hands_with_none_says_so_in_time_and_leaves_no_connection(
+    serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int]
+) -> None:
+    server, transport = serve(), connect(DEADLINE_S)
+    resolve(silent)
+    with pytest.raises(TransportError, match=r"no .*answer within 2 s"):
+        transport.shake_hands(server.url)
+    resolve(("127.0.0.1", server.port))
+    assert transport.post(server.url, FORM, b"id=1").status == 200
+
+
 @pytest.mark.parametrize("addresses", [1, 3])
 def test_abort_ends_a_connection_that_is_not_made_yet_at_once(
     serve: Serve, connect: Connect, resolve: Resolve, silent: tuple[str, int], addresses: int

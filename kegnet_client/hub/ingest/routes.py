@@ -5,8 +5,9 @@ reason in a line of text, who it is a 401, and trouble of the hub's own a 503, a
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -34,6 +35,19 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 _log = logging.getLogger(__name__)
 
+
+class Counts(Protocol):
+    """What becomes of requests, counted for whoever watches the hub."""
+
+    def count_stored(self, records: int, elapsed_s: float) -> None:
+        """One is on disk, with so many new records."""
+        ...
+
+    def count_refused(self) -> None:
+        """One was refused."""
+        ...
+
+
 Read = Callable[[Request], Awaitable[Submission]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -60,6 +74,7 @@ def make_router(
     refusals: Refusals,
     on_stored: Callable[[], None],
     on_trouble: Callable[[StoreError], Response],
+    counts: Counts,
 ) -> APIRouter:
     """The routes under ``/rest``, writing into ``commits``; ``on_trouble`` makes the answer where that fails."""
     router = APIRouter()
@@ -72,6 +87,7 @@ def make_router(
 
         async def take(request: Request) -> Response:
             device = ""
+            began_s = time.monotonic()
             try:
                 submission = await read(request)
                 device = submission.device
@@ -82,13 +98,16 @@ def make_router(
                 return _text(413, str(error))
             except (RecordError, batch.ContentError) as error:
                 refusals.tell(request, device, error)
+                counts.count_refused()
                 return _text(400, str(error))
             except RefusedError as error:
                 refusals.tell(request, device, error)
+                counts.count_refused()
                 return _text(401, str(error), _CHALLENGE)
             except StoreError as error:
                 return on_trouble(error)
             on_stored()
+            counts.count_stored(sum(receipt.is_new), time.monotonic() - began_s)
             prove(request.scope)
             refusals.over(request, device)
             _tell(receipt)

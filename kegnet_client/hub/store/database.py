@@ -77,9 +77,10 @@ class Database:
     def __init__(self, database: Path | str) -> None:
         url = URL.create("sqlite", database=str(database)) if isinstance(database, Path) else make_url(database)
         self._engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
-        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self.url = self._engine.url
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(kegnet_writes=True)
-        self._files = SqliteFiles(Path(url.database)) if self._is_sqlite and url.database else None
+        self._files = SqliteFiles(Path(url.database)) if self.is_sqlite and url.database else None
         self._spoilt: str | None = None
         self._turn = threading.Lock()
         self._hurries = threading.Event()
@@ -104,7 +105,7 @@ class Database:
             raise StoreError("the database was made by a newer version of kegnet-client: update this one")
         if version != schema.VERSION:
             try:
-                migrate(self._engine.url)
+                migrate(self.url)
             except MigrationError as error:
                 raise StoreError(f"the database cannot be brought up to date: {error}") from None
         if self._files is not None:
@@ -139,7 +140,7 @@ class Database:
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, in one transaction that is on disk on return; an exception undoes all of it."""
-        done = self._write_in_turn(work) if self._is_sqlite else self._transact(work)
+        done = self._write_in_turn(work) if self.is_sqlite else self._transact(work)
         self.on_write()
         return done
 

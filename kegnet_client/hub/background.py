@@ -1,0 +1,65 @@
+"""What the hub does while nobody asks: it hears of other processes' commits, and forgets old events."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.store import events
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.notify import Notifier
+from kegnet_client.hub.store.records import Store
+
+DAY_MS = 86_400_000
+TRIM_S = 600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Background:
+    """The work beside the requests, over ``store``; events are kept for ``kept_days``."""
+
+    def __init__(self, store: Store, bus: Bus, clock_ms: Callable[[], int], kept_days: int) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock_ms = clock_ms
+        self._kept_days = kept_days
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While this lasts, it is done."""
+        notifier = None if self._store.is_sqlite else Notifier(self._store.url, self._bus.wake)
+
+        def on_write() -> None:
+            self._bus.wake()
+            if notifier is not None:
+                notifier.tell()
+
+        self._store.on_write = on_write
+        if notifier is not None:
+            notifier.start()
+        tasks = [asyncio.create_task(self._bus.run()), asyncio.create_task(self._trim())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            if notifier is not None:
+                await run_in_threadpool(notifier.stop)
+
+    async def _trim(self) -> None:
+        while True:
+            with suppress(StoreError):  # those who store say so
+                while await run_in_threadpool(self._store.write, self._trim_some):
+                    pass
+            await asyncio.sleep(TRIM_S)
+
+    def _trim_some(self, connection: Connection) -> int:
+        return events.trim(connection, self._clock_ms() - self._kept_days * DAY_MS)
