@@ -229,7 +229,7 @@ def test_rejected_records_that_would_have_to_leave_the_file_system_stay_and_it_s
     assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]
 
 
-@pytest.mark.case(65)
+@pytest.mark.case(69)
 @pytest.mark.parametrize("reason", [None, "no pour"], ids=["acknowledged", "rejected"])
 def test_a_file_that_somebody_removes_in_the_last_moment_is_gone_and_the_spool_is_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, reason: str | None
