@@ -8,19 +8,20 @@ from contextlib import closing
 
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
-
-DEFAULT_PORT = 8443
+from kegnet_client.hub import DEFAULT_PORT
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub run`` takes."""
     add_directory(parser)
-    parser.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: at all)")
+    parser.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: hub.conf's, or all)")
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free one and prints it"
+        "--port", type=int, help=f"default: hub.conf's, or {DEFAULT_PORT}; 0 takes a free one and prints it"
     )
     parser.add_argument(
-        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy or network (default: none)"
+        "--proxy",
+        metavar="ADDRESS",
+        help="believe the X-Forwarded headers of this proxy or network (default: hub.conf's, or none)",
     )
 
 
@@ -37,8 +38,11 @@ def handle(options: argparse.Namespace) -> int:
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
     home = find_home(options)
     token, ca = home.token(), home.ca()
-    with closing(open_store(home)) as store, serve.listen(options.bind, options.port) as listener:
-        host = home.hosts()[0] if options.bind is None else options.bind
+    settings = home.config().section(HUB)
+    bind = settings.bind if options.bind is None else options.bind
+    wanted = settings.port if options.port is None else options.port
+    with closing(open_store(home)) as store, serve.listen(bind, wanted) as listener:
+        host = home.hosts()[0] if bind is None else bind
         port = listener.getsockname()[1]
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
@@ -50,10 +54,10 @@ def handle(options: argparse.Namespace) -> int:
 
         rate = LogRate()
         server = serve.HubServer(
-            create_app(store, token, ca, rate=rate, settings=home.config().section(HUB)),
+            create_app(store, token, ca, rate=rate, settings=settings),
             home,
             listener,
-            proxy=options.proxy,
+            proxy=settings.proxy if options.proxy is None else options.proxy,
             rate=rate,
             on_ready=say_ready,
             on_stop=store.hurry,
