@@ -5,9 +5,15 @@ import logging
 import os
 import sys
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from kegnet_client.hub.store.records import Store
 
 DEFAULT_PORT = 8443
 
@@ -49,8 +55,10 @@ def handle(options: argparse.Namespace) -> int:
             supervisor.ready()
 
         rate = LogRate()
+        app = create_app(store, token, ca, rate=rate, settings=home.config().section(HUB))
+        has_pages = _mount_pages(app, store)
         server = serve.HubServer(
-            create_app(store, token, ca, rate=rate, settings=home.config().section(HUB)),
+            app,
             home,
             listener,
             proxy=options.proxy,
@@ -60,3 +68,17 @@ def handle(options: argparse.Namespace) -> int:
         )
         server.serve_until_stopped()
     return 0
+
+
+def _mount_pages(app: "FastAPI", store: "Store") -> bool:
+    """Add the pages, where their extra is installed; whether it is."""
+    try:
+        from kegnet_client.hub.dashboard.mount import mount
+    except ModuleNotFoundError as error:
+        if error.name != "nicegui":
+            raise
+        return False
+    from kegnet_client.hub.app import wall_ms
+
+    mount(app, store, app.state.bus, wall_ms)
+    return True
