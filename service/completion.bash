@@ -39,8 +39,8 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status invite devices token login-link verify $everywhere" ;;
-        'hub status' | 'hub token list') words="--json $hub" ;;
+        hub) words="init run status invite devices token login-link check verify $everywhere" ;;
+        'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub token') words='make list revoke --help --version' ;;
         'hub token make') words="--role $hub" ;;
         'hub login-link') words="--name --role --url $hub" ;;

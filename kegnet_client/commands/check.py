@@ -7,17 +7,15 @@ import argparse
 import contextlib
 import errno
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.report import Report, print_part
 from kegnet_client.core.errors import (
     ClockError,
-    KegnetError,
     SpoolError,
     ThermometerError,
     TransportError,
@@ -28,12 +26,10 @@ from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.producers.thermometer_section import THERMOMETER, ThermometerSettings
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.open import find_identity, reach, send_heartbeat
-from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room, printable
+from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
 from kegnet_client.spool.lock import is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
-
-_T = TypeVar("_T")
 
 
 def add_arguments(_parser: Parser) -> None:
@@ -43,7 +39,7 @@ def add_arguments(_parser: Parser) -> None:
 def handle(options: argparse.Namespace) -> int:
     """Print the report; the exit code is that of the first part that failed, or 0."""
     clock = Clock()
-    report = _Report()
+    report = Report(print_part)
     config = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
     if config is None:
         return report.code
@@ -56,29 +52,6 @@ def handle(options: argparse.Namespace) -> int:
         report.on("server", lambda: send_heartbeat(settings, clock, os.environ), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
     return report.code
-
-
-class _Report:
-    """Prints a line a part and keeps the exit code of the first that failed."""
-
-    def __init__(self) -> None:
-        self.code = 0
-
-    def on(self, part: str, look: Callable[[], _T], describe: Callable[[_T], str]) -> _T | None:
-        """What ``look`` found; None when it failed."""
-        try:
-            found = look()
-        except KegnetError as error:
-            self.code = self.code or error.exit_code
-            self._print("FAIL", part, str(error))
-            return None
-        self._print("ok", part, describe(found))
-        return found
-
-    @staticmethod
-    def _print(mark: str, part: str, text: str) -> None:
-        for line in text.splitlines():
-            print(f"{mark:<4}  {part:<13}  {printable(line)}")
 
 
 def _look_at_spool(directory: Path) -> str:

@@ -3,3 +3,5 @@
 It imports of this package only ``core``: both ends of the wire share one definition of the wire. What it
 needs beyond the client's dependencies is the extra ``hub``.
 """
+
+DEFAULT_PORT = 8443

@@ -1,5 +1,6 @@
-"""The section [hub] of hub.conf: where the database is, who may read, and how long events are kept."""
+"""The section [hub] of hub.conf: the database, where the hub listens, who may read, how long events are kept."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 from kegnet_client.config.settings import Section, Setting
 from kegnet_client.core.errors import UsageError
+from kegnet_client.hub import DEFAULT_PORT
+from kegnet_client.hub.proxy import Proxy
 from kegnet_client.hub.store.database import check_url
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+", re.IGNORECASE)
 MAX_DAYS = 365
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,9 @@ class HubSettings:
     """What the section says; ``database`` is None for the file of the hub's directory."""
 
     database: str | None = None
+    bind: str | None = None
+    port: int = DEFAULT_PORT
+    proxy: str | None = None
     public_view: bool = False
     public_metrics: bool = False
     origins: tuple[str, ...] = ()
@@ -29,6 +36,28 @@ def _to_database(text: str, _root: Path) -> str:
         check_url(text)
     except UsageError:
         raise ValueError("write it as postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH") from None
+    return text
+
+
+def _to_address(text: str, _root: Path) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("is no address of this machine; write one, such as 192.168.1.2") from None
+    return text
+
+
+def _to_port(text: str, _root: Path) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PORT):
+        raise ValueError(f"is no port; write a whole number from 1 to {MAX_PORT}")
+    return int(text)
+
+
+def _to_proxy(text: str, _root: Path) -> str:
+    try:
+        Proxy(text)
+    except UsageError:
+        raise ValueError("write an IP address, or a network such as 192.168.1.0/24") from None
     return text
 
 
@@ -73,6 +102,21 @@ HUB = Section(
             ),
             _to_database,
             example="postgresql+psycopg://kegnet@localhost/kegnet",
+        ),
+        Setting(
+            "bind",
+            "bind",
+            ("The one address of this machine at which the hub listens. Unless set, it listens at all.",),
+            _to_address,
+            example="192.168.1.2",
+        ),
+        Setting("port", "port", ("The port at which it listens.",), _to_port, default=str(DEFAULT_PORT)),
+        Setting(
+            "proxy",
+            "proxy",
+            ("The proxy, or the network of proxies, whose X-Forwarded headers are believed. Unless set, none is.",),
+            _to_proxy,
+            example="127.0.0.1",
         ),
         Setting(
             "public_view",

@@ -90,13 +90,18 @@ def ca_der(certificate_pem: bytes) -> bytes:
     return _load_certificate(certificate_pem, "the CA's certificate").public_bytes(serialization.Encoding.DER)
 
 
+def life_of(certificate_pem: bytes, whose: str) -> tuple[datetime.datetime, datetime.datetime]:
+    """From when until when a certificate is good."""
+    certificate = _load_certificate(certificate_pem, f"{whose} certificate")
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+
 def needs_renewal(certificate_pem: bytes, now: datetime.datetime) -> bool:
     """Whether two thirds of the certificate's life are over, or it is from the future.
 
     Never while this machine's clock is certainly wrong: a certificate made then would help nobody.
     """
-    certificate = _load_certificate(certificate_pem, "the server's certificate")
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    begin, end = life_of(certificate_pem, "the server's")
     return not clock_is_wrong(now) and not begin <= now < begin + (end - begin) * 2 / 3
 
 

@@ -189,10 +189,10 @@ def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: 
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(directory: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """``hub run`` as a process of its own, ready; with its first line."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PROGRAM, "run", "--dir", str(directory), "--port", "0"],
+        [sys.executable, "-W", "error", "-c", PROGRAM, "run", "--dir", str(directory), *(words or ("--port", "0"))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -206,6 +206,27 @@ def running(directory: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 @pytest.mark.process
+def test_run_and_what_is_printed_for_others_go_by_the_configuration_and_the_command_line_wins(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub("init")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = tmp_path / "hub" / "hub.conf"
+    settings.write_text(f"[hub]\nbind = 127.0.0.2\nport = {port}\n")
+    with running(tmp_path / "hub", "--bind", "127.0.0.1") as (_, line):
+        assert f"https://127.0.0.1:{port}" in line
+    with running(tmp_path / "hub") as (_, line):
+        assert "https://127.0.0.2:" in line
+        assert f":{port} " not in line
+    capsys.readouterr()
+    hub("invite")
+    assert f":{port} " in capsys.readouterr().out
+    hub("login-link")
+    assert f":{port}/login?code=" in capsys.readouterr().out
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Path, number: signal.Signals) -> None:
     hub("init")
@@ -214,7 +235,7 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
     with running(tmp_path / "hub") as (process, line):
         url = next(word for word in line.split() if word.startswith("https://"))
         assert token not in line
-        assert f"{url}/docs?token=TOKEN" in line
+        assert f"{url}/?token=TOKEN" in line
         assert str(tmp_path / "hub" / "token") in line
         with httpx.Client(base_url=url, verify=context, trust_env=False) as idle:
             assert idle.get("/api/pours").status_code == 401

@@ -89,6 +89,16 @@ def test_a_login_link_stands_alone_on_stdout(hub: Hub, tmp_path: Path, capsys: S
         hub("login-link", "--url", "http://hub.example")
 
 
+def test_a_login_link_leads_to_where_others_reach_the_hub_if_there_is_such_a_place(
+    tmp_path: Path, capsys: Said
+) -> None:
+    directory = str(tmp_path / "named")
+    run_hub("init", "--dir", directory, "--host", "localhost", "--host", "kegpi.local")
+    capsys.readouterr()
+    run_hub("login-link", "--dir", directory)
+    assert capsys.readouterr().out.startswith("https://kegpi.local:8443/login?code=")
+
+
 def test_the_status_of_a_new_hub_and_of_a_tap(hub: Hub, tmp_path: Path, capsys: Said) -> None:
     hub("status")
     assert capsys.readouterr().out == "No tap is set up yet.\n"

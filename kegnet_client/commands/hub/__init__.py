@@ -17,9 +17,10 @@ COMMANDS = (
     Command("devices", "who may send"),
     Command("token", "who may read or change what"),
     Command("login-link", "print a link that logs one browser in"),
+    Command("check", "look at configuration, certificate, token, database, disk and clock"),
     Command("verify", "verify the signature of every stored record again"),
 )
-_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets"}
+_EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets", "segno"}
 
 
 def add_arguments(parser: Parser) -> None:

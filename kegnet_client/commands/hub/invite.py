@@ -1,16 +1,15 @@
 """``kegnet-client hub invite``: the command that enrols one device."""
 
 import argparse
-import ipaddress
 import sys
 from contextlib import closing
 from urllib.parse import urlsplit
 
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.hub.run import DEFAULT_PORT
+from kegnet_client.commands.hub.home import add_directory, find_home, is_loopback, open_store, reachable_host
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.hub import DEFAULT_PORT
 
 MAX_VALID_MINUTES = 7 * 24 * 60
 
@@ -29,7 +28,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help=f"where the device reaches the hub (default: its certificate's name, {DEFAULT_PORT})",
+        help="where the device reaches the hub (default: its certificate's name, and its port)",
     )
 
 
@@ -38,6 +37,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.core.wire.enrolment import format_code
     from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.store import enrolment
 
     if not 1 <= options.valid_minutes <= MAX_VALID_MINUTES:
@@ -46,8 +46,8 @@ def handle(options: argparse.Namespace) -> int:
     home = find_home(options)
     hosts = home.hosts()
     if options.url is None:
-        host = next((host for host in hosts if not _is_loopback(host)), hosts[0])
-        port = DEFAULT_PORT
+        host = reachable_host(hosts)
+        port = home.config().section(HUB).port
     else:
         host, port = _host_and_port(options.url)
     if host not in hosts:
@@ -62,7 +62,7 @@ def handle(options: argparse.Namespace) -> int:
     print(f"Within {options.valid_minutes} minutes, once, on the device:\n", file=sys.stderr)
     sys.stderr.flush()
     print(f"sudo kegnet-client enroll https://{f'[{host}]' if ':' in host else host}:{port} {code}")
-    if _is_loopback(host):
+    if is_loopback(host):
         print(
             f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "
             "A hub is made for other names with `kegnet-client hub init --host NAME`.",
@@ -80,10 +80,3 @@ def _host_and_port(url: str) -> tuple[str, int]:
     if parts.scheme != "https" or not parts.hostname or url.rstrip("/") != f"https://{parts.netloc}" or "@" in url:
         raise UsageError(f"--url {url!r}: write it as https://HOST:{DEFAULT_PORT}")
     return parts.hostname, 443 if port is None else port
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,11 +5,11 @@ import sys
 from contextlib import closing
 
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.hub.run import DEFAULT_PORT
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store, reachable_host
 from kegnet_client.commands.hub.token import add_role
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.hub import DEFAULT_PORT
 
 
 def add_arguments(parser: Parser) -> None:
@@ -20,20 +20,24 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--url",
         metavar="URL",
-        help=f"where the browser reaches the hub (default: its certificate's name, port {DEFAULT_PORT})",
+        help="where the browser reaches the hub (default: its certificate's name, and its port)",
     )
 
 
 def handle(options: argparse.Namespace) -> int:
-    """Print the link, alone on stdout."""
+    """Print the link, alone on stdout, and for a phone as a QR code, where there is a terminal."""
+    import segno
+
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.domain.roles import Role
+    from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.store import tokens
 
     name, role = check_name(options.name), Role.of(options.role)
     home = find_home(options)
-    host = home.hosts()[0]
-    url = options.url or f"https://{f'[{host}]' if ':' in host else host}:{DEFAULT_PORT}"
+    host = reachable_host(home.hosts())
+    port = home.config().section(HUB).port
+    url = options.url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
     if not url.startswith("https://") or not url.isprintable() or " " in url:
         raise UsageError(f"--url {url!r}: write it as https://HOST:{DEFAULT_PORT}")
     with closing(open_store(home)) as store:
@@ -42,5 +46,9 @@ def handle(options: argparse.Namespace) -> int:
     days = tokens.BROWSER_MS // 86_400_000
     print(f"Within {minutes} minutes, once; that browser may {role.word} for {days} days:\n", file=sys.stderr)
     sys.stderr.flush()
-    print(f"{url.rstrip('/')}/login?code={code}")
+    link = f"{url.rstrip('/')}/login?code={code}"
+    print(link, flush=True)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+        segno.make(link, micro=False).terminal(sys.stderr, border=2, compact=True)
     return 0

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING
 
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
+from kegnet_client.hub import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from kegnet_client.hub.store.records import Store
 
-DEFAULT_PORT = 8443
-
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub run`` takes."""
     add_directory(parser)
-    parser.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: at all)")
+    parser.add_argument("--bind", metavar="ADDRESS", help="listen at this address only (default: hub.conf's, or all)")
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free one and prints it"
+        "--port", type=int, help=f"default: hub.conf's, or {DEFAULT_PORT}; 0 takes a free one and prints it"
     )
     parser.add_argument(
-        "--proxy", metavar="ADDRESS", help="believe the X-Forwarded headers of this proxy or network (default: none)"
+        "--proxy",
+        metavar="ADDRESS",
+        help="believe the X-Forwarded headers of this proxy or network (default: hub.conf's, or none)",
     )
 
 
@@ -43,25 +44,28 @@ def handle(options: argparse.Namespace) -> int:
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
     home = find_home(options)
     token, ca = home.token(), home.ca()
-    with closing(open_store(home)) as store, serve.listen(options.bind, options.port) as listener:
-        host = home.hosts()[0] if options.bind is None else options.bind
+    settings = home.config().section(HUB)
+    bind = settings.bind if options.bind is None else options.bind
+    wanted = settings.port if options.port is None else options.port
+    with closing(open_store(home)) as store, serve.listen(bind, wanted) as listener:
+        host = home.hosts()[0] if bind is None else bind
         port = listener.getsockname()[1]
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
         def say_ready() -> None:
-            tell(f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}")
+            tell(f"The hub answers at {url} and is read at {url}/?token=TOKEN; the token is in {home.token_file}")
             supervisor = Supervisor(os.environ)
             supervisor.status(f"answers at {url}")
             supervisor.ready()
 
         rate = LogRate()
-        app = create_app(store, token, ca, rate=rate, settings=home.config().section(HUB))
-        has_pages = _mount_pages(app, store)
+        app = create_app(store, token, ca, rate=rate, settings=settings)
+        _mount_pages(app, store)
         server = serve.HubServer(
             app,
             home,
             listener,
-            proxy=options.proxy,
+            proxy=settings.proxy if options.proxy is None else options.proxy,
             rate=rate,
             on_ready=say_ready,
             on_stop=store.hurry,
@@ -70,15 +74,14 @@ def handle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _mount_pages(app: "FastAPI", store: "Store") -> bool:
-    """Add the pages, where their extra is installed; whether it is."""
+def _mount_pages(app: "FastAPI", store: "Store") -> None:
+    """Add the pages, where their extra is installed."""
     try:
         from kegnet_client.hub.dashboard.mount import mount
     except ModuleNotFoundError as error:
         if error.name != "nicegui":
             raise
-        return False
+        return
     from kegnet_client.hub.app import wall_ms
 
     mount(app, store, app.state.bus, wall_ms)
-    return True

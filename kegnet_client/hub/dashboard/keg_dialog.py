@@ -7,8 +7,8 @@ from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.store import bodies, entries, house
 
 
-def add_keg_buttons(visit: Visit, tap: int) -> None:
-    """Add what an operator may do with the keg at ``tap``."""
+def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
+    """Add what an operator may do with the keg at ``tap``; the button that ends the one there is."""
     words = visit.words
 
     async def open_dialog() -> None:
@@ -32,8 +32,8 @@ def add_keg_buttons(visit: Visit, tap: int) -> None:
         await _change(visit, tap, None)
 
     with ui.row().classes("gap-1"):
-        ui.button(words("new_keg"), on_click=open_dialog).props("flat dense")
-        ui.button(words("end_keg"), on_click=end).props("flat dense")
+        ui.button(words("new_keg"), on_click=open_dialog).props("flat dense no-caps")
+        return ui.button(words("end_keg"), on_click=end).props("flat dense no-caps")
 
 
 async def _change(visit: Visit, tap: int, new: tuple[str, float] | None) -> bool:

@@ -29,8 +29,8 @@ async def page(hub: Hub, request: Request) -> None:
     with frame(visit, "pours"):
         with ui.row().classes("items-center gap-4"):
             unassigned = ui.switch(words("unassigned"))
-            newest = ui.button(words("newest")).props("flat dense")
-            older = ui.button(words("more")).props("flat dense")
+            newest = ui.button(words("newest")).props("flat dense no-caps")
+            older = ui.button(words("more")).props("flat dense no-caps")
         table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full").props("flat dense wrap-cells")
     next_page: list[tuple[int, int] | None] = [None]
 

@@ -8,6 +8,8 @@ from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.store import bodies, house
 
+_WIDE = "w-full max-w-md"
+
 
 async def page(hub: Hub, request: Request) -> None:
     """Show them; who may operate may change them."""
@@ -16,14 +18,16 @@ async def page(hub: Hub, request: Request) -> None:
     devices = [one for one in hub.store.devices() if one.revoked_ms is None]
     with frame(visit, "settings"), ui.element("div").classes("grid gap-6 md:grid-cols-2 items-start"):
         with ui.card().classes("w-full"):
-            name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes("w-full")
+            name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes(_WIDE)
             units = ui.select(
                 {"metric": words("metric"), "us": words("us")}, value=settings.units, label=words("units")
             )
-            language = ui.select({"en": "English", "de": "Deutsch"}, value=settings.language, label=words("language"))
-            zone = ui.input(words("timezone"), value=settings.timezone)
-            glass = ui.number(words("glass"), value=settings.glass_ml, min=1, max=5000)
-            accent = ui.input(words("accent"), value=settings.accent).props("maxlength=7")
+            language = ui.select(
+                {"en": "English", "de": "Deutsch"}, value=settings.language, label=words("language")
+            ).classes(_WIDE)
+            zone = ui.input(words("timezone"), value=settings.timezone).classes(_WIDE)
+            glass = ui.number(words("glass"), value=settings.glass_ml, min=1, max=5000).classes(_WIDE)
+            accent = ui.input(words("accent"), value=settings.accent).props("maxlength=7").classes(_WIDE)
 
             async def save() -> None:
                 try:
@@ -50,10 +54,10 @@ async def page(hub: Hub, request: Request) -> None:
         if visit.may_operate:
             with ui.card().classes("w-full"):
                 ui.label(words("new_tap")).classes("text-xl")
-                tap = ui.input(words("name")).props("maxlength=100")
-                device = ui.select({one.uuid: one.name for one in devices}, label=words("device"))
-                pin = ui.number(words("pin"), value=0, min=0, max=255, precision=0)
-                sensor = ui.input(words("sensor")).props('maxlength=15 placeholder="28-0000057fa1b2"')
+                tap = ui.input(words("name")).props("maxlength=100").classes(_WIDE)
+                device = ui.select({one.uuid: one.name for one in devices}, label=words("device")).classes(_WIDE)
+                pin = ui.number(words("pin"), value=0, min=0, max=255, precision=0).classes(_WIDE)
+                sensor = ui.input(words("sensor")).props('maxlength=15 placeholder="28-0000057fa1b2"').classes(_WIDE)
 
                 async def add() -> None:
                     try:

@@ -66,10 +66,10 @@ class _Card:
                     self._left = ui.label().classes("text-3xl font-bold")
                     self._glasses = ui.label().classes("text-lg")
                     self._last = ui.label().classes("opacity-80")
-            self._temperature = ui.label().classes("text-2xl")
-            self._age = ui.label().classes("text-sm opacity-70")
-            if visit.may_operate:
-                add_keg_buttons(visit, number)
+            with ui.row().classes("items-baseline gap-3"):
+                self._temperature = ui.label().classes("text-2xl")
+                self._age = ui.label().classes("text-sm opacity-70")
+            self._end = add_keg_buttons(visit, number) if visit.may_operate else None
 
     def delete(self) -> None:
         self._card.delete()
@@ -80,6 +80,8 @@ class _Card:
         self._name.text = tap["name"]
         percent = 0.0 if keg is None else keg["left_percent"]
         self._level.style(f"height: {percent:.1f}%")
+        if self._end is not None:
+            self._end.set_visibility(keg is not None)
         self._keg.props(f'aria-valuenow="{percent:.0f}"')
         if keg is None:
             self._beverage.text = words("no_keg")

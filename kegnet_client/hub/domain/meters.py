@@ -14,6 +14,8 @@ DEFAULTS = {
 }
 """Nanolitres a pulse, by the meter's kind; 5.4 pulses a millilitre for the SF800."""
 
+DRIPS_NL_PER_MS = 500
+"""What runs slower than half a millilitre a second is drips."""
 MAX_NANOLITRES_PER_PULSE = 1_000_000_000
 """A litre: more than any meter has."""
 USUAL_GRAVITY = 1.015
@@ -41,3 +43,8 @@ def by_weight(pulses: int, grams: float, gravity: float = USUAL_GRAVITY) -> int:
     if not 0 < grams <= 1e9:
         raise ValueError("weight_g: expected more than nothing")
     return by_volume(pulses, grams / gravity)
+
+
+def is_drips(volume_nl: int, elapsed_ms: int) -> bool:
+    """Whether what ran so long was drips rather than a pour."""
+    return 0 < volume_nl < elapsed_ms * DRIPS_NL_PER_MS

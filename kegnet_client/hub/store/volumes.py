@@ -14,11 +14,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, and_, case, cast, func, or_, select
 
+from kegnet_client.hub.domain.meters import DRIPS_NL_PER_MS
 from kegnet_client.hub.store import schema
 
 DAY_MS = 86_400_000
-DRIPS_NL_PER_MS = 500
-"""What runs slower than half a millilitre a second is drips."""
 
 _pours, _periods, _adjustments, _days = (
     schema.pours.c,
