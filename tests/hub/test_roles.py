@@ -184,6 +184,7 @@ def test_who_operates_is_named_in_what_is_said(client_of: Callable[[Role], httpx
     assert answer.json()["said_by"] == "a operate"
 
 
+@pytest.mark.case(66)
 def test_a_page_of_another_site_changes_nothing(web: httpx.Client, hub_store: Store) -> None:
     secret = make_token(hub_store, "a visitor", Role.ADMIN)
     cookie = {"Cookie": f"{COOKIE}={secret}"}
@@ -241,6 +242,7 @@ def test_a_browser_logs_in_with_a_link_that_looking_at_does_not_use_up(web: http
     assert "used already" in again.text
 
 
+@pytest.mark.case(65)
 def test_what_is_open_is_closed_when_its_token_is_revoked(
     web: httpx.Client, hub_store: Store, hub_home: object
 ) -> None:
@@ -255,6 +257,7 @@ def test_what_is_open_is_closed_when_its_token_is_revoked(
     assert web.get("/api/taps", headers=headers).status_code == 401
 
 
+@pytest.mark.case(67)
 def test_a_wrong_token_is_told_in_the_log_once_and_without_its_secret(
     web: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -267,6 +270,7 @@ def test_a_wrong_token_is_told_in_the_log_once_and_without_its_secret(
     assert "wrong-secret" not in caplog.text
 
 
+@pytest.mark.case(67)
 def test_a_made_up_code_keeps_no_writer_waiting(web: httpx.Client, hub_store: Store) -> None:
     with hold_writers(hub_store):
         assert web.post("/login", data={"code": "made-up"}, timeout=2).status_code == 403

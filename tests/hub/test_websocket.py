@@ -51,6 +51,7 @@ class Hub:
 
     def __init__(self, home: Home, store: Store, port: int, stack: ExitStack) -> None:
         self.store = store
+        self.stop: Callable[[], None] = lambda: None
         self.origin = f"https://localhost:{port}"
         self.let = threading.Event()
         self.gone = threading.Event()
@@ -117,12 +118,17 @@ def hub(
         thread = threading.Thread(target=server.serve_until_stopped)
         with ExitStack() as stack:
             running = Hub(home, store, listening.getsockname()[1], stack)
+
+            def stop() -> None:
+                server.should_exit = True
+                thread.join()
+
+            running.stop = stop
             thread.start()
             assert ready.wait(WAIT_S)
             yield running
             running.let.set()
-        server.should_exit = True
-        thread.join()
+        stop()
 
 
 def test_one_with_the_token_lasts_however_long_it_is_busy(hub: Hub) -> None:
@@ -152,6 +158,7 @@ def test_one_without_the_token_is_refused(hub: Hub, path: str) -> None:
 PUBLIC = HubSettings(public_view=True)
 
 
+@pytest.mark.case(65)
 @pytest.mark.parametrize("hub", [HubSettings(), PUBLIC], ids=["closed", "public"], indirect=True)
 def test_one_ends_within_seconds_when_its_token_is_revoked_and_no_other_does(hub: Hub) -> None:
     websocket, other = (hub.connect("/echo", make_token(hub.store, name, Role.OPERATE)) for name in ("anna", "bob"))
@@ -171,6 +178,7 @@ def test_a_guests_lasts_however_quiet_it_is(hub: Hub) -> None:
         websocket.recv(10 * SHORT_S)
 
 
+@pytest.mark.case(66)
 def test_only_a_page_of_our_own_may_open_one(hub: Hub) -> None:
     for origin in (hub.origin, "https://bar.example"):
         websocket = hub.connect("/echo", Origin=origin)
@@ -182,6 +190,7 @@ def test_only_a_page_of_our_own_may_open_one(hub: Hub) -> None:
         assert refused.value.response.status_code == 403
 
 
+@pytest.mark.case(68)
 def test_a_message_up_to_the_bound_is_taken_and_a_larger_one_ends_it(hub: Hub) -> None:
     websocket = hub.connect("/echo")
     websocket.send("x" * MAX_MESSAGE_BYTES)
@@ -193,6 +202,7 @@ def test_a_message_up_to_the_bound_is_taken_and_a_larger_one_ends_it(hub: Hub) -
     assert closed.value.rcvd.code == 1009
 
 
+@pytest.mark.case(68)
 def test_what_is_no_text_ends_it_and_nothing_else(hub: Hub) -> None:
     websocket, other = hub.connect("/echo"), hub.connect("/echo")
     websocket.socket.sendall(Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True))
@@ -204,6 +214,7 @@ def test_what_is_no_text_ends_it_and_nothing_else(hub: Hub) -> None:
     assert other.recv(WAIT_S) == "unharmed"
 
 
+@pytest.mark.case(68)
 def test_what_is_not_taken_yet_is_not_read_either(hub: Hub) -> None:
     stream = hub.connect_bare("/held")
     stream.settimeout(4 * SHORT_S)
@@ -212,6 +223,7 @@ def test_what_is_not_taken_yet_is_not_read_either(hub: Hub) -> None:
         send_often(stream, message, 1000)
 
 
+@pytest.mark.case(68)
 def test_one_that_pings_and_reads_nothing_is_ended(hub: Hub) -> None:
     stream = hub.connect_bare("/flood")
     pings = Frame(Opcode.PING, b"p" * 125).serialize(mask=True) * 100
@@ -224,6 +236,19 @@ def test_one_that_answers_no_ping_is_ended(hub: Hub) -> None:
     stream = hub.connect_bare("/echo")
     while stream.recv(4096):
         pass
+
+
+def test_the_hub_stops_in_time_whoever_is_connected_and_says_so(hub: Hub) -> None:
+    websocket = hub.connect("/echo")
+    silent = [hub.connect_bare(path) for path in ("/echo", "/flood")]
+    began_s = time.monotonic()
+    hub.stop()
+    assert time.monotonic() - began_s < 2
+    with pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(WAIT_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert len(silent) == 2
 
 
 class Wire(asyncio.Transport):
@@ -243,6 +268,7 @@ class Wire(asyncio.Transport):
         pass
 
 
+@pytest.mark.case(68)
 def test_pings_are_answered_to_who_reads_the_answers_alone() -> None:
     async def accept(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})

@@ -26,8 +26,6 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Print the link, alone on stdout, and for a phone as a QR code, where there is a terminal."""
-    import segno
-
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.domain.roles import Role
     from kegnet_client.hub.hub_section import HUB
@@ -49,6 +47,8 @@ def handle(options: argparse.Namespace) -> int:
     link = f"{url.rstrip('/')}/login?code={code}"
     print(link, flush=True)
     if sys.stderr.isatty():
+        import segno
+
         print(file=sys.stderr)
         segno.make(link, micro=False).terminal(sys.stderr, border=2, compact=True)
     return 0
