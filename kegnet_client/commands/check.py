@@ -27,7 +27,7 @@ from kegnet_client.producers.thermometer_section import THERMOMETER, Thermometer
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.open import find_identity, reach, send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
-from kegnet_client.spool.lock import is_delivered_from
+from kegnet_client.spool.lock import find_unlockable, is_delivered_from
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
@@ -62,7 +62,9 @@ def _look_at_spool(directory: Path) -> str:
         try:
             is_in_use = is_delivered_from(spool.path, spool.fd)
             delivers = "a kegnet-client delivers from it" if is_in_use else "nothing delivers from it at the moment"
-        except SpoolError:
+        except SpoolError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
             delivers = "whether something delivers from it is for its owner and root to see"
     if problem:
         raise SpoolError(f"{directory}: {problem}")
@@ -76,6 +78,8 @@ def _problem_of(spool: Spool) -> str | None:
         return explain(OSError(errno.EROFS, os.strerror(errno.EROFS)))
     if not spool.is_writable():
         return "this user cannot write into it; give it access (chmod, or group kegnet)"
+    if unlockable := find_unlockable(spool.path, spool.fd):
+        return f"cannot be locked: {unlockable}"
     return find_no_room(spool.fd)
 
 

@@ -39,8 +39,8 @@ def _watch(stage: Stage) -> None:
 A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-C ends all of it.
 
   the spool      {stage.spool}
-  what arrived   {stage.url}/docs?token={stage.token}
-                 curl --cacert {stage.hub}/ca.crt -H 'Authorization: Bearer {stage.token}' {stage.url}/api/pours
+  in a browser   {stage.url}/?token={stage.token}
+  what arrived   curl --cacert {stage.hub}/ca.crt -H 'Authorization: Bearer {stage.token}' {stage.url}/api/pours
   drop your own  echo "3,160,4000,$(date +%s%3N)" > {stage.spool}/mine.pour
                  cp FILE.pour {stage.spool}/
                  {command} pour --root {stage.root} --pin 3 --pulses 160 --elapsed-ms 4000

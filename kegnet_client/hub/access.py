@@ -57,6 +57,14 @@ _PROXY_HINT = (
 _MAX_TOLD = 100
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
+PAGES_PATH = "/ui"
+"""Where the dashboard is, if there is one."""
+_PAGES_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+"""What NiceGUI needs. It stops no script that stands in a page, so no text of others may become HTML there."""
+
 Find = Callable[[str], Principal | None]
 """Who has the secret with this SHA-256, as the database says; raises `StoreError`."""
 OnWrong = Callable[[HTTPConnection], None]
@@ -64,7 +72,7 @@ OnWrong = Callable[[HTTPConnection], None]
 
 
 class TokenMiddleware:
-    """ASGI middleware that lets pass who may. ``find`` is asked in a thread; ``policies`` are for paths by prefix."""
+    """ASGI middleware that lets pass who may. ``find`` is asked in a thread."""
 
     def __init__(
         self,
@@ -75,7 +83,6 @@ class TokenMiddleware:
         is_public: bool = False,
         public_paths: Collection[str] = (),
         origins: Collection[str] = (),
-        policies: Collection[tuple[str, str]] = (),
     ) -> None:
         self._app = app
         self._find = find
@@ -83,7 +90,6 @@ class TokenMiddleware:
         self._is_public = is_public
         self._public_paths = public_paths
         self._origins = origins
-        self._policies = policies
         self._known: dict[str, tuple[float, Principal | None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,13 +161,13 @@ class TokenMiddleware:
                 if await self._principal(offered[0]) is not None:
                     return admit(scope["path"], offered[0])
                 self._on_wrong(HTTPConnection(scope))
-                return _refuse(path)
+                return _refuse(scope, path)
         who = await self._who(scope)
         role = needed(path, method)
         if who is None and role is Role.READ and path in self._public_paths:
             who = GUEST
         if who is None:
-            return _refuse(path)
+            return _refuse(scope, path)
         if who.role < role:
             text = f"The token {who.name!r} may {who.role.word}: this takes one that may {role.word}.\n"
             return PlainTextResponse(text, 403)
@@ -223,7 +229,7 @@ class TokenMiddleware:
         return origin in self._origins or origin.lower() == f"https://{headers.get('host', '')}".lower()
 
     def _policy(self, path: str) -> str:
-        return next((policy for prefix, policy in self._policies if path.startswith(prefix)), _POLICY)
+        return _PAGES_POLICY if path.startswith(f"{PAGES_PATH}/") else _POLICY
 
 
 def admit(path: str, secret: str) -> Response:
@@ -244,6 +250,9 @@ def said_by(scope: Scope) -> str:
     return principal(scope).name
 
 
-def _refuse(path: str) -> Response:
+def _refuse(scope: Scope, path: str) -> Response:
+    is_page = path == "/" or path.startswith(f"{PAGES_PATH}/")
+    if is_page and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
+        return RedirectResponse(f"{scope.get('root_path', '')}{LOGIN_PATH}", 303, {"Cache-Control": "no-store"})
     hint = f"This path is {path[:_MAX_TOLD]!a}. {_PROXY_HINT}" if OPEN_PREFIX in path else ""
     return PlainTextResponse(_REFUSAL + hint, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

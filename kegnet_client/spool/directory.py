@@ -267,7 +267,10 @@ class Spool:
         """
         if not self.holds(file):
             return False
-        os.unlink(file.name, dir_fd=self.fd)
+        try:
+            os.unlink(file.name, dir_fd=self.fd)
+        except FileNotFoundError:  # somebody was quicker
+            return False
         return True
 
     def holds(self, file: SpoolFile) -> bool:

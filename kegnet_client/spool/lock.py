@@ -30,7 +30,7 @@ def lock_spool(path: Path, spool_fd: int, run_directory: Path = RUN_DIRECTORY) -
         with _lock_directory(path, spool_fd, run_directory, make=True) as directory_fd:
             fd = take_lock(directory_fd, _name(spool_fd))
     except OSError as error:
-        raise SpoolError(f"{path}: cannot be locked: {_explain(error)}") from error
+        raise SpoolError(f"{path}: cannot be locked: {_explain(error, path, spool_fd)}") from error
     if fd is None:
         raise SpoolInUseError(
             f"{path}: another kegnet-client delivers from this spool; stop it first (systemctl stop kegnet-client)"
@@ -46,7 +46,25 @@ def is_delivered_from(path: Path, spool_fd: int, run_directory: Path = RUN_DIREC
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise SpoolError(f"{path}: whether something delivers from it is not to be seen: {_explain(error)}") from error
+        why = _explain(error, path, spool_fd)
+        raise SpoolError(f"{path}: whether something delivers from it is not to be seen: {why}") from error
+
+
+def find_unlockable(path: Path, spool_fd: int, run_directory: Path = RUN_DIRECTORY) -> str | None:
+    """Why this user, who owns the spool at ``path``, could not lock it, and what to do; nothing is made.
+
+    None where he could, and for other users: it is not their matter.
+    """
+    if not _is_owner(spool_fd):
+        return None
+    try:
+        with _lock_directory(path, spool_fd, run_directory, make=False) as directory_fd:
+            is_writable = os.access(".", os.W_OK, dir_fd=directory_fd, effective_ids=True)
+    except FileNotFoundError:
+        is_writable = os.access(_beside(path).parent, os.W_OK, effective_ids=True)
+    except OSError as error:
+        return _explain(error, path, spool_fd)
+    return None if is_writable else _not_ours(path)
 
 
 @contextmanager
@@ -67,19 +85,21 @@ def _open_directory(path: Path, owner: int, run_directory: Path, *, make: bool) 
         if owner in (0, os.fstat(fd).st_uid):
             return fd
         os.close(fd)
-    parent = Path(os.path.realpath(path)).parent
-    parent_fd = os.open(parent, _DIRECTORY)
+    where = _beside(path)
+    parent_fd = os.open(where.parent, _DIRECTORY)
     try:
         if make:
             _make_beside(parent_fd, owner)
-        fd = os.open(BESIDE, _DIRECTORY, dir_fd=parent_fd)
+        try:
+            fd = os.open(BESIDE, _DIRECTORY, dir_fd=parent_fd)
+        except NotADirectoryError:
+            raise OSError(f"{where} is not a directory, and no link to one will do; move it away") from None
         status = os.fstat(fd)
         is_safe = status.st_uid in (0, owner, os.fstat(parent_fd).st_uid) and not status.st_mode & 0o022
     finally:
         os.close(parent_fd)
     if not is_safe:
         os.close(fd)
-        where = parent / BESIDE
         raise OSError(
             f"others than the spool's owner may write to {where}; move it away, or: chown {owner} {where}; "
             f"chmod go-w {where}"
@@ -101,7 +121,22 @@ def _name(spool_fd: int) -> str:
     return f"spool-{status.st_dev}-{status.st_ino}.lock"
 
 
-def _explain(error: OSError) -> str:
+def _beside(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent / BESIDE
+
+
+def _is_owner(spool_fd: int) -> bool:
+    return os.geteuid() == os.fstat(spool_fd).st_uid
+
+
+def _explain(error: OSError, path: Path, spool_fd: int) -> str:
     if isinstance(error, PermissionError):
+        if _is_owner(spool_fd):
+            return _not_ours(path)
         return "this user may not; only the owner of the spool and root deliver from it (sudo)"
     return error.strerror or str(error)
+
+
+def _not_ours(path: Path) -> str:
+    where = _beside(path)
+    return f"{where} is to hold its lock, and this user may not write there: sudo install -d -o {os.geteuid()} {where}"

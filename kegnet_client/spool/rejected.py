@@ -54,13 +54,26 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
         target = _free_name(fd, _fitting(file.name))
         when = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
         write_file(fd, target + REASON_SUFFIX, f"{when} {reason}\n".encode("utf-8", "backslashreplace"), RECORD_MODE)
-        if not spool.holds(file):  # the disk took its time, and a producer may have used the name again
-            os.unlink(target + REASON_SUFFIX, dir_fd=fd)
+        if not _move(spool, file, target, fd):
+            with suppress(FileNotFoundError):
+                os.unlink(target + REASON_SUFFIX, dir_fd=fd)
             return None
-        os.rename(file.name, target, src_dir_fd=spool.fd, dst_dir_fd=fd)
         os.fsync(fd)
     os.fsync(spool.fd)
     return target
+
+
+def _move(spool: Spool, file: SpoolFile, target: str, fd: int) -> bool:
+    """Move ``file`` into ``rejected/``, open as ``fd``; False when it is gone or replaced."""
+    if not spool.holds(file):  # the disk took its time, and a producer may have used the name again
+        return False
+    try:
+        os.rename(file.name, target, src_dir_fd=spool.fd, dst_dir_fd=fd)
+    except FileNotFoundError:
+        if spool.has(file.name):  # it is rejected/ that is gone
+            raise
+        return False
+    return True
 
 
 def explain_rejected(error: OSError) -> str:

@@ -133,6 +133,15 @@ def test_a_spool_on_a_full_disk_needs_room(device: Device, mount_tmpfs: Callable
     assert report(ended)["spool"] == ("FAIL", f"{disk}: {remedy}")
 
 
+def test_a_spool_that_cannot_be_locked_fails_as_it_does_for_the_service(device: Device) -> None:
+    (device.root / ".state").symlink_to(device.root / "conf")
+    ended = device.command("check")
+    mark, text = report(ended)["spool"]
+    assert (ended.returncode, mark) == (75, "FAIL")
+    assert f"{device.root}/.state is not a directory, and no link to one will do; move it away" in text
+    assert text.endswith(device.command("send").stderr.partition("locked: ")[2].strip())
+
+
 def test_a_fault_does_not_hide_the_next_one(device: Device) -> None:
     break_key(device)
     break_bundle(device)

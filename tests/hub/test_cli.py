@@ -235,7 +235,7 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
     with running(tmp_path / "hub") as (process, line):
         url = next(word for word in line.split() if word.startswith("https://"))
         assert token not in line
-        assert f"{url}/docs?token=TOKEN" in line
+        assert f"{url}/?token=TOKEN" in line
         assert str(tmp_path / "hub" / "token") in line
         with httpx.Client(base_url=url, verify=context, trust_env=False) as idle:
             assert idle.get("/api/pours").status_code == 401

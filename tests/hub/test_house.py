@@ -146,6 +146,20 @@ def test_an_adjustment_says_what_a_pour_was_and_can_be_taken_back(
     assert [one.body["what"] for one in history] == [body["what"], "none"]
 
 
+def test_the_last_pour_of_a_keg_is_one_that_left_it(make_store: Callable[[], Store]) -> None:
+    store = make_store()
+    keg = keg_on_tap(store)
+    other = say(store, "keg", {"size_ml": KEG})
+    send(store, *(Pour(1, 10, 8000, at_ms) for at_ms in (1000, 2000, 3000)))
+    moved, void = (row.id for row in store.rows(volumes.SELECT_POURS) if row.started_ms > 1000)
+    say(store, "adjustment", {"what": "keg", "keg": other}, moved)
+    say(store, "adjustment", {"what": "void"}, void)
+    found = store.read(volumes.read_left)
+    assert (found[keg], found[other]) == (volumes.Left(10 * 185_185, 1000), volumes.Left(10 * 185_185, 2000))
+    say(store, "adjustment", {"what": "spill"}, void)
+    assert store.read(volumes.read_left)[keg].last_pour_ms == 3000
+
+
 def test_a_keg_has_a_tap_for_itself(make_store: Callable[[], Store]) -> None:
     store = make_store()
     keg_on_tap(store, from_ms=1000)

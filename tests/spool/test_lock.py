@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.spool.directory import Spool
-from kegnet_client.spool.lock import is_delivered_from, lock_spool
+from kegnet_client.spool.lock import find_unlockable, is_delivered_from, lock_spool
 
 DAEMON, MEMBER, GROUP = 65531, 65532, 65533
 ROOT = 0
@@ -121,13 +122,31 @@ def put_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def test_an_owner_who_may_not_write_beside_the_spool_is_told_what_is_to_be_made(machine: Path) -> None:
+    spool = os.open(machine / "spool", os.O_RDONLY)
+    remedy = rf"sudo install -d -o {DAEMON} {machine}/.state$"
+    for _ in ("none is there", "it is root's"):
+        with pytest.raises(SpoolError, match=f"cannot be locked: .*{remedy}"):
+            take(machine / "spool", DAEMON, machine / "none")
+        with being(DAEMON):
+            problem = find_unlockable(machine / "spool", spool, machine / "none")
+        assert problem is not None
+        assert re.search(remedy, problem)
+        (machine / ".state").mkdir(exist_ok=True)
+    os.chown(machine / ".state", DAEMON, -1)
+    os.close(take(machine / "spool", DAEMON, machine / "none"))
+    with being(DAEMON):
+        assert find_unlockable(machine / "spool", spool, machine / "none") is None
+    os.close(spool)
+
+
 @pytest.mark.case(61)
 @pytest.mark.parametrize("put", [put_directory, put_link, put_pipe])
 def test_a_place_for_the_lock_that_is_a_neighbours_is_told_and_not_used(
     machine: Path, put: Callable[[Path], None]
 ) -> None:
     put(machine / ".state")
-    with pytest.raises(SpoolError, match=r"cannot be locked: (others than|Not a directory)"):
+    with pytest.raises(SpoolError, match=r"cannot be locked: (others than|\S+/\.state is not a directory, .* away$)"):
         take(machine / "spool", ROOT, machine / "none")
     assert list(machine.glob("*/*.lock")) == []
 

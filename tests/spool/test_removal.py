@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,19 @@ class StubbornSpool(Spool):
         if file.name in self.stubborn:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         return super().remove(file)
+
+
+class SharedSpool(Spool):
+    """Somebody else clears it away, and always right after the last look at a file."""
+
+    looks_left = 1
+
+    def holds(self, file: SpoolFile) -> bool:
+        held = super().holds(file)
+        self.looks_left -= 1
+        if held and not self.looks_left:
+            (self.path / file.name).unlink()
+        return held
 
 
 @pytest.fixture
@@ -213,3 +227,41 @@ def test_rejected_records_that_would_have_to_leave_the_file_system_stay_and_it_s
         subprocess.run(["umount", spool.path / "rejected"], check=True)
     removal.retry()
     assert [one.name for one in list_rejected(spool.path)] == ["bad.pour"]
+
+
+@pytest.mark.case(69)
+@pytest.mark.parametrize("reason", [None, "no pour"], ids=["acknowledged", "rejected"])
+def test_a_file_that_somebody_removes_in_the_last_moment_is_gone_and_the_spool_is_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, reason: str | None
+) -> None:
+    spool = SharedSpool(tmp_path / "shared")
+    removal = SpoolRemoval(spool, Clock())
+    file = put(spool, "a.pour")
+    if reason is None:
+        removal.remove(file)
+    else:
+        spool.looks_left = 2
+        assert not removal.reject(file, reason)
+    assert list(spool.path.rglob("*.*")) == []
+    assert (lines(caplog), removal.pending(), removal.problem) == ([], set(), None)
+    spool.close()
+
+
+def test_where_the_directory_for_what_is_rejected_goes_in_the_last_moment_the_record_stays(tmp_path: Path) -> None:
+    class Clearing(Spool):
+        looks = 0
+
+        def holds(self, file: SpoolFile) -> bool:
+            self.looks += 1
+            if self.looks == 2:
+                shutil.rmtree(self.path / "rejected")
+            return super().holds(file)
+
+    spool = Clearing(tmp_path / "clearing")
+    removal = SpoolRemoval(spool, Clock())
+    removal.reject(put(spool, "a.pour"), "no pour")
+    assert (removal.pending(), (spool.path / "a.pour").exists()) == ({"a.pour"}, True)
+    removal.retry()
+    assert [one.name for one in list_rejected(spool.path)] == ["a.pour"]
+    assert removal.problem is None
+    spool.close()

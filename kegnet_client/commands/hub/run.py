@@ -5,10 +5,16 @@ import logging
 import os
 import sys
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
 from kegnet_client.hub import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from kegnet_client.hub.store.records import Store
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,14 +53,16 @@ def handle(options: argparse.Namespace) -> int:
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
         def say_ready() -> None:
-            tell(f"The hub answers at {url} and is read at {url}/docs?token=TOKEN; the token is in {home.token_file}")
+            tell(f"The hub answers at {url} and is read at {url}/?token=TOKEN; the token is in {home.token_file}")
             supervisor = Supervisor(os.environ)
             supervisor.status(f"answers at {url}")
             supervisor.ready()
 
         rate = LogRate()
+        app = create_app(store, token, ca, rate=rate, settings=settings)
+        _mount_pages(app, store)
         server = serve.HubServer(
-            create_app(store, token, ca, rate=rate, settings=settings),
+            app,
             home,
             listener,
             proxy=settings.proxy if options.proxy is None else options.proxy,
@@ -64,3 +72,16 @@ def handle(options: argparse.Namespace) -> int:
         )
         server.serve_until_stopped()
     return 0
+
+
+def _mount_pages(app: "FastAPI", store: "Store") -> None:
+    """Add the pages, where their extra is installed."""
+    try:
+        from kegnet_client.hub.dashboard.mount import mount
+    except ModuleNotFoundError as error:
+        if error.name != "nicegui":
+            raise
+        return
+    from kegnet_client.hub.app import wall_ms
+
+    mount(app, store, app.state.bus, wall_ms)

@@ -38,8 +38,9 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def home(request: Request) -> Response:
-    """The only page so far is the API's."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", status_code=303)
+    """The taps, where there is a dashboard; else the API's page."""
+    page = getattr(request.app.state, "home", "/docs")
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{page}", status_code=303)
 
 
 @router.get("/docs")

@@ -158,6 +158,8 @@ class Settings(Body):
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     units: Literal["metric", "us"] = "metric"
     glass_ml: Millilitres = 500
+    language: Literal["en", "de"] = "en"
+    accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")] = "#b45309"
     others: Annotated[dict[Name, Value], Field(max_length=_MAX_ITEMS)] = {}
 
 

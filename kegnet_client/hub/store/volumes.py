@@ -87,6 +87,7 @@ def read_left(connection: Connection, kegs: Collection[int] | None = None) -> di
             volumes[row.metered_keg] -= row.metered_nl or 0
         if row.keg is not None:
             volumes[row.keg] += row.volume_nl or 0
+        if row.keg is not None and row.what != "void":
             last[row.keg] = max(row.started_ms, last.get(row.keg, 0))
     return {keg: Left(volume, last.get(keg)) for keg, volume in volumes.items() if kegs is None or keg in kegs}
 
@@ -126,6 +127,7 @@ def _make_sums() -> Select[Any]:
         table.c.pin == _periods.pin,
         table.c.started_ms >= _periods.from_ms,
         table.c.started_ms < _periods.until_ms,
+        ~select(_adjustments.pour).where(_adjustments.pour == table.c.id).exists(),  # those are looked at apart
     )
     return select(
         _periods.keg,
@@ -144,6 +146,7 @@ _ADJUSTED = (
         (_pours.pulses * _periods.nanolitres_per_pulse).label("metered_nl"),
         KEG,
         VOLUME,
+        _adjustments.what,
         _pours.started_ms,
     )
     .select_from(POURS)

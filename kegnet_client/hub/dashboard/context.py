@@ -1,0 +1,98 @@
+"""What every page has at hand: the store, the bus, who looks, in which words and units."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from nicegui import background_tasks, ui
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from kegnet_client.hub.access import principal
+from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.dashboard.words import Words
+from kegnet_client.hub.domain.roles import Principal, Role
+from kegnet_client.hub.store import bodies, house
+from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.records import Store
+
+REFRESH_S = 10.0
+"""Ages are shown anew this often, whether anything happened or not."""
+RETRY_S = 2.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """What the pages stand on."""
+
+    store: Store
+    bus: Bus
+    clock_ms: Callable[[], int]
+
+    async def read(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` reads, without holding up anybody else."""
+        return await run_in_threadpool(self.store.read, work)
+
+    async def write(self, work: Callable[[Connection], _T]) -> _T:
+        """What ``work`` gives, once it is on disk."""
+        return await run_in_threadpool(self.store.write, work)
+
+
+class Visit:
+    """One visit to a page."""
+
+    def __init__(self, hub: Hub, who: Principal, settings: bodies.Settings) -> None:
+        self.hub = hub
+        self.who = who
+        self.settings = settings
+        self.words = Words(settings.language)
+
+    @classmethod
+    async def begin(cls, hub: Hub, request: Request) -> "Visit":
+        """The visit of whoever asks."""
+        return cls(hub, principal(request.scope), await hub.read(house.read_settings))
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether what changes something is shown at all."""
+        return self.who.role >= Role.OPERATE
+
+    async def say(self, kind: str, subject: int | None, body: bodies.Body) -> bool:
+        """Say it in the name of who looks, and tell on the page whether it holds."""
+        now_ms = self.hub.clock_ms()
+        return await self.do(lambda connection: house.say(connection, kind, subject, body, self.who.name, now_ms))
+
+    async def do(self, work: Callable[[Connection], object]) -> bool:
+        """Do ``work`` in one transaction, and tell on the page whether it holds."""
+        try:
+            await self.hub.write(work)
+        except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
+            text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+            ui.notify(self.words("wrong", text=text), type="negative")
+            return False
+        ui.notify(self.words("saved"), type="positive")
+        return True
+
+    def follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
+        """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open."""
+        task = background_tasks.create(self._follow(channels, refresh), name="page")
+        ui.context.client.on_delete(lambda: task.cancel() and None)
+
+    async def _follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                async with self.hub.bus.subscribe(channels) as subscription:
+                    while True:
+                        await refresh()
+                        try:
+                            async with asyncio.timeout(REFRESH_S):
+                                await subscription.get()
+                        except TimeoutError:
+                            continue
+            except (CutOffError, TooManyError, StoreError):
+                await asyncio.sleep(RETRY_S)

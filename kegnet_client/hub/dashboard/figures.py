@@ -1,0 +1,37 @@
+"""Numbers as they are read on a screen, in the units of the settings. Pure."""
+
+import datetime
+from zoneinfo import ZoneInfo
+
+_ML_PER_GALLON = 3785.411784
+_ML_PER_OUNCE = 29.5735295625
+
+
+def volume(millilitres: float, units: str) -> str:
+    """A large volume: what is in a keg."""
+    if units == "us":
+        return f"{millilitres / _ML_PER_GALLON:.2f} gal"
+    return f"{millilitres / 1000:.1f} l"
+
+
+def small_volume(millilitres: float, units: str) -> str:
+    """A small volume: what is in a glass."""
+    if units == "us":
+        return f"{millilitres / _ML_PER_OUNCE:.1f} oz"
+    return f"{millilitres / 1000:.2f} l" if millilitres >= 1000 else f"{millilitres:.0f} ml"
+
+
+def degrees(millidegrees: float, units: str) -> float:
+    """A temperature in the unit that is shown, to a tenth."""
+    celsius = millidegrees / 1000
+    return round(celsius * 9 / 5 + 32 if units == "us" else celsius, 1)
+
+
+def temperature(millidegrees: float, units: str) -> str:
+    """A temperature with its unit."""
+    return f"{degrees(millidegrees, units):.1f} {'°F' if units == 'us' else '°C'}"
+
+
+def moment(unix_ms: int, timezone: str) -> str:
+    """A time of day with its date, where the hub is."""
+    return datetime.datetime.fromtimestamp(unix_ms / 1000, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,66 @@
+"""Tapping a new keg, and ending one, from the card of its tap."""
+
+from nicegui import ui
+from sqlalchemy import Connection
+
+from kegnet_client.hub.dashboard.context import Visit
+from kegnet_client.hub.store import bodies, entries, house
+
+
+def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
+    """Add what an operator may do with the keg at ``tap``; the button that ends the one there is."""
+    words = visit.words
+
+    async def open_dialog() -> None:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(words("new_keg")).classes("text-xl")
+            name = ui.input(words("beverage")).props("autofocus maxlength=100")
+            size = ui.number(words("size"), value=20, min=0.1, max=1000)
+
+            async def save() -> None:
+                if not name.value or not size.value:
+                    return
+                if await _change(visit, tap, (name.value.strip(), float(size.value) * 1000)):
+                    dialog.close()
+
+            with ui.row():
+                ui.button(words("save"), on_click=save)
+                ui.button(words("cancel"), on_click=dialog.close).props("flat")
+        dialog.open()
+
+    async def end() -> None:
+        await _change(visit, tap, None)
+
+    with ui.row().classes("gap-1"):
+        ui.button(words("new_keg"), on_click=open_dialog).props("flat dense no-caps")
+        return ui.button(words("end_keg"), on_click=end).props("flat dense no-caps")
+
+
+async def _change(visit: Visit, tap: int, new: tuple[str, float] | None) -> bool:
+    """End the keg at ``tap`` now, and let a new one of a beverage and size in millilitres begin there."""
+
+    def work(connection: Connection) -> None:
+        entries.lock(connection)
+        now_ms = visit.hub.clock_ms()
+        name = visit.who.name
+        for keg in entries.read_all(connection, "keg"):
+            body = bodies.Keg.model_validate(keg.body)
+            running = [one for one in body.taps if one.tap == tap and one.until_ms is None]
+            if running and body.ended_ms is None:
+                for one in running:
+                    one.until_ms = max(now_ms, one.from_ms + 1)
+                house.say(connection, "keg", keg.subject, body, name, now_ms)
+        if new is None:
+            return
+        beverage = house.say(connection, "beverage", None, bodies.Beverage(name=new[0]), name, now_ms)
+        place = bodies.KegAtTap(tap=tap, from_ms=now_ms)
+        house.say(
+            connection,
+            "keg",
+            None,
+            bodies.Keg(beverage=beverage.subject, size_ml=new[1], taps=[place]),
+            name,
+            now_ms,
+        )
+
+    return await visit.do(work)

@@ -1,0 +1,75 @@
+"""Mounts the pages into the hub, once a process: NiceGUI has one application of its own.
+
+A page that was asked for and whose websocket never comes keeps its memory for a while, so there are at most
+`MAX_PAGES` at once, counting those; one more is a 503. The websocket is the only way that pages talk.
+"""
+
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, RedirectResponse
+from nicegui import Client, core, ui
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kegnet_client.hub import access
+from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.dashboard import devices, pours, settings, taps, temperatures
+from kegnet_client.hub.dashboard.context import Hub
+from kegnet_client.hub.store.records import Store
+
+MAX_PAGES = 40
+RECONNECT_S = 60.0
+PAGES: dict[str, ModuleType] = {
+    "taps": taps,
+    "temperatures": temperatures,
+    "pours": pours,
+    "devices": devices,
+    "settings": settings,
+}
+"""Each page and its file; another one is a file and its name here."""
+
+
+def mount(app: FastAPI, store: Store, bus: Bus, clock_ms: Callable[[], int]) -> None:
+    """Let ``app`` show the pages below `access.PAGES_PATH`."""
+    hub = Hub(store, bus, clock_ms)
+    for name, module in PAGES.items():
+        ui.page(f"/{name}")(_show(hub, module))
+
+    @core.app.get("/")
+    def first(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/taps", 303)
+
+    core.app.add_middleware(_PageLimit)
+    app.state.home = f"{access.PAGES_PATH}/taps"
+    ui.run_with(
+        app,
+        mount_path=access.PAGES_PATH,
+        dark=None,
+        title="KegNet hub",
+        reconnect_timeout=RECONNECT_S,
+        show_welcome_message=False,
+    )
+    core.app.config.socket_io_js_transports = ["websocket"]
+
+
+def _show(hub: Hub, module: ModuleType) -> Callable[[Request], Awaitable[None]]:
+    async def page(request: Request) -> None:
+        await module.page(hub, request)
+
+    return page
+
+
+class _PageLimit:
+    """ASGI middleware that makes no page beyond `MAX_PAGES`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = str(scope.get("path", "")).rpartition("/")[2]
+        if scope["type"] == "http" and name in PAGES and len(Client.instances) >= MAX_PAGES:
+            text = f"{MAX_PAGES} pages are open already: close one, or try again in a minute.\n"
+            await PlainTextResponse(text, 503, {"Retry-After": "60"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

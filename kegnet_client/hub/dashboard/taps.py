@@ -1,0 +1,115 @@
+"""The taps: a card a tap with its keg, what is left in it, when it ran last, and how cold it is."""
+
+from typing import Any
+
+from fastapi import Request
+from nicegui import ui
+from sqlalchemy import Connection
+
+from kegnet_client.hub.api import taps
+from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard.context import Hub, Visit
+from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
+from kegnet_client.hub.store import entries
+
+CHANNELS = ("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings")
+STALE_MS = 30 * 60_000
+"""A temperature that is older is shown as old: a round of readings takes ten minutes."""
+
+
+async def page(hub: Hub, request: Request) -> None:
+    """Show them."""
+    visit = await Visit.begin(hub, request)
+    with frame(visit, "taps"):
+        cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fill,minmax(18rem,1fr))]")
+    shown: dict[int, _Card] = {}
+    empty: list[ui.label] = []
+
+    async def refresh() -> None:
+        now_ms = hub.clock_ms()
+        found = await hub.read(lambda connection: _read(connection, now_ms))
+        with cards:
+            for number in [one for one in shown if one not in {tap["id"] for tap in found}]:
+                shown.pop(number).delete()
+            for tap in found:
+                if tap["id"] not in shown:
+                    shown[tap["id"]] = _Card(visit, tap["id"])
+                shown[tap["id"]].show(tap, now_ms)
+            if not found and not empty:
+                empty.append(ui.label(visit.words("no_taps")).classes("text-xl"))
+            elif found and empty:
+                empty.pop().delete()
+
+    await refresh()
+    visit.follow(CHANNELS, refresh)
+
+
+class _Card:
+    """One tap; `show` changes what is new and nothing else, so that the level falls smoothly."""
+
+    def __init__(self, visit: Visit, number: int) -> None:
+        self._visit = visit
+        self._card = ui.card().classes("w-full")
+        with self._card:
+            with ui.row().classes("w-full items-stretch no-wrap gap-4"):
+                with (
+                    ui.element("div")
+                    .classes("relative w-20 min-h-[9rem] rounded-xl border-4 border-gray-500 overflow-hidden shrink-0")
+                    .props('role="progressbar" aria-valuemin="0" aria-valuemax="100"') as self._keg
+                ):
+                    self._level = ui.element("div").classes("absolute bottom-0 left-0 right-0 bg-primary")
+                    self._level.style("height: 0%; transition: height 1s")
+                with ui.column().classes("gap-1 min-w-0"):
+                    self._name = ui.label().classes("text-sm uppercase tracking-wide opacity-70")
+                    self._beverage = ui.label().classes("text-2xl font-bold break-words")
+                    self._left = ui.label().classes("text-3xl font-bold")
+                    self._glasses = ui.label().classes("text-lg")
+                    self._last = ui.label().classes("opacity-80")
+            with ui.row().classes("items-baseline gap-3"):
+                self._temperature = ui.label().classes("text-2xl")
+                self._age = ui.label().classes("text-sm opacity-70")
+            self._end = add_keg_buttons(visit, number) if visit.may_operate else None
+
+    def delete(self) -> None:
+        self._card.delete()
+
+    def show(self, tap: dict[str, Any], now_ms: int) -> None:
+        words, units = self._visit.words, self._visit.settings.units
+        keg, reading = tap["keg"], tap["temperature"]
+        self._name.text = tap["name"]
+        percent = 0.0 if keg is None else keg["left_percent"]
+        self._level.style(f"height: {percent:.1f}%")
+        if self._end is not None:
+            self._end.set_visibility(keg is not None)
+        self._keg.props(f'aria-valuenow="{percent:.0f}"')
+        if keg is None:
+            self._beverage.text = words("no_keg")
+            self._keg.props(f'aria-label="{words("no_keg")}"')
+            self._left.text = self._glasses.text = self._last.text = ""
+        else:
+            self._beverage.text = words("a_keg") if tap["beverage"] is None else tap["beverage"]["name"]
+            left = words("left", volume=figures.volume(keg["left_ml"], units))
+            self._keg.props(f'aria-label="{left}"')
+            self._left.text = left
+            size = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
+            of = words("of", volume=figures.volume(size, units))
+            glasses = words("glasses", count=keg["glasses"])
+            self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
+            last_ms = keg["last_pour_ms"]
+            self._last.text = (
+                words("never_poured") if last_ms is None else words("last_pour", ago=words.ago(now_ms - last_ms))
+            )
+        if reading is None:
+            self._temperature.text, self._age.text = "", words("no_temperature") if tap["sensor"] else ""
+            return
+        age_ms = now_ms - reading["taken_ms"]
+        is_stale = age_ms > STALE_MS
+        self._temperature.text = figures.temperature(reading["millidegrees"], units)
+        self._temperature.classes(add="opacity-40" if is_stale else "", remove="" if is_stale else "opacity-40")
+        self._age.text = words("stale", ago=words.ago(age_ms)) if is_stale else words.ago(age_ms)
+
+
+def _read(connection: Connection, now_ms: int) -> list[dict[str, Any]]:
+    holding = [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None]
+    return taps.show(connection, holding, now_ms)

@@ -1,0 +1,122 @@
+"""How cold it was: a line a sensor, over the last hours or days, of at most a few hundred points each.
+
+Over days the points are the means of hours, which the database has at hand (`schema.readings_by_hour`).
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from fastapi import Request
+from nicegui import ui
+from sqlalchemy import Connection, func, select
+
+from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard.context import Hub, Visit
+from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.store import entries, schema
+
+CHANNELS = ("temperatures", "taps")
+HOUR_MS = 3_600_000
+MAX_POINTS = 1000
+RANGES_H = (6, 24, 24 * 7, 24 * 30, 24 * 365)
+_BY_READINGS_H = 24
+
+
+async def page(hub: Hub, request: Request) -> None:
+    """Show them."""
+    visit = await Visit.begin(hub, request)
+    words = visit.words
+    with frame(visit, "temperatures"):
+        spans = {
+            span: words("hours", count=span) if span <= 24 else words("days", count=span // 24) for span in RANGES_H
+        }
+        span = ui.toggle(spans, value=24).props("no-caps")
+        empty = ui.label(words("no_readings")).classes("text-xl")
+        chart = ui.echart(_options(visit)).classes("w-full h-[60vh]")
+
+    async def refresh() -> None:
+        until_ms = hub.clock_ms()
+        since_ms = until_ms - int(span.value) * HOUR_MS
+        lines = await hub.read(lambda connection: _read(connection, since_ms, until_ms))
+        empty.set_visibility(not lines)
+        chart.set_visibility(bool(lines))
+        series = [
+            {
+                "name": name,
+                "type": "line",
+                "showSymbol": False,
+                "data": [[time_ms, figures.degrees(value, visit.settings.units)] for time_ms, value in points],
+            }
+            for name, points in lines
+        ]
+        axis = {"type": "time", "min": since_ms, "max": until_ms}
+        if chart.options["series"] != series or chart.options["xAxis"] != axis:
+            chart.options["series"], chart.options["xAxis"] = series, axis
+            chart.update()
+
+    span.on_value_change(refresh)
+    await refresh()
+    visit.follow(CHANNELS, refresh)
+
+
+def _options(visit: Visit) -> dict[str, Any]:
+    unit = "°F" if visit.settings.units == "us" else "°C"
+    return {
+        "animation": False,
+        "tooltip": {"trigger": "axis"},
+        "legend": {"top": 0, "type": "scroll"},
+        "grid": {"left": 48, "right": 16, "top": 40, "bottom": 40},
+        "xAxis": {"type": "time"},
+        "yAxis": {"type": "value", "scale": True, "name": unit},
+        "series": [],
+        "useUTC": False,
+    }
+
+
+def _read(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[str, list[tuple[int, float]]]]:
+    """For each sensor its name and points, at most `MAX_POINTS` together: times and millidegrees."""
+    taps = {
+        one.body["sensor"]: one.body["name"]
+        for one in entries.read_all(connection, "tap")
+        if one.body.get("sensor") and one.body.get("ended_ms") is None
+    }
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for sensor, time_ms, value in _points(connection, since_ms, until_ms):
+        found[sensor or ""].append((time_ms, float(value)))
+    most = max(2, MAX_POINTS // max(1, len(found)))
+    return [
+        (taps.get(sensor) or sensor or "?", _thin(points, most))
+        for sensor, points in sorted(found.items(), key=lambda one: str(taps.get(one[0]) or one[0]))
+    ]
+
+
+def _points(connection: Connection, since_ms: int, until_ms: int) -> Any:
+    """Sensor, time and millidegrees: means of minutes for a day, of hours for more, in the order of times."""
+    if until_ms - since_ms <= _BY_READINGS_H * HOUR_MS:
+        table = schema.temperatures.c
+        width_ms = max(60_000, (until_ms - since_ms) // 360)
+        bucket = (table.taken_ms // width_ms * width_ms).label("bucket")
+        statement = (
+            select(table.sensor, bucket, func.avg(table.millidegrees))
+            .where(table.taken_ms >= since_ms, table.taken_ms < until_ms)
+            .group_by(table.sensor, bucket)
+            .order_by(bucket)
+        )
+    else:
+        hours = schema.readings_by_hour.c
+        statement = (
+            select(hours.sensor, hours.hour * HOUR_MS, func.sum(hours.total) / func.sum(hours.readings))
+            .where(hours.hour >= since_ms // HOUR_MS, hours.hour <= until_ms // HOUR_MS)
+            .group_by(hours.sensor, hours.hour)
+            .order_by(hours.hour)
+        )
+    return connection.execute(statement)
+
+
+def _thin(points: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """``points``, or of each group of neighbours their mean, so that there are at most ``most``."""
+    width = -(-len(points) // most)
+    if width <= 1:
+        return points
+    groups = [points[start : start + width] for start in range(0, len(points), width)]
+    return [(group[0][0], sum(value for _, value in group) / len(group)) for group in groups]

@@ -1,0 +1,148 @@
+"""What a person does with the hub's pages in a real browser."""
+
+import base64
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from kegnet_client.core.wire.forms import CONTENT_TYPE, SIGNED_FIELDS
+from kegnet_client.hub.domain.roles import Role
+
+from .conftest import DEVICE, NASTY, Hub, OpenPage
+
+pytestmark = pytest.mark.process
+
+
+def pour(api: httpx.Client, key: rsa.RSAPrivateKey, pulses: int, pin: int = 0) -> None:
+    """What the device at the bar sends."""
+    fields = {"id": DEVICE, "pin": pin, "pulses": pulses, "et": 8000, "ts": time.time_ns() // 1_000_000 - 8000}
+    signed = ",".join(str(fields[name]) for name in SIGNED_FIELDS["pour"]).encode()
+    fields["sig"] = base64.b64encode(key.sign(signed, padding.PKCS1v15(), hashes.SHA256())).decode()
+    answer = api.post("/rest/v2/pour", content=urlencode(fields), headers={"Content-Type": CONTENT_TYPE})
+    assert answer.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def tap(api: httpx.Client, key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    """A tap with a keg, each with a name that is meant to run as a script."""
+    tap: dict[str, Any] = api.post("/api/taps", json={"name": NASTY, "meters": [{"device": DEVICE, "pin": 0}]}).json()
+    beverage = api.post("/api/beverages", json={"name": f"{NASTY} Helles"}).json()
+    body = {"size_ml": 20_000, "beverage": beverage["id"], "taps": [{"tap": tap["id"]}]}
+    assert api.post("/api/kegs", json=body).status_code == 201
+    return tap
+
+
+def test_who_has_no_token_logs_in_with_a_field(hub: Hub, chromium: Any) -> None:
+    context = chromium.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    page.goto(hub.url)
+    assert page.url.endswith("/login")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("no token of this hub").wait_for()
+    page.get_by_label("Token").fill(hub.home.token())
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/ui/taps")
+    context.close()
+
+
+@pytest.mark.usefixtures("tap")
+def test_a_pour_is_on_the_screen_as_it_arrives(open_page: OpenPage, api: httpx.Client, key: rsa.RSAPrivateKey) -> None:
+    page = open_page("taps")
+    page.get_by_text(f"{NASTY} Helles").wait_for()
+    page.get_by_text("20.0 l left").wait_for()
+    pour(api, key, 5400)
+    page.get_by_text("19.0 l left").wait_for()
+    page.get_by_text("of 20.0 l · 95 % · 38 glasses").wait_for()
+    assert page.get_by_role("progressbar").first.get_attribute("aria-valuenow") == "95"
+
+
+@pytest.mark.usefixtures("tap")
+@pytest.mark.parametrize("place", ["taps", "temperatures", "pours", "devices", "settings"])
+def test_texts_of_others_are_text_and_a_phone_shows_all_of_a_page(open_page: OpenPage, place: str) -> None:
+    page = open_page(place, width=360, height=740)
+    page.get_by_role("link", name="Taps").wait_for()
+    if place in ("taps", "pours", "devices"):
+        page.get_by_text(NASTY).first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.usefixtures("tap")
+def test_a_guest_looks_and_is_shown_nothing_that_changes(open_page: OpenPage, hub: Hub) -> None:
+    page = open_page("taps", hub.token("a guest at the bar", Role.READ))
+    page.get_by_text("You may look, and change nothing.").wait_for()
+    assert page.get_by_role("button", name="Tap a new keg").count() == 0
+    page.goto(f"{hub.url}/ui/settings")
+    page.get_by_text("You may look, and change nothing.").wait_for()
+    assert page.get_by_role("button", name="Save").count() == 0
+
+
+def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -> None:
+    tap = api.post("/api/taps", json={"name": "Spare"}).json()["id"]
+    page = open_page("taps")
+    card = page.locator(".q-card", has=page.get_by_text("Spare", exact=True))
+    card.get_by_text("no keg").wait_for()
+    card.get_by_role("button", name="Tap a new keg").click()
+    page.get_by_label("Beverage").fill("Stout")
+    page.get_by_label("Size (litres)").fill("30")
+    page.get_by_role("button", name="Save").click()
+    card.get_by_text("30.0 l left").wait_for()
+    shown = api.get(f"/api/taps/{tap}").json()
+    assert (shown["beverage"]["name"], shown["keg"]["size_ml"], shown["keg"]["said_by"]) == ("Stout", 30_000, "init")
+    card.get_by_role("button", name="The keg is empty").click()
+    card.get_by_text("no keg").wait_for()
+    assert api.get(f"/api/taps/{tap}").json()["keg"] is None
+
+
+@pytest.mark.usefixtures("tap")
+def test_a_pour_is_voided_with_a_reason(open_page: OpenPage, api: httpx.Client, key: rsa.RSAPrivateKey) -> None:
+    pour(api, key, 777)
+    page = open_page("pours")
+    page.get_by_text("144 ml").first.click()
+    page.get_by_text("It was no pour").click()
+    page.get_by_label("Why").fill("line cleaned")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("It was no pour line cleaned").wait_for()
+    (row,) = [one for one in api.get("/api/pours").json()["items"] if one["pulses"] == 777]
+    assert (row["volume_nl"], row["adjustment"]) == (0, "void")
+
+
+def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx.Client) -> None:
+    settings = api.get("/api/settings").json()
+    assert api.put("/api/settings", json={**settings, "language": "de", "units": "us"}).status_code == 200
+    try:
+        page = open_page("taps")
+        page.get_by_role("link", name="Zapfhähne").wait_for()
+        page.get_by_text("gal").first.wait_for()
+    finally:
+        assert api.put("/api/settings", json=settings).status_code == 200
+
+
+def test_pages_whose_websocket_never_comes_fill_nothing(api: httpx.Client) -> None:
+    statuses = [api.get("/ui/taps").status_code for _ in range(60)]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) <= 40
+    assert api.get("/api/taps").status_code == 200
+
+
+@pytest.mark.usefixtures("tap")
+def test_a_page_comes_back_by_itself_when_the_hub_does(
+    open_page: OpenPage, hub: Hub, api: httpx.Client, key: rsa.RSAPrivateKey
+) -> None:
+    hub.stop()
+    hub.start()
+    page = open_page("taps")
+    left = page.get_by_text(f"{NASTY} Helles").locator("..").get_by_text(" l left")
+    before = left.inner_text()
+    hub.stop()
+    page.get_by_text("Connection lost").wait_for()
+    hub.start()
+    pour(api, key, 5400)
+    page.wait_for_function(
+        "before => ![...document.querySelectorAll('.q-card')].some(card => card.innerText.includes(before))", arg=before
+    )
