@@ -37,17 +37,25 @@ class WorkerPool:
     def resize(self, connections: int) -> None:
         """Have as many at work as make ``connections`` with the first one; close what more there is and idle."""
         for number in range(1, connections):
-            if number not in self._at_work:
-                sink = self._sinks.get(number) or self._sinks.setdefault(number, self._open_sink())
-                thread = threading.Thread(
-                    target=self._run, args=(sink, number), name=f"uploader-{number + 1}", daemon=True
-                )
-                self._threads[number] = thread
-                self._at_work.add(number)
-                thread.start()
-        for number in [one for one in self._threads if one >= connections and one not in self._at_work]:
-            self._threads.pop(number).join()
+            if number not in self._at_work and not self._start(number):
+                break
+        for number in [one for one in self._sinks if one >= connections and one not in self._at_work]:
+            if thread := self._threads.pop(number, None):
+                thread.join()
             self._sinks.pop(number).close()
+
+    def _start(self, number: int) -> bool:
+        """Have one more at work; False where the machine gives no more threads, so that those there are carry it."""
+        try:
+            sink = self._sinks.get(number) or self._sinks.setdefault(number, self._open_sink())
+            thread = threading.Thread(target=self._run, args=(sink, number), name=f"uploader-{number + 1}", daemon=True)
+            self._at_work.add(number)
+            thread.start()
+        except RuntimeError:
+            self._at_work.discard(number)
+            return False
+        self._threads[number] = thread
+        return True
 
     def abort(self) -> None:
         """End every exchange that is under way; from any thread."""

@@ -169,3 +169,36 @@ def test_close_waits_for_those_at_work_and_then_closes_every_connection_once(rig
     assert [line.closed for line in rig.lines] == [1, 1]
     rig.workers.close()
     assert [line.closed for line in rig.lines] == [1, 1]
+
+
+@pytest.mark.case(71)
+@pytest.mark.parametrize("lacking", ["uploader-3", "deadline"], ids=["for the worker", "for its connection"])
+def test_where_the_machine_gives_no_more_threads_those_there_are_carry_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    start = threading.Thread.start
+
+    def start_if_there_is_room(thread: threading.Thread) -> None:
+        if thread.name == lacking:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    open_sink = rig.open
+
+    def open_with_a_deadline() -> MemorySink:
+        if len(rig.lines) == 1:
+            threading.Thread(name="deadline").start()
+        return open_sink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_if_there_is_room)
+        patch.setattr(rig.workers, "_open_sink", open_with_a_deadline)
+        rig.workers.resize(4)
+    assert crew_threads() == ["uploader-2"]
+
+    rig.workers.resize(4)  # there is room again
+    rig.wait_for(lambda: len(rig.begun) == 3)
+    assert crew_threads() == ["uploader-2", "uploader-3", "uploader-4"]
+    rig.release(1, 2, 3)
+    rig.workers.resize(1)
+    assert [line.closed for line in rig.lines] == [1] * len(rig.lines)
