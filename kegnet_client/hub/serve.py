@@ -18,7 +18,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -236,11 +236,31 @@ class _Protocol(H11Protocol):
     Until it goes off after `KEEP_ALIVE_S`, it holds the connection's 300 kB for TLS, which a stranger can have often.
     """
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, _ClosedOnce(transport)))
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
+
+
+class _ClosedOnce:
+    """A transport that is closed once: asyncio's for TLS cannot be aborted any more after it was closed twice.
+
+    Whoever does not answer a goodbye would keep their connection for half a minute, whatever is to end it.
+    """
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _already_stopped(_number: int, _frame: FrameType | None) -> None:

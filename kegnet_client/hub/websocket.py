@@ -14,7 +14,12 @@ PING_TIMEOUT_S = 20.0
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, without the answers to pings that pile up for a client that does not read them."""
+    """uvicorn's, without the answers to pings that pile up, and without a goodbye to who answers no ping."""
+
+    def keepalive_timeout(self) -> None:
+        """End it: a goodbye would be waited for, too."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
     def handle_ping(self) -> None:
         """Answer it, unless the answers before it are still to be read."""
