@@ -44,6 +44,7 @@ class Bridge:
         self._refresh_s = refresh_s
         self._retry_s = retry_s
         self._pollers: dict[int, Poller] = {}
+        self._threads: list[threading.Thread] = []
         self._absence = Condition(_log)
         self._refusal = Condition(_log)
         self._stop = threading.Event()
@@ -57,8 +58,14 @@ class Bridge:
     def stop(self) -> None:
         """Have all threads end soon."""
         self._stop.set()
+        self._link.wake()
         for poller in tuple(self._pollers.values()):
             poller.stop()
+
+    def wait(self, seconds: float) -> None:
+        """For the threads to end after `stop`, each for so long at most."""
+        for thread in tuple(self._threads):
+            thread.join(seconds)
 
     def status(self) -> str:
         """One line for people."""
@@ -104,4 +111,6 @@ class Bridge:
                 self._start_thread(f"controller {number}", poller.run)
 
     def _start_thread(self, name: str, work: Callable[[], object]) -> None:
-        threading.Thread(target=self._guard, args=(work,), name=name, daemon=True).start()
+        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads.append(threading.Thread(target=self._guard, args=(work,), name=name, daemon=True))
+        self._threads[-1].start()

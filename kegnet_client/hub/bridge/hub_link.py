@@ -48,9 +48,15 @@ class HubLink:
             self._came.notify()
 
     def wait(self, seconds: float) -> None:
-        """Until something is to be published, or for so long."""
+        """Until something is to be published, or for so long, or until `wake`."""
         with self._came:
-            self._came.wait_for(lambda: self._waiting, seconds)
+            if not self._waiting:
+                self._came.wait(seconds)
+
+    def wake(self) -> None:
+        """End `wait`."""
+        with self._came:
+            self._came.notify_all()
 
     def send(self) -> int:
         """Publish what waits; how much it was. What is not taken for now waits on.
