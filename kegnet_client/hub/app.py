@@ -20,6 +20,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.hub import access
 from kegnet_client.hub.api import (
     adjustments,
+    alarms,
     beverages,
     calibrations,
     controllers,
@@ -54,7 +55,7 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
-RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, settings_api)
+RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, alarms, settings_api)
 """What people say things of; another one is a file and its name here."""
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What the hub does while nobody asks: it hears of other processes' commits, and forgets old events."""
+"""What the hub does while nobody asks: hears of other commits, judges what is wrong, forgets old events."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.judge import Judge
 from kegnet_client.hub.store import events
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.notify import Notifier
@@ -42,7 +43,8 @@ class Background:
         self._store.on_write = on_write
         if notifier is not None:
             notifier.start()
-        tasks = [asyncio.create_task(self._bus.run()), asyncio.create_task(self._trim())]
+        judge = Judge(self._store, self._bus, self._clock_ms)
+        tasks = [asyncio.create_task(work) for work in (self._bus.run(), self._trim(), judge.run())]
         try:
             yield
         finally:

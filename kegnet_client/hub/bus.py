@@ -73,6 +73,11 @@ class Subscription:
             raise CutOffError("the events were not read fast enough, or the hub stops")
         return event
 
+    def drop_waiting(self) -> None:
+        """Forget what waits, for one to whom it only matters that something is new."""
+        while not self._waiting.empty() and not self._is_cut_off:
+            self._waiting.get_nowait()
+
     def offer(self, event: Event) -> None:
         """Take ``event``, if it is wanted."""
         if self._is_cut_off or (self.channels is not None and event.channel not in self.channels):

@@ -1,5 +1,7 @@
 """A reload that changes the spool, and what waits in the one before."""
 
+import shutil
+
 from ..support.device import Device
 from ..support.server import Server
 
@@ -20,3 +22,15 @@ def test_what_waits_in_a_spool_that_a_reload_left_is_told(device: Device, server
     device.reload(program)
     program.log.wait_for("delivered", 3)
     assert len(program.log.lines("from where nothing is delivered any more")) == 1
+
+
+def test_a_spool_that_was_deleted_and_made_anew_is_seen_by_the_reload(device: Device, server: Server) -> None:
+    program = device.run()
+    device.drop(1)
+    server.wait_for("pour")
+    # What is open does not end when it is deleted, so that no event tells of it.
+    shutil.rmtree(device.spool)
+    device.spool.mkdir()
+    device.drop(2)
+    device.reload(program)
+    assert [call.fields["pulses"] for call in server.wait_for("pour", 2)] == ["1", "2"]

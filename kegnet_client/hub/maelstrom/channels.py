@@ -23,6 +23,7 @@ OWN = frozenset({"pours", "temperatures", "reset", *(house.channel_of(kind) for 
 """Channels that are the hub's to speak on."""
 KNOWN = ("data", "logs", "alarms", "chart", "lcd")
 MAX_LOGS = 200
+MAX_ALARMS = 100
 MAX_DATA = 500
 _EVENT_TYPES = {"new": "create", "changed": "update", "ended": "delete"}
 PONG = json.dumps({"channel": "_heartbeat", "data": json.dumps({"payload": {"action": "pong"}})})
@@ -50,7 +51,9 @@ def frames_of(event: Event, channels: set[str]) -> list[str]:
     body = json.loads(event.body)
     found = []
     if event.channel in channels:
-        if isinstance(body, dict) and isinstance(body.get("data"), str) and event.channel not in OWN:
+        if event.channel == "alarms":
+            found.append(frame(event.channel, json.dumps({"channel": "alarms", "payload": alarms_payload(body)})))
+        elif isinstance(body, dict) and isinstance(body.get("data"), str) and event.channel not in OWN:
             found.append(frame(event.channel, body["data"]))
         else:
             found.append(frame(event.channel, json.dumps({"channel": event.channel, "payload": body})))
@@ -59,6 +62,32 @@ def frames_of(event: Event, channels: set[str]) -> list[str]:
             payload = _CHANGES[internal](body)
             found.append(frame(internal, json.dumps({"channel": internal, "payload": payload})))
     return found
+
+
+def alarms_payload(told: dict[str, Any]) -> dict[str, Any]:
+    """Those that stand; an empty list would be shown as one more to acknowledge, so where none stands there is none."""
+    payload: dict[str, Any] = {}
+    if told["standing"]:
+        payload["alarms"] = [{name: one[name] for name in ("source", "code", "msg")} for one in told["standing"]]
+    if told["acknowledged"]:
+        payload["acknowledge"] = True
+    return payload
+
+
+def alarms_published(data: str) -> tuple[list[tuple[str, str, str]], bool]:
+    """Source, code and text of the alarms that ``data`` says, and whether it acknowledges; `ShapeError` if neither."""
+    try:
+        payload = json.loads(data)["payload"]
+        said = [(str(one["source"]), str(one["code"]), str(one["msg"])) for one in payload.get("alarms", [])]
+        is_known = payload.get("acknowledge") is True
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        said, is_known = [], False
+    if (not said and not is_known) or len(said) > MAX_ALARMS:
+        raise shapes.ShapeError(
+            f'alarms are {{"channel": "alarms", "payload": {{"alarms": [{{"source", "code", "msg"}}]}}}} with 1 to '
+            f'{MAX_ALARMS} of them, or {{"payload": {{"acknowledge": true}}}}'
+        )
+    return said, is_known
 
 
 def last_of_each_controller(events: list[Event]) -> list[Event]:

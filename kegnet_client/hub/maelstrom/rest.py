@@ -4,7 +4,8 @@ They answer as its server did; where that had no answer, as it should have: crea
 unknown channel is a 404 that lists those there are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Form, Request, Response
@@ -16,9 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from kegnet_client.hub.access import principal, said_by
 from kegnet_client.hub.api.problems import problem
 from kegnet_client.hub.api.resource import Number
+from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, acknowledge
+from kegnet_client.hub.domain.alarms import publish as publish_one
 from kegnet_client.hub.maelstrom import channels, shapes
 from kegnet_client.hub.maelstrom.socket import Sockets
-from kegnet_client.hub.store import bodies, entries, events, house
+from kegnet_client.hub.store import alarms, bodies, entries, events, house
 from kegnet_client.hub.store.records import Store
 
 MAX_DATA_CHARACTERS = 64 * 1024
@@ -45,9 +48,26 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
                 "- and _ that are not the hub's own\n",
                 404,
             )
+        if channel == "alarms":
+            return _judged(lambda: publish_alarms(data, said_by(request.scope))) or PlainTextResponse("Posted")
         news = channels.news(channel, data, principal(request.scope))
         store.write(lambda connection: events.append(connection, clock_ms(), [news]))
         return PlainTextResponse("Posted")
+
+    def publish_alarms(data: str, who: str) -> None:
+        """Let them be alarms like others: kept, shown, and standing until they are acknowledged."""
+        said, is_known = channels.alarms_published(data)
+        now_ms = clock_ms()
+
+        def work(connection: Connection) -> None:
+            for source, code, text in said:
+                alarms.happen(
+                    connection, now_ms, partial(publish_one, source=source, code=code, text=text, now_ms=now_ms)
+                )
+            if is_known:
+                alarms.happen(connection, now_ms, partial(_acknowledge_all, who=who, now_ms=now_ms))
+
+        store.write(work)
 
     @router.get("/appsettings")
     def read_settings() -> dict[str, Any]:
@@ -160,6 +180,10 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
         return end(request, "controller", number)
 
     return router
+
+
+def _acknowledge_all(found: Mapping[Key, Alarm], who: str, now_ms: int) -> list[Moment]:
+    return [moment for alarm in found.values() for moment in acknowledge(alarm, who, now_ms)]
 
 
 def _said(work: Callable[[], entries.Entry]) -> Any:

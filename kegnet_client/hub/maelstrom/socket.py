@@ -17,7 +17,7 @@ from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, Subscription, TooManyError
 from kegnet_client.hub.listener import cut
 from kegnet_client.hub.maelstrom import channels
-from kegnet_client.hub.store import events
+from kegnet_client.hub.store import alarms, events
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
@@ -130,7 +130,7 @@ class _Socket:
 
     async def send_last(self, channel: str) -> None:
         """Send what a late subscriber of ``channel`` gets."""
-        limit = {"data": channels.MAX_DATA, "logs": channels.MAX_LOGS}.get(channel)
+        limit = {"data": channels.MAX_DATA, "logs": channels.MAX_LOGS, "alarms": 1}.get(channel)
         if limit is None:
             return
         async with self._sending:
@@ -140,6 +140,14 @@ class _Socket:
             )
             if last:
                 self._sent_ids[channel] = last[-1].id
+            if channel == "alarms":  # those that stand, whether what told of them is kept or not
+                standing = await run_in_threadpool(self._store.read, alarms.read_standing)
+                payload = channels.alarms_payload(alarms.told(standing))
+                if standing:
+                    await self._send_all(
+                        [channels.frame(channel, json.dumps({"channel": channel, "payload": payload}))]
+                    )
+                return
             chosen = channels.last_of_each_controller(last) if channel == "data" else last
             await self._send_all(text for event in chosen for text in channels.frames_of(event, {channel}))
 

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
-from kegnet_client.hub.domain import meters, profiles, texts
+from kegnet_client.hub.domain import meters, profiles, rules, texts
 
 MAX_ML = 10_000_000
 """Ten thousand litres."""
@@ -206,6 +206,18 @@ class Run(Body):
     started_ms: Time
 
 
+class Rule(Body):
+    """Limits of its own for a sensor, meter, keg or device; for all of them where ``subject`` is "all"."""
+
+    subject: Annotated[str, StringConstraints(pattern=r"^(all|(sensor|device|keg|meter) [0-9a-f -]{1,60})$")]
+    limits: Annotated[dict[Name, int | None], Field(max_length=20)]
+
+    @model_validator(mode="after")
+    def _are_limits(self) -> "Rule":
+        rules.DEFAULT.with_own(self.limits)
+        return self
+
+
 class ChamberDevice(BaseModel):
     """Something that is wired to a controller."""
 
@@ -246,5 +258,6 @@ KINDS: dict[str, type[Body]] = {
     "settings": Settings,
     "profile": Profile,
     "run": Run,
+    "rule": Rule,
     "controller": Controller,
 }

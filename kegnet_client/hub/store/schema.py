@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -253,6 +253,36 @@ adjustments = Table(
     Index("adjustments_by_keg", "keg"),
 )
 """The pours of which a person said what they were; an empty column leaves what follows from the pulses."""
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("rule", String(40), nullable=False),
+    Column("subject", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("raised_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("cleared_ms", BigInteger),
+    Column("acknowledged_ms", BigInteger),
+    Column("acknowledged_by", String(100), nullable=False),
+    Column("standing", Boolean, nullable=False),
+    Index("alarms_standing", "standing", "id"),
+)
+"""Alarms, each as its `alarm_moments` have made it (`kegnet_client.hub.domain.alarms`)."""
+
+alarm_moments = Table(
+    "alarm_moments",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("alarm", ForeignKey("alarms.id"), nullable=False),
+    Column("what", String(20), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("said_by", String(100), nullable=False),
+    Index("alarm_moments_by_alarm", "alarm", "id"),
+)
+"""All that ever happened to an alarm."""
 
 events = Table(
     "events",

@@ -1,0 +1,144 @@
+"""What is known, as the alarms' rules want it (`kegnet_client.hub.domain.rules.State`), read from the database."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from kegnet_client.hub.domain import rules
+from kegnet_client.hub.domain.levels import level_of
+from kegnet_client.hub.domain.profiles import Run, Version
+from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
+from kegnet_client.hub.store import entries, schema, volumes
+
+_RECENT_MS = 30 * 24 * rules.HOUR_MS
+"""A sensor that gave nothing for so long is none any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits that people have set, by subject."""
+
+    own: dict[str, Rules]
+    default: Rules
+
+    def of(self, subject: str) -> Rules:
+        return self.own.get(subject, self.default)
+
+
+def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> State:
+    """All of it, as it is at ``now_ms``."""
+    limits = _read_limits(connection)
+    taps = [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None]
+    names = {one.body["sensor"]: str(one.body["name"]) for one in taps if one.body.get("sensor")}
+    return State(
+        listening_since_ms,
+        sensors=_read_sensors(connection, names, limits, now_ms),
+        devices=_read_devices(connection, limits),
+        kegs=_read_kegs(connection, limits, now_ms),
+        meters=_read_meters(connection, {one.subject: str(one.body["name"]) for one in taps}, limits, now_ms),
+    )
+
+
+def _read_limits(connection: Connection) -> _Limits:
+    said = [one for one in entries.read_all(connection, "rule") if one.body.get("ended_ms") is None]
+    default = rules.DEFAULT
+    for one in said:
+        if one.body["subject"] == "all":
+            default = default.with_own(one.body["limits"])
+    own: dict[str, Rules] = {}
+    for one in said:
+        if one.body["subject"] != "all":
+            own[one.body["subject"]] = own.get(one.body["subject"], default).with_own(one.body["limits"])
+    return _Limits(own, default)
+
+
+def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits, now_ms: int) -> Sequence[SensorState]:
+    hours, table = schema.readings_by_hour.c, schema.temperatures.c
+    recent = select(hours.sensor).where(hours.sensor != "", hours.hour >= (now_ms - _RECENT_MS) // rules.HOUR_MS)
+    runs = _read_runs(connection)
+    found = []
+    for sensor in sorted(connection.scalars(recent.distinct())):
+        own = limits.of(f"sensor {sensor}")
+        columns = select(table.taken_ms, table.millidegrees, table.device).where(table.sensor == sensor)
+        newest = columns.order_by(table.taken_ms.desc(), table.id.desc())
+        last = connection.execute(newest.limit(1)).first()
+        if last is None:
+            continue
+        since_ms = last.taken_ms - rules.look_back_ms(own)
+        rows = [
+            *connection.execute(newest.where(table.taken_ms >= since_ms)),
+            *connection.execute(newest.where(table.taken_ms < since_ms).limit(1)),
+        ]
+        readings = [(row.taken_ms, row.millidegrees) for row in reversed(rows)]
+        found.append(SensorState(sensor, names.get(sensor, sensor), last.device, readings, runs.get(sensor), own))
+    return found
+
+
+def _read_runs(connection: Connection) -> dict[str, Run]:
+    """The profile that runs on each sensor: of several, the one that was started last."""
+    found: dict[str, Run] = {}
+    said = [one for one in entries.read_all(connection, "run") if one.body.get("ended_ms") is None]
+    for one in sorted(said, key=lambda one: int(one.body["started_ms"])):
+        if one.body.get("sensor") is None:
+            continue
+        history = entries.read_history(connection, "profile", one.body["profile"])
+        versions = [
+            Version(
+                entry.recorded_ms,
+                [(point["days"], point["temperature"]) for point in entry.body["temperatures"]],
+                entry.body["unit"],
+            )
+            for entry in history
+        ]
+        found[one.body["sensor"]] = Run(one.body["started_ms"], versions)
+    return found
+
+
+def _read_devices(connection: Connection, limits: _Limits) -> Sequence[DeviceState]:
+    table = schema.devices.c
+    statement = select(table.uuid, table.name, table.last_seen_ms).where(table.revoked_ms.is_(None)).order_by(table.id)
+    return [
+        DeviceState(uuid, name, last_seen_ms, rules=limits.of(f"device {uuid}"))
+        for uuid, name, last_seen_ms in connection.execute(statement)
+    ]
+
+
+def _read_kegs(connection: Connection, limits: _Limits, now_ms: int) -> Sequence[KegState]:
+    running = [
+        one
+        for one in entries.read_all(connection, "keg")
+        if one.body.get("ended_ms") is None
+        and any(
+            place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"])
+            for place in one.body["taps"]
+        )
+    ]
+    left = volumes.read_left(connection, [one.subject for one in running])
+    names = {one.subject: str(one.body["name"]) for one in entries.read_all(connection, "beverage")}
+    found = []
+    for one in running:
+        gone = left[one.subject].volume_nl if one.subject in left else 0
+        level = level_of(one.body["size_ml"], one.body.get("start_ml"), gone)
+        name = names.get(one.body.get("beverage") or 0, f"keg {one.subject}")
+        found.append(KegState(one.subject, name, level, limits.of(f"keg {one.subject}")))
+    return found
+
+
+def _read_meters(connection: Connection, taps: dict[int, str], limits: _Limits, now_ms: int) -> Sequence[MeterState]:
+    pours: dict[tuple[str, int], list[Poured]] = defaultdict(list)
+    at: dict[tuple[str, int], int | None] = {}
+    # What began a day and an hour ago may have ended within the last hour: a pour lasts a day at most.
+    since_ms = now_ms - 25 * rules.HOUR_MS
+    columns = volumes.SELECT_POURS.selected_columns
+    statement = volumes.SELECT_POURS.where(columns["started_ms"] >= since_ms).order_by(columns["started_ms"])
+    for row in connection.execute(statement):
+        if row.adjustment == "void" or row.started_ms + row.elapsed_ms < now_ms - rules.HOUR_MS:
+            continue
+        pours[row.device, row.pin].append(Poured(row.started_ms, row.elapsed_ms, row.volume_nl))
+        at[row.device, row.pin] = row.tap
+    return [
+        MeterState(device, pin, taps.get(at[device, pin] or 0, f"pin {pin}"), found, limits.of(f"meter {device} {pin}"))
+        for (device, pin), found in pours.items()
+    ]
