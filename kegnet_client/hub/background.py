@@ -72,9 +72,13 @@ class Background:
     async def _trim(self) -> None:
         while True:
             with suppress(StoreError):  # those who store say so
-                while await run_in_threadpool(self._store.write, self._trim_some):
-                    pass
+                # Nobody is kept from writing for nothing.
+                while await run_in_threadpool(self._store.read, self._has_old):
+                    await run_in_threadpool(self._store.write, self._trim_some)
             await asyncio.sleep(TRIM_S)
+
+    def _has_old(self, connection: Connection) -> bool:
+        return events.has_before(connection, self._clock_ms() - self._kept_days * DAY_MS)
 
     def _trim_some(self, connection: Connection) -> int:
         return events.trim(connection, self._clock_ms() - self._kept_days * DAY_MS)

@@ -67,7 +67,9 @@ def _try(names: list[str], seed: int, minutes: float, directory: Path, case: dic
         except ViolationError as error:
             _say(f"{name}: VIOLATION: {error}")
             file = directory / f"failing-{name}.json"
-            file.write_text(json.dumps({"part": name, "seed": seed, "case": error.case}, indent=1))
+            file.write_text(
+                json.dumps({"part": name, "seed": seed, "violation": str(error), "case": error.case}, indent=1)
+            )
             _say(f"kept: {directory}; replay: {sys.executable} {__file__} --replay {file}")
             return 1
     _say("no violation")
