@@ -162,6 +162,7 @@ def test_an_alarm_of_a_tap_is_its_problem_until_it_is_over(
     assert {key[0] for key in hub.store.read(alarms.read_standing)} >= {"keg-low"}
 
 
+@pytest.mark.case(73)
 def test_a_broker_that_went_and_came_hears_all_of_it_again_and_no_request_waits(
     hub: Hub, broker: Mosquitto, post_record: Callable[..., None]
 ) -> None:
