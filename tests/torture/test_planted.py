@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,18 @@ def parse(line):
 records._parse_pour = parse
 """
 
+ACKNOWLEDGE_WITHOUT_A_COMMIT = """
+import sys
+from sqlalchemy.engine.default import DefaultDialect
+counted = 0
+def do_commit(self, connection):
+    global counted
+    counted += 1
+    connection.rollback() if counted > 20 and counted % 5 == 0 else connection.commit()
+if "hub" in sys.argv and "run" in sys.argv:
+    DefaultDialect.do_commit = do_commit
+"""
+
 Step = dict[str, Any]
 
 
@@ -119,11 +133,10 @@ KINDS = {
 }
 
 
-def _replay(kind: Kind, directory: Path, plant: str) -> subprocess.CompletedProcess[str]:
+def _replay(part: str, case: dict[str, Any], directory: Path, plant: str) -> subprocess.CompletedProcess[str]:
     (directory / "sitecustomize.py").write_text(plant)
-    case = {"version": kind.version, "settling": False, "steps": kind.steps}
     file = directory / "case.json"
-    file.write_text(json.dumps({"part": "model", "seed": 1, "case": case}))
+    file.write_text(json.dumps({"part": part, "seed": 1, "case": case}))
     return subprocess.run(
         [sys.executable, RIG, "--replay", file],
         env={**os.environ, "TMPDIR": str(directory), "PYTHONPATH": str(directory)},
@@ -134,9 +147,22 @@ def _replay(kind: Kind, directory: Path, plant: str) -> subprocess.CompletedProc
     )
 
 
+def _replay_kind(kind: Kind, directory: Path, plant: str) -> subprocess.CompletedProcess[str]:
+    case = {"version": kind.version, "settling": False, "steps": kind.steps}
+    return _replay("model", case, directory, plant)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """One that PostgreSQL's account may enter, which pytest's own it may not."""
+    with tempfile.TemporaryDirectory(prefix="kegnet-planted-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_of_step_finds_the_bug_that_it_is_there_for(name: str, tmp_path: Path) -> None:
-    done = _replay(KINDS[name], tmp_path, KINDS[name].plant)
+    done = _replay_kind(KINDS[name], tmp_path, KINDS[name].plant)
 
     assert done.returncode == 1, done.stdout + done.stderr
     (failing,) = tmp_path.glob("*/failing-model.json")
@@ -145,6 +171,23 @@ def test_a_kind_of_step_finds_the_bug_that_it_is_there_for(name: str, tmp_path: 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_same_steps_find_nothing_in_the_program_as_it_is(name: str, tmp_path: Path) -> None:
-    done = _replay(KINDS[name], tmp_path, "")
+    done = _replay_kind(KINDS[name], tmp_path, "")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_hub_that_acknowledges_what_it_did_not_commit_is_found(database: str, open_directory: Path) -> None:
+    done = _replay("hub", {"database": database, "seconds": 3}, open_directory, ACKNOWLEDGE_WITHOUT_A_COMMIT)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "was taken from its spool and is not in the database" in done.stdout
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_hub_that_is_killed_while_devices_deliver_loses_and_doubles_nothing(
+    database: str, open_directory: Path
+) -> None:
+    done = _replay("hub", {"database": database, "seconds": 3}, open_directory, "")
 
     assert done.returncode == 0, done.stdout + done.stderr
