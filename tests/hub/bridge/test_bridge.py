@@ -104,7 +104,7 @@ def test_a_value_stays_while_its_line_is_not_shown(
     assert (payload["beer"], payload["fridge"], payload["room"]) == ("65.1", "65.9", "70.2")
 
 
-@pytest.mark.case(72)
+@pytest.mark.case(74)
 @pytest.mark.parametrize("fault", ["answer_nothing", "cut", "garbage", "too much", "away"])
 def test_a_controller_that_fails_is_an_alarm_once_and_holds_up_no_other(
     fault: str,
@@ -149,7 +149,7 @@ def test_a_controller_that_fails_is_an_alarm_once_and_holds_up_no_other(
     assert lines[1:] == ([] if fault == "away" else [f"{source}: answers again"])
 
 
-@pytest.mark.case(73)
+@pytest.mark.case(75)
 def test_an_answer_that_is_split_or_long_or_late_is_taken_whole(brewpi: BrewPi) -> None:
     brewpi.answer = brewpi.answer_in_pieces
     controller = wire.Controller(1, "", **brewpi.entry)
@@ -158,7 +158,7 @@ def test_an_answer_that_is_split_or_long_or_late_is_taken_whole(brewpi: BrewPi) 
     assert wire.parse_settings(ask(controller, wire.SETTINGS)) == wire.Settings(beer=154.5)
 
 
-@pytest.mark.case(72)
+@pytest.mark.case(74)
 def test_one_that_dribbles_is_cut_off_at_the_deadline(brewpi: BrewPi) -> None:
     def dribble(connection: socket.socket, _word: bytes) -> None:
         while not brewpi.released.wait(0.02):
@@ -187,7 +187,7 @@ def test_an_entry_that_leads_nowhere_is_named(entry: dict[str, str], reason: str
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(76)
 def test_what_waits_for_a_hub_that_is_away_is_the_newest_of_each_controller(
     make_link: Callable[[str, str], Any], server: Server, authority: Authority
 ) -> None:
@@ -206,7 +206,7 @@ def test_what_waits_for_a_hub_that_is_away_is_the_newest_of_each_controller(
     assert said == ["65.3", "40.0"]
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(76)
 def test_a_refused_message_is_dropped_and_a_refused_token_drops_nothing(
     make_link: Callable[[str, str], Any], server: Server
 ) -> None:
@@ -222,7 +222,7 @@ def test_a_refused_message_is_dropped_and_a_refused_token_drops_nothing(
     assert link.send() == 0
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(76)
 def test_a_hub_that_is_another_one_hears_nothing(
     add: Add, make_brewpi: MakeBrewPi, bridge_to: Any, hub_url: str, authority: Authority, tmp_path: Path
 ) -> None:
