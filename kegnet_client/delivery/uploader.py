@@ -129,6 +129,8 @@ class Uploader:
     def _begin(self, check_at_s: float) -> None:
         self._check_at_s = check_at_s
         self._pickup.look_at_clock(self._clock.now())
+        # After a reload the directory is one that was opened before, and nothing tells that it was deleted.
+        self._reopen()
         self._watch()
         self._see_whether_writable()
         self._backlog.start()

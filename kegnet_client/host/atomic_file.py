@@ -12,12 +12,13 @@ from pathlib import Path
 TEMP_SUFFIX = ".tmp"
 
 
-def write_file(directory_fd: int, name: str, data: bytes, mode: int) -> None:
+def write_file(directory_fd: int, name: str, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Make or replace ``name`` with ``data``; what stood there before stays until the new bytes are on disk.
 
-    ``mode`` is exact, whatever the umask. Raises `OSError`, and leaves nothing behind then.
+    ``mode`` is exact, whatever the umask; ``owner`` as with `prepare_file`. Raises `OSError`, and leaves nothing behind
+    then.
     """
-    temp = prepare_file(directory_fd, data, mode)
+    temp = prepare_file(directory_fd, data, mode, owner)
     _put_in_place(directory_fd, temp, name)
     os.fsync(directory_fd)
 
@@ -41,6 +42,14 @@ def prepare_file(directory_fd: int, data: bytes, mode: int, owner: tuple[int, in
     temp = f".{secrets.token_hex(8)}{TEMP_SUFFIX}"
     _fill(directory_fd, temp, data, mode, owner, is_durable=True)
     return temp
+
+
+def owner_in(directory_fd: int) -> tuple[int, int] | None:
+    """Whose a new file in the directory has to be: what root makes is its owner's. None for whoever makes it."""
+    if os.geteuid() != 0:
+        return None
+    directory = os.fstat(directory_fd)
+    return directory.st_uid, directory.st_gid
 
 
 def _fill(

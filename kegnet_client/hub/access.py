@@ -33,8 +33,8 @@ from kegnet_client.hub.store.tokens import BROWSER_MS, hash_of
 OPEN_PREFIX = "/rest/"
 LOGIN_PATH = "/login"
 LOGOUT_PATH = "/logout"
-_PAGES = {LOGIN_PATH, LOGOUT_PATH}
-OPEN_PATHS = {*enrolment.PATHS, *_PAGES}
+_LOGIN_PATHS = {LOGIN_PATH, LOGOUT_PATH}
+OPEN_PATHS = {*enrolment.PATHS, *_LOGIN_PATHS}
 ENTRANCES = ("/", "/docs")
 COOKIE = "__Host-kegnet-hub"
 """The prefix makes browsers take it over HTTPS only, from this host only."""
@@ -153,7 +153,7 @@ class TokenMiddleware:
             return PlainTextResponse(
                 "This came from a page of another site. If that is your own, name it in `origins` of hub.conf.\n", 403
             )
-        if path in _PAGES:
+        if path in _LOGIN_PATHS:
             return None
         if path in ENTRANCES and method in ("GET", "HEAD"):
             offered = parse_qs(scope["query_string"].decode("latin-1")).get("token")

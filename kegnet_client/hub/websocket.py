@@ -7,6 +7,7 @@ more memory than all else of it.
 """
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 MAX_MESSAGE_BYTES = 64 * 1024
 PING_INTERVAL_S = 20.0
@@ -20,6 +21,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """End it: a goodbye would be waited for, too."""
         super().keepalive_timeout()
         self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Say goodbye, unless one of the two ends has done so already."""
+        try:
+            super().shutdown()
+        except InvalidState:
+            self.transport.abort()
 
     def handle_ping(self) -> None:
         """Answer it, unless the answers before it are still to be read."""

@@ -33,7 +33,7 @@ from kegnet_client.core.records import (
     parse,
     spool_suffix,
 )
-from kegnet_client.host.atomic_file import write_file
+from kegnet_client.host.atomic_file import owner_in, write_file
 from kegnet_client.spool.lock import lock_spool
 
 REJECTED = "rejected"
@@ -101,7 +101,7 @@ def enqueue(directory: Path, record: Record) -> str:
         try:
             if isinstance(record, Reading) and (problem := find_no_room(fd)):
                 raise SpoolError(f"{directory}: {problem}")
-            write_file(fd, name, format_record(record), RECORD_MODE)
+            write_file(fd, name, format_record(record), RECORD_MODE, owner_in(fd))
         finally:
             os.close(fd)
     except OSError as error:
@@ -385,7 +385,7 @@ NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"
 def _why_stuck(error: OSError) -> str:
     match error.errno:
         case errno.EACCES | errno.EPERM:
-            return "cannot be read; make it readable for the group of the spool (chmod g+r)"
+            return "cannot be read; give it to the group of the spool (chgrp) and make it readable for that (chmod g+r)"
         case _:
             return f"cannot be read: {explain(error)}"
 

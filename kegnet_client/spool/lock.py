@@ -101,7 +101,7 @@ def _open_directory(path: Path, owner: int, run_directory: Path, *, make: bool) 
     if not is_safe:
         os.close(fd)
         raise OSError(
-            f"others than the spool's owner may write to {where}; move it away, or: chown {owner} {where}; "
+            f"others than the spool's owner may write to {where}; move it away, or: chown -R {owner} {where}; "
             f"chmod go-w {where}"
         )
     return fd
@@ -139,4 +139,6 @@ def _explain(error: OSError, path: Path, spool_fd: int) -> str:
 
 def _not_ours(path: Path) -> str:
     where = _beside(path)
-    return f"{where} is to hold its lock, and this user may not write there: sudo install -d -o {os.geteuid()} {where}"
+    # With all that is in it: the lock's file may be of an owner that the spool had before.
+    remedy = f"sudo mkdir -p {where} && sudo chown -R {os.geteuid()} {where}"
+    return f"its lock is in {where}, which has to be this user's own: {remedy}"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import SUFFIXES
-from kegnet_client.host.atomic_file import write_file
+from kegnet_client.host.atomic_file import owner_in, write_file
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.spool.directory import RECORD_MODE, REJECTED, Spool, SpoolFile, explain, make_rejected, printable
 
@@ -53,7 +53,8 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
             return None
         target = _free_name(fd, _fitting(file.name))
         when = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
-        write_file(fd, target + REASON_SUFFIX, f"{when} {reason}\n".encode("utf-8", "backslashreplace"), RECORD_MODE)
+        line = f"{when} {reason}\n".encode("utf-8", "backslashreplace")
+        write_file(fd, target + REASON_SUFFIX, line, RECORD_MODE, owner_in(fd))
         if not _move(spool, file, target, fd):
             with suppress(FileNotFoundError):
                 os.unlink(target + REASON_SUFFIX, dir_fd=fd)

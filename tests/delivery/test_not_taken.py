@@ -86,7 +86,9 @@ class TestStuck:
             rig.start()
             rig.idle()
             assert rig.numbers() == [2]
-            remedy = "cannot be read; make it readable for the group of the spool (chmod g+r)"
+            remedy = (
+                "cannot be read; give it to the group of the spool (chgrp) and make it readable for that (chmod g+r)"
+            )
             assert rig.progress.stuck == {"closed.pour": remedy}
             assert f"closed.pour stays where it is: {remedy}" in messages(caplog)
             if root:

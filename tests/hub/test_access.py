@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from kegnet_client.hub.access import COOKIE, TokenMiddleware
 from kegnet_client.hub.domain.roles import FIRST, Principal
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.tokens import hash_of
 
 GUARDED = [
@@ -149,6 +150,62 @@ def test_a_websocket_with_the_token_passes_from_pages_of_its_own(
 ) -> None:
     passed, _ = ask({"type": "websocket", "path": "/socket", "query_string": b"", "headers": headers})
     assert passed == (["websocket"] if passes else [])
+
+
+HTTP: Scope = {"type": "http", "method": "GET", "query_string": b"", "headers": [(b"authorization", b"Bearer x")]}
+
+
+def pass_through(door: TokenMiddleware, scope: Scope) -> list[Message]:
+    """What ``door`` answers itself, or lets be answered."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(door(scope, receive, send))
+    return sent
+
+
+def test_while_the_database_cannot_say_who_it_is_nobody_is_told_that_their_token_is_wrong() -> None:
+    def find(_secret_sha256: str) -> Principal | None:
+        raise StoreError("the database is away")
+
+    answer, _ = pass_through(TokenMiddleware(Asked(), find), {**HTTP, "path": "/api/taps"})
+    assert answer["status"] == 503
+    (closed,) = pass_through(TokenMiddleware(Asked(), find), {**HTTP, "type": "websocket", "path": "/socket"})
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+
+
+def test_the_database_is_not_asked_for_each_request() -> None:
+    asked = []
+
+    def find(secret_sha256: str) -> Principal | None:
+        asked.append(secret_sha256)
+        return FIRST
+
+    door = TokenMiddleware(Asked(), find)
+    for _ in range(10):
+        pass_through(door, {**HTTP, "path": "/api/taps"})
+    assert len(asked) == 1
+
+
+def test_what_the_dashboard_needs_is_allowed_to_its_own_pages_alone() -> None:
+    async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    door = TokenMiddleware(page, lambda _: FIRST)
+
+    def policy(path: str) -> str:
+        (start,) = pass_through(door, {**HTTP, "path": path})
+        headers: dict[bytes, bytes] = dict(start["headers"])
+        return headers[b"content-security-policy"].decode()
+
+    assert "'unsafe-eval'" in policy("/ui/taps")
+    for path in ("/uix", "/docs", "/x/ui/", "/", "/api/taps"):
+        assert "script-src" not in policy(path), path
 
 
 def test_what_nobody_has_thought_of_does_not_pass() -> None:

@@ -124,7 +124,7 @@ def put_pipe(path: Path) -> None:
 
 def test_an_owner_who_may_not_write_beside_the_spool_is_told_what_is_to_be_made(machine: Path) -> None:
     spool = os.open(machine / "spool", os.O_RDONLY)
-    remedy = rf"sudo install -d -o {DAEMON} {machine}/.state$"
+    remedy = rf"sudo mkdir -p {machine}/.state && sudo chown -R {DAEMON} {machine}/.state$"
     for _ in ("none is there", "it is root's"):
         with pytest.raises(SpoolError, match=f"cannot be locked: .*{remedy}"):
             take(machine / "spool", DAEMON, machine / "none")
@@ -134,6 +134,11 @@ def test_an_owner_who_may_not_write_beside_the_spool_is_told_what_is_to_be_made(
         assert re.search(remedy, problem)
         (machine / ".state").mkdir(exist_ok=True)
     os.chown(machine / ".state", DAEMON, -1)
+    os.close(take(machine / "spool", DAEMON, machine / "none"))
+    os.chown(lock_file(machine / ".state"), ROOT, -1)  # as where the spool was root's before
+    with pytest.raises(SpoolError, match=f"cannot be locked: .*{remedy}"):
+        take(machine / "spool", DAEMON, machine / "none")
+    subprocess.run(["sh", "-c", remedy.replace("sudo ", "").rstrip("$")], check=True)
     os.close(take(machine / "spool", DAEMON, machine / "none"))
     with being(DAEMON):
         assert find_unlockable(machine / "spool", spool, machine / "none") is None

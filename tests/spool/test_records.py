@@ -193,7 +193,7 @@ class TestRead:
         spool.path.chmod(0o755)
         put(spool, "x.pour").chmod(0o200)
 
-        with unprivileged(), pytest.raises(StuckFileError, match=r"make it readable for the group .*\(chmod g\+r\)"):
+        with unprivileged(), pytest.raises(StuckFileError, match=r"give it to the group .*\(chmod g\+r\)"):
             spool.read("x.pour")
 
     def test_a_file_that_is_gone_is_told_apart(self, spool: Spool) -> None:

@@ -19,9 +19,12 @@ from types import ModuleType
 
 # The modules beside this one, for a Python too that leaves the script's own directory out (PYTHONSAFEPATH).
 sys.path.insert(0, str(Path(__file__).parent))
+# What the tests share; last, so that the program is the installed one.
+sys.path.append(str(Path(__file__).parents[2]))
 
 import crash
 import fuzz
+import hub_kills
 import model
 import powercut
 import soak
@@ -33,6 +36,7 @@ PARTS: dict[str, tuple[ModuleType, float]] = {
     "crash": (crash, 1.5),
     "powercut": (powercut, 0.3),
     "fuzz": (fuzz, 1.5),
+    "hub": (hub_kills, 0.7),
     "soak": (soak, 2.0),
 }
 """Each part and its share of the minutes."""
@@ -67,7 +71,9 @@ def _try(names: list[str], seed: int, minutes: float, directory: Path, case: dic
         except ViolationError as error:
             _say(f"{name}: VIOLATION: {error}")
             file = directory / f"failing-{name}.json"
-            file.write_text(json.dumps({"part": name, "seed": seed, "case": error.case}, indent=1))
+            file.write_text(
+                json.dumps({"part": name, "seed": seed, "violation": str(error), "case": error.case}, indent=1)
+            )
             _say(f"kept: {directory}; replay: {sys.executable} {__file__} --replay {file}")
             return 1
     _say("no violation")

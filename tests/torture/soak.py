@@ -8,16 +8,18 @@ what it was at first.
 REST v2 carries a record a request, so it gets a share of the pours and v3 the rest.
 """
 
-import functools
+import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from bench import ONE_MS, Bench, Daemon, Device, Figures, ViolationError, figures, make_random, versions, wait_until
+from bench import ONE_MS, Bench, Daemon, Device, Figures, ViolationError, figures, make_random, versions
 from ledger import identify
+from patience import STILL_S, wait_while_falling
 from proxy import Proxy
 from server import Server
 
@@ -30,10 +32,10 @@ SHARES = {"v2": 0.15, "v3": 0.85}
 SENSOR = "28-0316a2795c5b"
 MAX_WAITING = 20_000
 """Producers hold back then: what is measured is the way, not the pile."""
-QUIET_S = 120.0
 MORE_MEMORY_KIB = 12 * 1024
 MORE_DESCRIPTORS = 4
 MORE_THREADS = 2
+DROPPED = re.compile(r"(warm-)?[0-9]+\.(pour|reading)")
 TROUBLES = ("outage", "slow link", "restart", "500", "503", "lose", "hang", "reset", "reload")
 
 
@@ -93,8 +95,19 @@ class Month:
             line = (
                 f"{self.count % 4},{self.count * 13 % 2600 + 1},8123,{at_ms}" if is_pour else f"{SENSOR},3875,{at_ms}"
             )
-            self.expected.add(hash(identify(self.device.uuid, self.version, line)))
             yield line
+
+    def drop(self, name: str, line: str) -> None:
+        """Into the spool with it, under ``name`` and the suffix of its kind."""
+        suffix = "reading" if line.startswith(SENSOR) else "pour"
+        temp = self.device.spool / f".{name}.tmp"
+        temp.write_text(line + "\n")
+        temp.rename(self.device.spool / f"{name}.{suffix}")
+        self.expected.add(self.mark(line))
+
+    def mark(self, line: str) -> int:
+        """What ``line`` is known by."""
+        return hash(identify(self.device.uuid, self.version, line))
 
 
 def run(bench: Bench, seconds: float) -> None:
@@ -160,11 +173,12 @@ def _live(
         lines = list(month.day())
         for number, line in enumerate(lines):
             dropped = before + number
-            _drop(device, f"{dropped}", line)
+            month.drop(f"{dropped}", line)
             if number % 500 == 499:
                 # Evenly over the day, and never more than can be carried.
-                if not wait_until(functools.partial(_has_room, server, dropped), QUIET_S):
-                    return [f"nothing goes any more: {device.tail()}"]
+                if not wait_while_falling(lambda: len(_dropped_names(device)), MAX_WAITING):
+                    trouble.join()
+                    return [_standstill(device), *_lost(month, server)]
                 due_s = dropped_s + day_s * 0.9 * number / len(lines)
                 time.sleep(max(0.0, due_s - time.monotonic()))
         trouble.join()
@@ -179,38 +193,54 @@ def _live(
     return _settle(month, server, watch)
 
 
-def _has_room(server: Server, dropped: int) -> bool:
-    return dropped - len(server.rows) < MAX_WAITING
-
-
 def _warm_up(month: Month, server: Server) -> list[str]:
     """A day's worth through everything once, so that what is kept for good is there."""
     lines = list(month.day())
     for number, line in enumerate(lines):
-        _drop(month.device, f"warm-{number}", line)
-    if not wait_until(lambda: not month.device.waiting(), QUIET_S):
-        return [f"not even the first day goes: {month.device.tail()}"]
+        month.drop(f"warm-{number}", line)
+    if not wait_while_falling(lambda: len(_dropped_names(month.device)), 1):
+        return [_standstill(month.device), *_lost(month, server)]
     return []
 
 
 def _settle(month: Month, server: Server, watch: Watch) -> list[str]:
-    """What is wrong in the end."""
-    for _ in range(int(QUIET_S / 5)):
-        watch.daemon.reload()
-        if wait_until(lambda: _count_pours(month.device) == 0, 5):
-            break
+    """What is wrong in the end: when all is delivered, or nothing moves any more."""
+
+    def reload() -> None:
+        if watch.daemon.is_running():
+            watch.daemon.reload()
+
+    def count() -> int:
+        return len(_dropped_names(month.device)) if watch.daemon.is_running() else 0
+
+    faults = [] if wait_while_falling(count, 1, nudge=reload) else [_standstill(month.device)]
     time.sleep(3)  # a look at it at rest
-    faults = watch.faults()
+    faults += watch.faults()
     if not watch.daemon.is_running():
         faults.append(f"the daemon ended by itself: {month.device.tail()}")
-    with server.lock:
-        rows = {hash(row) for row in server.rows}
-    if lost := len(month.expected - rows):
-        faults.append(f"{lost} of {len(month.expected)} records are not at the server")
+    faults += _lost(month, server)
     rejected = month.device.spool / "rejected"
     if rejected.exists() and any(path.name.endswith(".pour") for path in rejected.iterdir()):
         faults.append("pours stand in rejected/ that the server never refused")
     return faults
+
+
+def _standstill(device: Device) -> str:
+    return f"{len(_dropped_names(device))} records stand in the spool, and none went for {STILL_S:g} s: {device.tail()}"
+
+
+def _lost(month: Month, server: Server) -> list[str]:
+    """The records that are nowhere: a record that still stands in the spool is late, not lost."""
+    # The spool first: a record is at the server before it leaves the spool.
+    standing = set()
+    for name in _dropped_names(month.device):
+        with suppress(FileNotFoundError):
+            line = (month.device.spool / name).read_text("utf-8").rstrip("\n")
+            standing.add(month.mark(line))
+    with server.lock:
+        rows = {hash(row) for row in server.rows}
+    lost = len(month.expected - rows - standing)
+    return [f"{lost} of {len(month.expected)} records are neither in the spool nor at the server"] if lost else []
 
 
 def _bring(trouble: str, seconds: float, server: Server, proxy: Proxy, watch: Watch) -> None:
@@ -242,15 +272,9 @@ def _look_every_second(watch: Watch, over: threading.Event) -> None:
         watch.look()
 
 
-def _drop(device: Device, name: str, line: str) -> None:
-    suffix = "reading" if line.startswith(SENSOR) else "pour"
-    temp = device.spool / f".{name}.tmp"
-    temp.write_text(line + "\n")
-    temp.rename(device.spool / f"{name}.{suffix}")
-
-
-def _count_pours(device: Device) -> int:
-    return sum(name.endswith(".pour") for name in device.waiting())
+def _dropped_names(device: Device) -> list[str]:
+    """What stands in the spool of what was dropped there; the daemon's own readings are named otherwise."""
+    return [name for name in device.waiting() if DROPPED.fullmatch(name)]
 
 
 def _plug(device: Device) -> None:

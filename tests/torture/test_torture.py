@@ -3,6 +3,7 @@
 A fault is planted from outside: a module that every Python loads at its start changes what the system does.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,6 +25,16 @@ def drop(source, target, *, src_dir_fd=None, dst_dir_fd=None):
         return rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
     os.unlink(source, dir_fd=src_dir_fd)
 os.rename = drop
+"""
+
+LOSE_IN_THE_SPOOL = """
+import os
+plain_open = os.open
+def lose(path, flags, mode=0o777, *, dir_fd=None):
+    if dir_fd is not None and path == "3.pour":
+        os.unlink(path, dir_fd=dir_fd)
+    return plain_open(path, flags, mode, dir_fd=dir_fd)
+os.open = lose
 """
 
 Rig = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,6 +58,13 @@ def rig(tmp_path: Path) -> Rig:
         )
 
     return run
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The rig's module of this name; the rig's modules find each other by the path of the script."""
+    monkeypatch.syspath_prepend(RIG.parent)
+    return importlib.import_module("patience")
 
 
 def test_a_short_run_of_the_quick_parts_finds_nothing(rig: Rig, tmp_path: Path) -> None:
@@ -73,3 +92,25 @@ def test_a_program_that_syncs_nothing_is_caught_by_the_power_cuts(rig: Rig, tmp_
     assert done.returncode == 1, done.stdout + done.stderr
     (failing,) = tmp_path.glob("*/failing-powercut.json")
     assert json.loads(failing.read_text())["case"]["promised"]
+
+
+def test_a_record_that_is_lost_during_the_soak_is_told_and_kept_with_its_schedule(rig: Rig, tmp_path: Path) -> None:
+    done = rig("--minutes", "0.05", "--only", "soak", plant=LOSE_IN_THE_SPOOL)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    (failing,) = tmp_path.glob("*/failing-soak.json")
+    assert "1 of " in json.loads(failing.read_text())["violation"]
+    assert "neither in the spool nor at the server" in json.loads(failing.read_text())["violation"]
+
+
+def test_a_backlog_that_goes_slowly_is_waited_for_however_long_it_takes(patience: ModuleType) -> None:
+    counts = iter([9, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0])  # over three seconds
+
+    assert patience.wait_while_falling(lambda: next(counts), 1, still_s=0.5)
+
+
+def test_a_backlog_of_which_nothing_goes_is_a_standstill(patience: ModuleType) -> None:
+    nudges: list[int] = []
+
+    assert not patience.wait_while_falling(lambda: 9, 1, still_s=0.5, nudge=lambda: nudges.append(1))
+    assert nudges == [1]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from kegnet_client.hub.store import schema
 
@@ -67,9 +67,18 @@ def read_bounds(connection: Connection) -> tuple[int, int]:
     return (1, 0) if newest is None else (oldest, newest)
 
 
+def has_before(connection: Connection, before_ms: int) -> bool:
+    """Whether there is anything for `trim` to forget."""
+    return connection.scalar(_old(before_ms).limit(1)) is not None
+
+
 def trim(connection: Connection, before_ms: int) -> int:
     """Forget events from before ``before_ms``, but never the newest; how many there were, of a bounded number."""
+    old = _old(before_ms).order_by(schema.events.c.id).limit(_MAX_TRIMMED)
+    return connection.execute(delete(schema.events).where(schema.events.c.id.in_(old))).rowcount
+
+
+def _old(before_ms: int) -> Select[int]:
     table = schema.events.c
     newest = select(func.max(table.id)).scalar_subquery()
-    old = select(table.id).where(table.at_ms < before_ms, table.id < newest).order_by(table.id).limit(_MAX_TRIMMED)
-    return connection.execute(delete(schema.events).where(table.id.in_(old))).rowcount
+    return select(table.id).where(table.at_ms < before_ms, table.id < newest)

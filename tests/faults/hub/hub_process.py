@@ -41,10 +41,12 @@ class Hub:
         self.port = int(re.findall(r"https://127\.0\.0\.1:(\d+)", line)[0])
         self.url = f"https://localhost:{self.port}"
 
-    def command(self, *arguments: str | Path) -> None:
+    def command(self, *arguments: str | Path) -> str:
+        """What it prints."""
         argv = [COMMAND, "hub", *arguments, "--dir", self.directory]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
         assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def register(self, *keys: Key) -> list[str]:
         """A new device for each of these keys; their uuids."""
