@@ -7,7 +7,7 @@ Whatever touches the database runs in the thread pool: the event loop never wait
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Depends, FastAPI, Response
@@ -48,6 +48,7 @@ from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.maelstrom import rest
 from kegnet_client.hub.maelstrom.socket import Sockets
 from kegnet_client.hub.outlets import metrics
+from kegnet_client.hub.outlets.open import Outlet
 from kegnet_client.hub.refusals import Refusals
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
@@ -55,6 +56,8 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
+READ_LIMIT_S = 2.0
+"""A read that takes longer is ended: others wait behind it."""
 RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, alarms, settings_api)
 """What people say things of; another one is a file and its name here."""
 
@@ -73,10 +76,12 @@ def create_app(
     clock_ms: Callable[[], int] = wall_ms,
     rate: LogRate | None = None,
     settings: HubSettings = DEFAULTS,
+    outlets: Sequence[Outlet] = (),
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
+    store.limit_reads(READ_LIMIT_S)
     bus = Bus(store)
-    background = Background(store, bus, clock_ms, settings.events_kept_days)
+    background = Background(store, bus, clock_ms, settings.events_kept_days, outlets)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

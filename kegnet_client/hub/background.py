@@ -1,8 +1,8 @@
-"""What the hub does while nobody asks: hears of other commits, judges what is wrong, forgets old events."""
+"""What the hub does while nobody asks: hears of other commits, judges what is wrong, tells others, forgets."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import Connection
@@ -10,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.judge import Judge
+from kegnet_client.hub.outlets.open import Outlet
 from kegnet_client.hub.store import events
 from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.lead import lead
 from kegnet_client.hub.store.notify import Notifier
 from kegnet_client.hub.store.records import Store
 
@@ -24,11 +26,14 @@ _log = logging.getLogger(__name__)
 class Background:
     """The work beside the requests, over ``store``; events are kept for ``kept_days``."""
 
-    def __init__(self, store: Store, bus: Bus, clock_ms: Callable[[], int], kept_days: int) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, clock_ms: Callable[[], int], kept_days: int, outlets: Sequence[Outlet]
+    ) -> None:
         self._store = store
         self._bus = bus
         self._clock_ms = clock_ms
         self._kept_days = kept_days
+        self._outlets = outlets
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -44,7 +49,10 @@ class Background:
         if notifier is not None:
             notifier.start()
         judge = Judge(self._store, self._bus, self._clock_ms)
-        tasks = [asyncio.create_task(work) for work in (self._bus.run(), self._trim(), judge.run())]
+        works = [self._bus.run(), self._trim(), judge.run()]
+        if self._outlets:
+            works.append(lead(self._store, self._tell))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
@@ -55,6 +63,11 @@ class Background:
                     await task
             if notifier is not None:
                 await run_in_threadpool(notifier.stop)
+
+    async def _tell(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for outlet in self._outlets:
+                group.create_task(outlet.run(self._store, self._bus, self._clock_ms))
 
     async def _trim(self) -> None:
         while True:

@@ -2,8 +2,9 @@
 
 from kegnet_client.config.settings import AnySection
 from kegnet_client.hub.hub_section import HUB
+from kegnet_client.hub.outlets.mqtt_section import MQTT
 
-SECTIONS: tuple[AnySection, ...] = (HUB,)
+SECTIONS: tuple[AnySection, ...] = (HUB, MQTT)
 """In the order of the shipped file; each part of the hub declares its own."""
 
 HEAD = """\

@@ -14,7 +14,7 @@ Every file is written whole or not at all, and read by its owner alone (``ca.crt
 
 A hub is initialised, or restored, wholly or not at all, too: everything is made in ``.init`` first, and linked into the
 directory when all is there; ``ca.crt`` last, which is moved. What an init that was killed has left is known by being
-the same file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is ever removed.
+the same file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is removed.
 """
 
 import contextlib

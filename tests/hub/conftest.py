@@ -26,6 +26,7 @@ from kegnet_client.hub.home import Home
 from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import batch as ingest_batch
 from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.outlets.open import Outlet
 from kegnet_client.hub.store.records import Store
 
 from ..support.postgresql import PostgreSQL
@@ -167,19 +168,20 @@ def record() -> Callable[..., Record]:
 
 
 @contextmanager
-def _serving(
+def serving(
     home: Home,
     store: Store,
     *,
     bind: str | None = "127.0.0.1",
     settings: HubSettings = DEFAULTS,
+    outlets: Sequence[Outlet] = (),
     **options: object,
 ) -> Iterator[str]:
     """Serves ``store`` from ``home`` in a thread; gives the URL."""
     ready = threading.Event()
     with serve.listen(bind, 0) as listener:
         server = serve.HubServer(
-            create_app(store, home.token(), home.ca(), settings=settings),
+            create_app(store, home.token(), home.ca(), settings=settings, outlets=outlets),
             home,
             listener,
             on_ready=ready.set,
@@ -199,7 +201,7 @@ def _serving(
 def start() -> Iterator[Serve]:
     """``start(home, store, ...)`` serves until the test ends; gives the URL."""
     with ExitStack() as stack:
-        yield lambda home, store, **options: stack.enter_context(_serving(home, store, **options))
+        yield lambda home, store, **options: stack.enter_context(serving(home, store, **options))
 
 
 @pytest.fixture(scope="session")
@@ -219,7 +221,7 @@ def hub_store(hub_home: Home) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def hub_url(hub_home: Home, hub_store: Store) -> Iterator[str]:
     """Where the session's hub answers."""
-    with _serving(hub_home, hub_store) as url:
+    with serving(hub_home, hub_store) as url:
         yield url
 
 

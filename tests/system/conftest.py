@@ -191,7 +191,16 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("/usr/bin/python3", "-m", "venv", directory / "venv")
     pip = directory / "venv" / "bin" / "pip"
     found = directory / "found"
-    run(pip, "download", "-q", "-d", found, f"{sources}[hub,dashboard,postgresql]", "setuptools>=68", "wheel")
+    run(
+        pip,
+        "download",
+        "-q",
+        "-d",
+        found,
+        f"{sources}[hub,dashboard,mqtt,notify,postgresql]",
+        "setuptools>=68",
+        "wheel",
+    )
     run(pip, "install", "-q", "build")
     run(directory / "venv" / "bin" / "python", "-m", "build", "-q", "--sdist", "-o", found, sources)
     return found

@@ -7,6 +7,7 @@ fail. After each the server takes everything, the spool has to become quiet, and
 """
 
 import os
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -250,6 +251,8 @@ class Stage:
                     _copy(source, path)
             case "in place":
                 path.write_bytes(data)
+            case "killed":
+                _write_and_be_killed(path, data)
             case "in pieces":
                 with path.open("wb", buffering=0) as file:
                     for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
@@ -293,6 +296,22 @@ def _copy(source: Path, target: Path) -> None:
     """As cp does it."""
     with source.open("rb") as old, target.open("wb", buffering=0) as new:
         os.copy_file_range(old.fileno(), new.fileno(), source.stat().st_size)
+
+
+def _write_and_be_killed(target: Path, data: bytes) -> None:
+    """A producer of its own, which writes in place and is killed by SIGKILL with ``data`` of its line written."""
+    writer = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec 3>"$0"; head -c "$1" >&3; echo; read more', target, str(len(data))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with writer:
+        if writer.stdin is None or writer.stdout is None:
+            raise RuntimeError("it has no pipes")
+        writer.stdin.write(data)
+        writer.stdin.flush()
+        writer.stdout.readline()  # what it got is written
+        writer.kill()
 
 
 def _clear(directory: Path) -> None:

@@ -19,9 +19,12 @@ from types import ModuleType
 
 # The modules beside this one, for a Python too that leaves the script's own directory out (PYTHONSAFEPATH).
 sys.path.insert(0, str(Path(__file__).parent))
+# What the tests share; last, so that the program is the installed one.
+sys.path.append(str(Path(__file__).parents[2]))
 
 import crash
 import fuzz
+import hub_kills
 import model
 import powercut
 import soak
@@ -33,6 +36,7 @@ PARTS: dict[str, tuple[ModuleType, float]] = {
     "crash": (crash, 1.5),
     "powercut": (powercut, 0.3),
     "fuzz": (fuzz, 1.5),
+    "hub": (hub_kills, 0.7),
     "soak": (soak, 2.0),
 }
 """Each part and its share of the minutes."""

@@ -145,7 +145,8 @@ class Scheduler:
         line = f"{self._chance.randrange(256)},{pulses},{pulses * 5 + 1},{ONE_MS + self._count}"
         # Cut off after ten digits of its time it would read as an old producer's seconds.
         text = line[: self._chance.choice((self._chance.randrange(1, len(line)), len(line) - 3))]
-        return {"do": "drop", "how": "in place", "name": self._name(".pour"), "text": text, "record": None}
+        how = self._chance.choice(("in place", "killed"))
+        return {"do": "drop", "how": how, "name": self._name(".pour"), "text": text, "record": None}
 
     def _rewrite(self) -> Step:
         """Another record is written over one whose request is under way, in place, and its time is kept."""

@@ -26,9 +26,20 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from authority import Authority
 
 STATUSES = (302, 400, 401, 404, 413, 429, 500, 503)
-LIES = ("portal", "another's", "contradiction")
+LIES = ("portal", "another's", "contradiction", "rejected twice", "error beside")
 """Answers of 200 to requests of which nothing was taken. REST v2 has no way to tell, so towards it there are none."""
-MODES = ("accept", *map(str, STATUSES), "hang", "lose", "reset", "interim", "left over", *LIES)
+MODES = (
+    "accept",
+    *map(str, STATUSES),
+    "hang",
+    "lose",
+    "reset",
+    "interim",
+    "interim apart",
+    "left over",
+    "left over apart",
+    *LIES,
+)
 HOLD = "hold"
 """Takes what it is sent, and answers when it is let go."""
 PIECE_BYTES = 8192
@@ -232,14 +243,21 @@ class Server:
                 status, answer = server.take(self.path, headers, body)
                 if mode == HOLD:
                     server._released.wait(5)
-                if mode == "interim":
+                if mode.startswith("interim"):
                     self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
                     self.send_response_only(102)
                     self.end_headers()
+                    if mode == "interim apart":
+                        self.wfile.flush()
                 if mode == "lose":
                     self._reset()
                 elif mode == "left over":
                     self._answer_twice(status, answer)
+                elif mode == "left over apart":
+                    # In two TLS records: the first one may be read, and its record settled, before the next one comes.
+                    self._answer(status, answer)
+                    self.wfile.flush()
+                    self._answer(status, answer)
                 else:
                     self._answer(status, answer)
 
@@ -292,6 +310,11 @@ def _lie(mode: str, headers: dict[str, str], body: bytes) -> bytes:
         one = f'{{"request": "{digest}", "accepted": 0, "accepted": {size}, "rejected": []}}'
         other = f'{{"request": "{digest}", "accepted": {size}, "rejected": {{}}}}'
         return (one if len(body) % 2 else other).encode()
+    if mode == "rejected twice":
+        one = '{"index": 0, "reason": "never taken"}'
+        return f'{{"request": "{digest}", "accepted": {size}, "rejected": [{one}], "rejected": []}}'.encode()
+    if mode == "error beside":
+        return json.dumps({"request": digest, "accepted": size, "rejected": [], "error": "no database"}).encode()
     return b'{"accepted": 0, "rejected": []}' if len(body) % 2 else b"<html>Welcome!"
 
 

@@ -39,12 +39,15 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.hub.app import create_app
     from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.log_rate import LogRate
+    from kegnet_client.hub.outlets.open import open_outlets
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("kegnet_client").setLevel(logging.INFO)
     home = find_home(options)
     token, ca = home.token(), home.ca()
-    settings = home.config().section(HUB)
+    config = home.config()
+    settings = config.section(HUB)
+    outlets = open_outlets(config, ca)
     bind = settings.bind if options.bind is None else options.bind
     wanted = settings.port if options.port is None else options.port
     with closing(open_store(home)) as store, serve.listen(bind, wanted) as listener:
@@ -59,7 +62,7 @@ def handle(options: argparse.Namespace) -> int:
             supervisor.ready()
 
         rate = LogRate()
-        app = create_app(store, token, ca, rate=rate, settings=settings)
+        app = create_app(store, token, ca, rate=rate, settings=settings, outlets=outlets)
         _mount_pages(app, store)
         server = serve.HubServer(
             app,
