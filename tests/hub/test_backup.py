@@ -88,7 +88,7 @@ def test_a_directory_that_holds_anything_is_left_as_it_is(saved: Path, home: Hom
     assert [path.name for path in other.iterdir()] == ["hub.db-wal"]
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(77)
 def test_any_changed_byte_is_found_and_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     content = saved.read_bytes()
 
@@ -106,7 +106,7 @@ def test_any_changed_byte_is_found_and_nothing_is_restored(saved: Path, tmp_path
     check()
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(77)
 @pytest.mark.parametrize("cut", [0, 1, 511, 600, 5000, -1024, -1])
 def test_a_backup_that_was_cut_is_not_restored(saved: Path, tmp_path: Path, cut: int) -> None:
     with pytest.raises(ArchiveError):
@@ -119,7 +119,7 @@ def test_what_follows_a_backup_is_no_part_of_one(saved: Path, tmp_path: Path) ->
         restore(saved.read_bytes() + b"\0", tmp_path / "new")
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(77)
 @pytest.mark.parametrize("name", ["../escaped", "/escaped", "sub/x", ".init", "hub.db-wal", "a" * 90])
 def test_a_name_that_is_no_hubs_is_not_unpacked(tmp_path: Path, name: str) -> None:
     file = io.BytesIO()
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_hubs_is_not_unpacked(tmp_path: Path, name: str) -> No
     assert not list(tmp_path.rglob("*escaped*"))
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(77)
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_link_or_an_extension_is_not_followed(saved: Path, tmp_path: Path, kind: bytes) -> None:
     content = bytearray(saved.read_bytes())
@@ -141,7 +141,7 @@ def test_a_link_or_an_extension_is_not_followed(saved: Path, tmp_path: Path, kin
         restore(bytes(content), tmp_path / "new")
 
 
-@pytest.mark.case(74)
+@pytest.mark.case(77)
 def test_a_small_file_that_claims_to_be_huge_is_not_unpacked(tmp_path: Path) -> None:
     file = io.BytesIO()
     archive.write(file, {"token": io.BytesIO(bytes(100_000))}, NOW_MS)

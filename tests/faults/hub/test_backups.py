@@ -76,7 +76,7 @@ def restored(hub: Hub, saved: Path, directory: Path) -> Hub:
     return hub
 
 
-@pytest.mark.case(75)
+@pytest.mark.case(78)
 def test_a_backup_while_eight_devices_send_has_all_that_was_acknowledged_before_and_they_go_on(
     hub: Hub, key: rsa.RSAPrivateKey, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_backup_while_eight_devices_send_has_all_that_was_acknowledged_before_
     assert "Every record verifies" in hub.command("verify")
 
 
-@pytest.mark.case(76)
+@pytest.mark.case(79)
 @pytest.mark.parametrize("step", [r"hub\.db", "whole", "saved"])
 def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(hub: Hub, tmp_path: Path, step: str) -> None:
     place = tmp_path / "backups"
@@ -119,7 +119,7 @@ def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(hub: Hub
     assert run("restore", saved, "--dir", tmp_path / "new").returncode == 0
 
 
-@pytest.mark.case(76)
+@pytest.mark.case(79)
 @pytest.mark.parametrize("step", ["ca.key", r"hub\.db", "link.*token", "rename.*ca.crt"])
 def test_a_restore_that_is_killed_is_no_hub_and_can_be_run_again(hub: Hub, tmp_path: Path, step: str) -> None:
     saved, new = tmp_path / "saved", tmp_path / "new"
@@ -151,7 +151,7 @@ def _kill_at(arguments: list[str | Path], step: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.case(77)
+@pytest.mark.case(80)
 def test_without_room_there_is_no_backup_and_no_hub_and_nothing_is_left(
     hub: Hub, tmp_path: Path, mount_ext4: MountExt4, fill_up: FillUp
 ) -> None:
