@@ -58,6 +58,14 @@ class Hub:
         said, _ = self._process.communicate(timeout=WAIT_S)
         return said
 
+    def resident_kib(self) -> int:
+        """The memory of its process."""
+        assert self._process is not None
+        (line,) = (
+            line for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines() if "VmRSS" in line
+        )
+        return int(line.split()[1])
+
     @property
     def url(self) -> str:
         return f"https://localhost:{self.port}"

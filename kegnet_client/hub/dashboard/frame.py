@@ -1,4 +1,4 @@
-"""What stands around every page: the hub's name, the way to the other pages, and how to leave."""
+"""What stands around every page: the hub's name, the way to the other pages, and what is wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from nicegui import ui
 
 from kegnet_client.hub.dashboard.context import Visit
+from kegnet_client.hub.store import alarms
 
-PLACES = ("taps", "temperatures", "pours", "devices", "settings")
+PLACES = ("taps", "temperatures", "pours", "alarms", "devices", "settings")
 
 
 @contextmanager
@@ -20,9 +21,21 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
         ui.label(visit.settings.name).classes("text-lg font-bold mr-2 truncate max-w-xs")
         with ui.element("nav").classes("flex flex-wrap gap-1").props(f'aria-label="{words("taps")}"'):
             for one in PLACES:
-                link = ui.link(words(one), f"/ui/{one}").classes("px-2 py-1 rounded no-underline text-white")
+                link = ui.link(words(one), f"/{one}").classes("px-2 py-1 rounded no-underline text-white")
                 if one == place:
                     link.classes("bg-black/30").props('aria-current="page"')
+    banner = ui.link("", "/alarms").classes("w-full p-2 text-center text-white bg-red-800 no-underline")
+    banner.props('role="status"').set_visibility(False)
+
+    async def show_alarms() -> None:
+        standing = await visit.hub.read(alarms.read_standing)
+        banner.set_visibility(bool(standing))
+        if standing:
+            newest = list(standing.values())[-1][1].text
+            count = words("standing", count=len(standing))
+            banner.text = f"{words('alarms')}: {newest}" + (f" ({count})" if len(standing) > 1 else "")
+
+    visit.follow((alarms.CHANNEL,), show_alarms)
     with ui.element("main").classes("w-full max-w-screen-2xl mx-auto p-2 md:p-4"):
         yield
         if not visit.may_operate:

@@ -1,7 +1,8 @@
 """Mounts the pages into the hub, once a process: NiceGUI has one application of its own.
 
-A page that was asked for and whose websocket never comes keeps its memory for a while, so there are at most
-`MAX_PAGES` at once, counting those; one more is a 503. The websocket is the only way that pages talk.
+A page whose websocket never comes keeps its memory for a minute, and one that was left for `RECONNECT_S`. So there are
+at most `MAX_PAGES` at once, counting those: the former go when there are as many, and if that is not enough, one more
+page is a 503. The websocket is the only way that pages talk.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,16 +15,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.hub import access
 from kegnet_client.hub.bus import Bus
-from kegnet_client.hub.dashboard import devices, pours, settings, taps, temperatures
+from kegnet_client.hub.dashboard import alarms, devices, pours, settings, taps, temperatures
 from kegnet_client.hub.dashboard.context import Hub
 from kegnet_client.hub.store.records import Store
 
-MAX_PAGES = 40
-RECONNECT_S = 60.0
+MAX_PAGES = 60
+RECONNECT_S = 15.0
+ARRIVAL_S = 5.0
+"""For a page's websocket, where pages are short."""
 PAGES: dict[str, ModuleType] = {
     "taps": taps,
     "temperatures": temperatures,
     "pours": pours,
+    "alarms": alarms,
     "devices": devices,
     "settings": settings,
 }
@@ -68,7 +72,10 @@ class _PageLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = str(scope.get("path", "")).rpartition("/")[2]
-        if scope["type"] == "http" and name in PAGES and len(Client.instances) >= MAX_PAGES:
+        is_page = scope["type"] == "http" and name in PAGES
+        if is_page and len(Client.instances) >= MAX_PAGES:
+            Client.prune_instances(client_age_threshold=ARRIVAL_S)
+        if is_page and len(Client.instances) >= MAX_PAGES:
             text = f"{MAX_PAGES} pages are open already: close one, or try again in a minute.\n"
             await PlainTextResponse(text, 503, {"Retry-After": "60"})(scope, receive, send)
         else:

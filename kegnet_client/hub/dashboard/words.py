@@ -73,6 +73,18 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "guest": ("You may look, and change nothing.", "Sie dürfen schauen, aber nichts ändern."),
     "wrong": ("This cannot be: {text}", "Das geht nicht: {text}"),
     "alarms": ("Alarms", "Alarme"),
+    "no_alarms": ("Nothing is wrong.", "Alles in Ordnung."),
+    "standing": ("{count} standing", "{count} offen"),
+    "acknowledge": ("Acknowledge", "Zur Kenntnis genommen"),
+    "what": ("What", "Was"),
+    "since": ("Since", "Seit"),
+    "state": ("State", "Zustand"),
+    "raised": ("is wrong", "liegt vor"),
+    "acknowledged": ("is wrong, known of", "liegt vor, bekannt"),
+    "cleared": ("over, not acknowledged", "vorbei, nicht bestätigt"),
+    "ended": ("over", "vorbei"),
+    "history": ("History", "Verlauf"),
+    "by": ("Acknowledged by", "Bestätigt von"),
 }
 
 
