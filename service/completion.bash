@@ -39,7 +39,7 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check verify $everywhere" ;;
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -52,6 +52,11 @@ _kegnet_client() {
         'hub alarms') words="acknowledge --json $hub" ;;
         'hub settings') words="--json $hub" ;;
         'hub taps end' | 'hub kegs end' | 'hub profiles start' | 'hub alarms acknowledge') words=$hub ;;
+        'hub backup' | 'hub restore')
+            words=$hub
+            [[ $command == *backup ]] && words="--without-database $hub"
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
         'hub token') words='make list revoke --help --version' ;;
         'hub token make') words="--role $hub" ;;
         'hub login-link') words="--name --role --url $hub" ;;
