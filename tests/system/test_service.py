@@ -50,12 +50,19 @@ def test_the_installed_root_has_start_and_stop_commands(enrolled: Any) -> None:
     assert "active (running)" in enrolled.sh(f"{ROOT}/start-kegnet-client")
 
 
-@pytest.mark.parametrize("unit", ["kegnet-client", "kegnet-hub"])
+@pytest.mark.parametrize("unit", ["kegnet-client", "kegnet-hub", "kegnet-hub-bridge"])
 def test_the_sandbox_is_scored_1_5_or_better(enrolled: Any, unit: str) -> None:
     report = enrolled.sh(f"systemd-analyze security --no-pager {unit}")
     match = re.search(r"Overall exposure level for .*: ([0-9.]+)", report)
     assert match
     assert float(match[1]) <= 1.5, report
+
+
+def test_the_bridge_is_started_by_whoever_wants_it_and_runs_in_its_sandbox(enrolled: Any) -> None:
+    assert enrolled.show("kegnet-hub-bridge", "ActiveState") == "inactive"
+    enrolled.sh("systemctl start kegnet-hub-bridge")
+    enrolled.wait_for("systemctl status kegnet-hub-bridge | grep 'Status: .0 controllers'")
+    enrolled.sh("systemctl stop kegnet-hub-bridge")
 
 
 def test_pours_copied_and_moved_into_the_spool_reach_the_hub_and_the_log(enrolled: Any) -> None:
