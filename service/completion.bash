@@ -8,8 +8,8 @@ _kegnet_client() {
     # What an option is followed by.
     case $previous in
         --root | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --config | --ca) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-        --url | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
+        --config | --ca | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
             --valid-minutes)
             return
             ;;
@@ -39,12 +39,13 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status invite devices token login-link check verify $everywhere" ;;
+        hub) words="init run status invite devices token login-link bridge check verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub token') words='make list revoke --help --version' ;;
         'hub token make') words="--role $hub" ;;
         'hub login-link') words="--name --role --url $hub" ;;
         'hub init') words="--host --database $hub" ;;
+        'hub bridge') words="--hub --ca --token-file --once $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
         'hub devices') words='add list revoke --help --version' ;;

@@ -61,6 +61,12 @@ class UntrustedServerError(TransportError):
     exit_code = 77
 
 
+class ControllerError(KegnetError):
+    """A controller of temperatures does not answer as one: see to it and to its entry; the others go on."""
+
+    exit_code = 75
+
+
 class ServerRefusalError(KegnetError):
     """The server refuses this device or what it asks for: mend what the message names."""
 

@@ -56,6 +56,8 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.store.tokens import hash_of
 
 RETRY_AFTER_S = 10
+READ_LIMIT_S = 2.0
+"""A read that takes longer is ended: others wait behind it."""
 RESOURCES = (taps, beverages, kegs, calibrations, adjustments, profiles, runs, controllers, alarms, settings_api)
 """What people say things of; another one is a file and its name here."""
 
@@ -77,6 +79,7 @@ def create_app(
     outlets: Sequence[Outlet] = (),
 ) -> FastAPI:
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
+    store.limit_reads(READ_LIMIT_S)
     bus = Bus(store)
     background = Background(store, bus, clock_ms, settings.events_kept_days, outlets)
 

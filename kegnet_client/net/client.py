@@ -53,9 +53,9 @@ class Transport:
         """
         return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str, more_headers: Mapping[str, str] | None = None) -> Answer:
         """What the server has at ``url``; bounds and errors as with `post`."""
-        return self._exchange("GET", url, {}, None)
+        return self._exchange("GET", url, dict(more_headers or {}), None)
 
     def shake_hands(self, url: str) -> ssl.SSLSocket:
         """Connect to the server of ``url``, over TLS, and ask nothing; the connection. Errors as with `post`."""

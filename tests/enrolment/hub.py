@@ -15,7 +15,8 @@ from kegnet_client.hub import pki, serve
 from kegnet_client.hub.app import create_app, wall_ms
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store import enrolment, schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import key_fingerprint
 
 from ..support.waits import WAIT_S

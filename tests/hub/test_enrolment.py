@@ -22,7 +22,8 @@ from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.store import enrolment, schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import Identity, is_signed
 
 TS = 1_700_000_000_000

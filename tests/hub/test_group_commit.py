@@ -12,6 +12,7 @@ from kegnet_client.hub.ingest.forms import Proven, RefusedError, SignedString
 from kegnet_client.hub.ingest.group_commit import GroupCommit
 from kegnet_client.hub.ingest.rows import Outcome, Receipt, Submission
 from kegnet_client.hub.store.database import StoreError
+from kegnet_client.hub.store.lanes import Lane
 
 
 class Sent:
@@ -33,6 +34,7 @@ class SlowStore:
         self.under_way = 0
         self.begun = threading.Semaphore(0)
         self.may_end = threading.Semaphore(0)
+        self.writing = Lane("writing")
         self.outcome: Callable[[Submission], Outcome] = lambda one: Receipt(one.device, one.prove((), 0), (True,))
 
     def ingest(self, submissions: Sequence[Submission], _now_ms: int) -> list[Outcome]:

@@ -12,7 +12,8 @@ from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.forms import Claim, Proven, RefusedError
 from kegnet_client.hub.ingest.rows import Outcome, Receipt
 from kegnet_client.hub.store import schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 
 TS = 1_700_000_000_000
 

@@ -16,7 +16,8 @@ from kegnet_client.core.wire import batch as wire_batch
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.store import schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 
 TS = 1_700_000_000_000
 SENSOR = "28-0316a2795c5b"

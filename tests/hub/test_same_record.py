@@ -12,7 +12,8 @@ from kegnet_client.hub.ingest import forms
 from kegnet_client.hub.ingest.batch import read_batch
 from kegnet_client.hub.ingest.rows import Receipt, Submission
 from kegnet_client.hub.store import schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 
 from .receive_v3.batch import DEVICE, as_received
 

@@ -12,7 +12,8 @@ from kegnet_client.hub.ingest.batch import Batch
 from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.ingest.rows import Receipt
 from kegnet_client.hub.store import schema
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.store.records import Store
 from kegnet_client.keys import key_fingerprint, normal_pem
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"

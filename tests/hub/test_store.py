@@ -1,5 +1,6 @@
 """The hub's database, on a real file and on a real PostgreSQL."""
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -18,7 +19,8 @@ from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.ingest.rows import Receipt, Submission
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import StoreError, check_url
-from kegnet_client.hub.store.records import Query, Store
+from kegnet_client.hub.store.pages import Form, Query
+from kegnet_client.hub.store.records import Store
 
 ONE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 TWO = "11111111-2222-4333-8444-555555555555"
@@ -205,7 +207,8 @@ def test_every_page_is_read_along_an_index_of_its_own(
         "before_cursor_execute",
         lambda _connection, _cursor, text, values, *_: asked.append((text, values)),
     )
-    store.page(table, time_column, Query(100, after, since_ms, until_ms, tuple(equal.items())))
+    query = Query(100, after, since_ms, until_ms, tuple(equal.items()))
+    asyncio.run(store.page_text(table, [time_column], time_column, query, Form.JSON))
     text, values = asked[-1]
     with closing(sqlite3.connect(database)) as connection:
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values))

@@ -17,6 +17,7 @@ COMMANDS = (
     Command("devices", "who may send"),
     Command("token", "who may read or change what"),
     Command("login-link", "print a link that logs one browser in"),
+    Command("bridge", "poll BrewPi controllers, and publish at the hub what they say"),
     Command("check", "look at configuration, certificate, token, database, disk and clock"),
     Command("verify", "verify the signature of every stored record again"),
 )

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from kegnet_client.hub.store.database import TooSlowError
 from kegnet_client.hub.store.entries import ChangedError
 from kegnet_client.hub.store.house import UnknownError, WrongEntryError
 
@@ -54,6 +55,10 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(ChangedError)
     def changed(_request: Request, error: ChangedError) -> Response:
         return problem(412, str(error))
+
+    @app.exception_handler(TooSlowError)
+    def too_slow(_request: Request, error: TooSlowError) -> Response:
+        return problem(503, str(error))
 
     @app.exception_handler(HTTPException)
     def other(_request: Request, error: HTTPException) -> Response:

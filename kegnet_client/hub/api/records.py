@@ -6,20 +6,16 @@ offset, so that what arrives meanwhile neither repeats a row nor hides one. The 
 ``until_ms``.
 """
 
-import csv
-import io
 import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, Table
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
-from kegnet_client.hub.domain.texts import csv_cell
-from kegnet_client.hub.store import records, schema, volumes
+from kegnet_client.hub.store import pages, records, schema, volumes
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -128,10 +124,11 @@ class Devices(BaseModel):
     next: str | None
 
 
+_MEDIA_TYPES = {pages.Form.JSON: "application/json", pages.Form.CSV: "text/csv"}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
     401: {"description": "no token, or a wrong one"},
-    503: {"description": "the database cannot answer now"},
+    503: {"description": "the database cannot answer now, or not within two seconds"},
 }
 
 
@@ -140,7 +137,7 @@ def make_router(hub_store: records.Store) -> APIRouter:
     # The middleware has checked the token already; this tells the documentation's page how to send it.
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
-    def answer(
+    async def answer(
         request: Request,
         asked: Filter,
         rows: Table | Select[Any],
@@ -148,44 +145,36 @@ def make_router(hub_store: records.Store) -> APIRouter:
         kind: type[BaseModel],
         **equal: str | int | None,
     ) -> Response:
-        query = records.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
-        page = hub_store.page(rows, time, query)
-        position = None if page.next is None else f"{page.next[0]}.{page.next[1]}"
+        query = pages.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
+        form = pages.Form.CSV if _wants_csv(request.headers.get("accept", "")) else pages.Form.JSON
+        page = await hub_store.page_text(rows, list(kind.model_fields), time, query, form)
         headers = {"Vary": "Accept"}
-        if position is not None:
-            url = request.url.include_query_params(after=position)
+        if page.next is not None:
+            url = request.url.include_query_params(after=page.next)
             headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        items = [{name: _shown(row._mapping[name]) for name in kind.model_fields} for row in page.rows]
-        if _wants_csv(request.headers.get("accept", "")):
-            return Response(_csv(list(kind.model_fields), items), media_type="text/csv", headers=headers)
-        return JSONResponse({"items": items, "next": position}, headers=headers)
+        return Response(page.content, media_type=_MEDIA_TYPES[form], headers=headers)
 
     @router.get("/pours", response_model=Pours)
-    def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
+    async def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
         """Pours, newest first by when they started."""
         rows = volumes.SELECT_POURS
         if asked.unassigned:
             rows = rows.where(volumes.IS_UNASSIGNED)
         equal = {"device": asked.device, "pin": asked.pin, "tap": asked.tap, "keg": asked.keg}
-        return answer(request, asked, rows, "started_ms", Pour, **equal)
+        return await answer(request, asked, rows, "started_ms", Pour, **equal)
 
     @router.get("/temperatures", response_model=Readings)
-    def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
+    async def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
         """Readings, newest first by when they were taken."""
         rows = schema.temperatures
-        return answer(request, asked, rows, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
+        return await answer(request, asked, rows, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
 
     @router.get("/devices", response_model=Devices)
-    def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
+    async def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
         """Devices, newest first by when they were registered."""
-        return answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
+        return await answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
 
     return router
-
-
-def _shown(value: object) -> object:
-    """``value`` itself, unless somebody has put something into the database that JSON has no word for."""
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _position(after: str | None) -> tuple[int, int] | None:
@@ -216,12 +205,3 @@ def _wants_csv(accept: str) -> bool:
 
     csv_liking = liking("text/csv", "text/*", "*/*")
     return csv_liking[0] > 0 and csv_liking > liking("application/json", "application/*", "*/*")
-
-
-def _csv(names: list[str], items: list[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    for item in items:
-        writer.writerow({name: csv_cell(value) if isinstance(value, str) else value for name, value in item.items()})
-    return text.getvalue()

@@ -11,7 +11,7 @@ from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.store import bodies, entries, volumes
-from kegnet_client.hub.store.records import Query
+from kegnet_client.hub.store.pages import Query
 
 CHANNELS = ("pours", "adjustments", "calibrations", "taps", "kegs", "beverages")
 PAGE = 50

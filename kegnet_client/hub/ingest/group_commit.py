@@ -8,14 +8,12 @@ A failure of the database fails every submission of the commit. A fault of one s
 (`kegnet_client.hub.ingest.rows`). No submission waits longer than `PATIENCE_S`: one that gave up is left out of the
 next commit, and its sender learns by sending again whether the last one held it.
 
-To be used by the event loop alone; the database is waited for in a thread.
+To be used by the event loop alone; the database is waited for in the store's writing lane, which no reader fills.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-
-from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.ingest.rows import Outcome, Receipt, Submission
 from kegnet_client.hub.store.database import StoreError
@@ -73,7 +71,7 @@ class GroupCommit:
 
     async def _store_group(self, submissions: list[Submission]) -> list[Outcome]:
         try:
-            return await run_in_threadpool(self._store.ingest, submissions, self._clock_ms())
+            return await self._store.writing.run(lambda: self._store.ingest(submissions, self._clock_ms()))
         except Exception as error:
             # Any failure goes to every submission of the commit: a future without a result would wait in vain.
             return [error] * len(submissions)

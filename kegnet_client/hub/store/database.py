@@ -6,14 +6,18 @@ of that transaction is kept then, and the sender tries again.
 
 SQLite has one writer at a time, so writers queue here, in this process, and take the database's lock at the
 transaction's beginning: none of them finds out halfway that it came too late.
+
+Readers share one lane (`kegnet_client.hub.store.lanes`), so that they never outnumber the one who writes. SQLite's log
+goes into the database's file in a thread of its own; nobody's commit waits for that, unless the log became long.
 """
 
+import asyncio
 import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.lanes import Lane
 from kegnet_client.hub.store.migrations import MigrationError, migrate
 from kegnet_client.hub.store.sqlite_files import SqliteFiles
 
@@ -30,7 +35,12 @@ PATIENCE_S = 4.0
 """How long a writer waits for its turn."""
 _SLICE_S = 0.25
 _CHECKPOINT_FRAMES = 1000
-"""The log's length from which on it is written into the database's file; SQLite's own default."""
+"""How much of the log is left to be written into the database's file before that is done; SQLite's own default."""
+_LONG_LOG_FRAMES = 8_000
+"""From this length on, writers and readers are kept out for a moment, so that the log can begin anew (32 MB)."""
+_STEPS = 200_000
+"""After so many of SQLite's steps, some milliseconds, a read is asked whether it has taken too long."""
+_PG_CANCELLED = "57014"
 
 _T = TypeVar("_T")
 
@@ -39,6 +49,10 @@ class StoreError(KegnetError):
     """The database cannot do it now: wait, or mend the database; nothing was half done."""
 
     exit_code = 75
+
+
+class TooSlowError(StoreError):
+    """A read took too long and was ended, so that others get their turn: ask for less."""
 
 
 def check_url(url: str) -> None:
@@ -85,6 +99,13 @@ class Database:
         self._turn = threading.Lock()
         self._hurries = threading.Event()
         self._closing = threading.Event()
+        self.reading = Lane("hub-reading")
+        """Where reads are done, one after the other."""
+        self.writing = Lane("hub-writing")
+        """Where the commits of what devices send are done: its thread waits behind no reader."""
+        self._checkpoints = Lane("hub-checkpoint")
+        self._is_checkpoint_due = False
+        self._read_limit_s: float | None = None
         self.on_write: Callable[[], None] = lambda: None
         """Called after each commit, by whatever thread committed."""
 
@@ -115,9 +136,15 @@ class Database:
         """From now on nobody waits for a lock that another process holds."""
         self._hurries.set()
 
+    def limit_reads(self, limit_s: float) -> None:
+        """From now on a read that takes longer than ``limit_s`` is ended with `TooSlowError`."""
+        self._read_limit_s = limit_s
+
     def close(self) -> None:
         """Send those who wait home and close the connections."""
         self._closing.set()
+        for lane in (self.reading, self.writing, self._checkpoints):
+            lane.close(_SLICE_S)
         has_turn = self._turn.acquire(timeout=_SLICE_S * 2)  # a disk that hangs shall not hang the stop
         self._engine.dispose()
         if self._files is not None and self._spoilt is None:
@@ -127,12 +154,49 @@ class Database:
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, which changes nothing."""
+        if self.reading.is_here():
+            return self._read(work)
+        reading = self.reading.submit(lambda: self._read(work))
+        try:
+            return reading.result(PATIENCE_S)
+        except TimeoutError:
+            if reading.cancel():
+                raise StoreError("the database is busy with other readers") from None
+            return reading.result()  # it has begun, and has its own limit
+
+    async def read_soon(self, work: Callable[[Connection], _T]) -> _T:
+        """As `read`, for the event loop."""
+        try:
+            async with asyncio.timeout(PATIENCE_S + (self._read_limit_s or 0)):
+                return await self.reading.run(lambda: self._read(work))
+        except TimeoutError:
+            raise StoreError("the database is busy with other readers") from None
+
+    def _read(self, work: Callable[[Connection], _T]) -> _T:
         self._check_spoilt()
         try:
-            with self._engine.connect() as connection:
+            with self._engine.connect() as connection, self._limited(connection):
                 return work(connection)
         except (SQLAlchemyError, sqlite3.Error) as error:
+            if _was_ended(error):
+                raise TooSlowError(f"it took longer than {self._read_limit_s or 0:g} s: ask for less") from error
             raise _store_error(error) from error
+
+    @contextmanager
+    def _limited(self, connection: Connection) -> Iterator[None]:
+        if self._read_limit_s is None:
+            yield
+        elif self.is_sqlite:
+            deadline_s = time.monotonic() + self._read_limit_s
+            raw = _raw(connection)
+            raw.set_progress_handler(lambda: time.monotonic() > deadline_s or self._closing.is_set(), _STEPS)
+            try:
+                yield
+            finally:
+                raw.set_progress_handler(None, 0)
+        else:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(self._read_limit_s * 1000)}")
+            yield
 
     def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         """What ``statement`` finds."""
@@ -172,7 +236,7 @@ class Database:
                     done = work(connection)
                 self._check_content(others_wrote=False)
                 self._check_log(connection)
-                self._checkpoint(connection)
+                self._checkpoint_if_due()
                 return done
             except (SQLAlchemyError, sqlite3.Error) as error:
                 raise _store_error(error) from error
@@ -216,12 +280,42 @@ class Database:
             f"{self._files.log} was removed: leave it alone while the hub runs, it holds what was stored last"
         )
 
-    def _checkpoint(self, connection: Connection) -> None:
-        # As SQLite does it by itself, which never fails a commit either, but not between two looks at the files.
-        if self._files is not None and self._files.count_unwritten() >= _CHECKPOINT_FRAMES:
-            with suppress(sqlite3.Error):
-                _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self._files.accept()
+    def _checkpoint_if_due(self) -> None:
+        files = self._files
+        if files is None or self._is_checkpoint_due or files.count_unwritten() < _CHECKPOINT_FRAMES:
+            return
+        self._is_checkpoint_due = True
+        self._checkpoints.submit(lambda: self._checkpoint(files))
+
+    def _checkpoint(self, files: SqliteFiles) -> None:
+        """Write the log into the database's file while others store; what they add meanwhile is for the next time."""
+        try:
+            if self._write_file(files, alone=False) >= _LONG_LOG_FRAMES:
+                # It begins anew only when all of it is in the file and nobody reads in it: so it is a reader's turn.
+                self.reading.submit(lambda: self._write_file(files, alone=True)).result()
+        finally:
+            self._is_checkpoint_due = False
+
+    def _write_file(self, files: SqliteFiles, *, alone: bool) -> int:
+        """How many frames the log has; ``alone`` keeps other writers out until it is done."""
+        # As when SQLite does it by itself, what goes wrong here fails nobody: the next one tries again.
+        with ExitStack() as stack, suppress(SQLAlchemyError, sqlite3.Error, StoreError):
+            try:
+                connection = stack.enter_context(self._engine.connect())
+                with ExitStack() as turn:
+                    turn.enter_context(self._turn)
+                    self._check_file()
+                    self._check_content(others_wrote=True)
+                    files.is_written_here = True
+                    if not alone:
+                        turn.close()
+                    _, log_frames, _ = _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    return int(log_frames)
+            finally:
+                files.is_written_here = False
+                if self._spoilt is not None:
+                    _never_close(stack.pop_all())
+        return 0
 
 
 def _raw(connection: Connection) -> Any:
@@ -273,6 +367,12 @@ def _store_error(error: Exception) -> StoreError:
 
 def _is_locked(error: BaseException | None) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _was_ended(error: BaseException) -> bool:
+    """Whether the database ended a read because of its limit."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return _code(error) == sqlite3.SQLITE_INTERRUPT or getattr(cause, "sqlstate", None) == _PG_CANCELLED
 
 
 def _told(error: BaseException | None) -> str:

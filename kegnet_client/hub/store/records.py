@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, Table, func, select, update
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest import verify
@@ -18,18 +18,8 @@ from kegnet_client.hub.store import events, schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
 from kegnet_client.hub.store.events import Event
+from kegnet_client.hub.store.pages import Form, Query, TextPage, read_page, select_page
 from kegnet_client.keys import PublicKey, key_fingerprint, normal_pem
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which rows to read: from ``since_ms`` on, before ``until_ms``; ``after`` is the last row seen."""
-
-    limit: int
-    after: tuple[int, int] | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    equal: tuple[tuple[str, str | int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +65,18 @@ class Store(Database):
         return self.write(lambda connection: ingest(connection, submissions, received_ms))
 
     def page(self, rows: Table | Select[Any], time_column: str, query: Query) -> Page:
-        """Those of ``rows`` that ``query`` asks for, newest first; they have an ``id``."""
-        chosen = select(rows) if isinstance(rows, Table) else rows
-        columns = chosen.selected_columns
-        when, row_id = columns[time_column], columns["id"]
-        statement = chosen.order_by(when.desc(), row_id.desc()).limit(query.limit + 1)
-        if query.since_ms is not None:
-            statement = statement.where(when >= query.since_ms)
-        # One bound where there are two: with both SQLite does not see which index is best. No row has the id 0.
-        bounds = [query.after, None if query.until_ms is None else (query.until_ms, 0)]
-        if any(bounds):
-            statement = statement.where(tuple_(when, row_id) < tuple_(*min(filter(None, bounds))))
-        for column, value in query.equal:
-            statement = statement.where(columns[column] == value)
-        found = self.rows(statement)
+        """Those of ``rows`` that ``query`` asks for, newest first, for whoever needs them as such."""
+        found = self.rows(select_page(rows, time_column, query))
         if len(found) <= query.limit:
             return Page(found, None)
         last = found[query.limit - 1]._mapping
         return Page(found[: query.limit], (last[time_column], last["id"]))
+
+    async def page_text(
+        self, rows: Table | Select[Any], names: Sequence[str], time_column: str, query: Query, form: Form
+    ) -> TextPage:
+        """The same page as the database puts its columns ``names`` together."""
+        return await self.read_soon(lambda connection: read_page(connection, rows, names, time_column, query, form))
 
     def event_bounds(self) -> tuple[int, int]:
         """The ids of the oldest and of the newest event that are kept; 1 and 0 where there is none."""

@@ -73,8 +73,8 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The files at one moment, with the log's last frame. ``is_being_written`` if another process was at a checkpoint:
-    the index does not tell, because SQLite names one there as begun after a crash, too."""
+    """The files at one moment, with the log's last frame. ``is_being_written`` if somebody was at a checkpoint: the
+    index does not tell, because SQLite names one there as begun after a crash, too."""
 
     main: _Main
     index: _Index
@@ -92,6 +92,8 @@ class SqliteFiles:
         self._descriptors: dict[Path, int] = {}
         self._seen: _State | None = None
         self._had_log = False
+        self.is_written_here = False
+        """Whether this process is at a checkpoint, in another thread."""
 
     def open(self) -> None:
         """Open the database's file, before SQLite does; a new one belongs to this user alone."""
@@ -142,10 +144,6 @@ class SqliteFiles:
         if not self.lacks_log() and self._had_log:
             self._seen = self._look()
 
-    def accept(self) -> None:
-        """Take the files as they are now: this process itself has made a checkpoint."""
-        self._seen = self._look()
-
     def count_unwritten(self) -> int:
         """How many frames of the log a checkpoint would write into the database's file."""
         return 0 if self._seen is None else self._seen.index.last_frame - self._seen.index.done
@@ -164,7 +162,7 @@ class SqliteFiles:
                 continue
             main = self._read_main()
             frame = self._read_log(index)
-            is_being_written = self._is_being_written()
+            is_being_written = self.is_written_here or self._is_being_written()
             # Another process that has stored something meanwhile, or written the database's file, is no fault. Between
             # two equal indexes: else the file of before a checkpoint is taken for what that checkpoint has left.
             if self._read_index() == index:

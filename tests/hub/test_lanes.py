@@ -1,0 +1,108 @@
+"""One piece of work after the other, in a thread of their own; and readers who take too long are ended."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from kegnet_client.hub.store.database import StoreError, TooSlowError
+from kegnet_client.hub.store.lanes import Lane
+from kegnet_client.hub.store.records import Store
+
+FOR_EVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    lane = Lane("test")
+    yield lane
+    lane.close(5)
+
+
+def test_work_is_done_in_its_order_in_one_thread(lane: Lane) -> None:
+    done = [lane.submit(lambda number=number: (number, threading.get_ident())) for number in range(20)]  # type: ignore[misc]  # mypy takes no default of a lambda
+    found = [future.result(5) for future in done]
+    assert [number for number, _ in found] == list(range(20))
+    assert len({thread for _, thread in found} | {threading.get_ident()}) == 2
+
+
+def test_what_fails_is_told_to_who_waits_and_the_next_is_done(lane: Lane) -> None:
+    async def main() -> int:
+        with pytest.raises(ZeroDivisionError):
+            await lane.run(lambda: 1 // 0)
+        return await lane.run(lambda: 2)
+
+    assert asyncio.run(main()) == 2
+
+
+def test_who_does_not_wait_any_more_costs_nothing(lane: Lane) -> None:
+    may_end = threading.Event()
+    first = lane.submit(may_end.wait)
+    done: list[int] = []
+    second = lane.submit(lambda: done.append(2))
+    assert second.cancel()
+    may_end.set()
+    assert first.result(5)
+    lane.submit(lambda: done.append(3)).result(5)
+    assert done == [3]
+
+
+def test_what_was_given_before_the_end_is_done(lane: Lane) -> None:
+    done = [lane.submit(lambda: 1) for _ in range(10)]
+    lane.close(5)
+    assert [future.result(0) for future in done] == [1] * 10
+
+
+def check_slow_reads(store: Store) -> None:
+    store.limit_reads(0.2)
+    with pytest.raises(TooSlowError, match=r"longer than 0\.2 s: ask for less"):
+        store.read(lambda connection: connection.execute(text(FOR_EVER)).scalar())
+    assert store.read(lambda connection: connection.execute(text("SELECT 7")).scalar()) == 7
+
+
+def test_a_read_that_takes_too_long_is_ended_and_the_next_one_is_not(store: Store) -> None:
+    check_slow_reads(store)
+
+
+@pytest.mark.process
+def test_postgresql_ends_it_as_well(postgresql_store: Store) -> None:
+    check_slow_reads(postgresql_store)
+
+
+def test_a_reader_within_a_read_does_not_wait_for_itself(store: Store) -> None:
+    assert store.read(lambda _connection: store.count()) == 0
+
+
+def test_who_waits_too_long_behind_other_readers_is_told_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kegnet_client.hub.store.database.PATIENCE_S", 0.05)
+    may_end = threading.Event()
+    first = store.reading.submit(may_end.wait)
+    with pytest.raises(StoreError, match="busy with other readers"):
+        store.count()
+    may_end.set()
+    assert first.result(5)
+
+
+def test_a_store_that_was_closed_ends_its_threads(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "hub.db")) as store:
+        store.prepare()
+        (thread,) = {store.reading.submit(threading.current_thread).result(5)}
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_page_that_takes_too_long_is_a_problem_that_says_so(
+    reader: httpx.Client, hub_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_page(*_: object) -> object:
+        raise TooSlowError("it took longer than 2 s: ask for less")
+
+    monkeypatch.setattr("kegnet_client.hub.store.records.read_page", read_page)
+    answer = reader.get("/api/pours")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["detail"] == "it took longer than 2 s: ask for less"
