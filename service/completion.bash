@@ -39,8 +39,17 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
+<<<<<<< HEAD
+        hub) words="init run status invite devices token login-link check backup restore verify $everywhere" ;;
+=======
         hub) words="init run status invite devices token login-link bridge check verify $everywhere" ;;
+>>>>>>> main
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
+        'hub backup' | 'hub restore')
+            words=$hub
+            [[ $command == *backup ]] && words="--without-database $hub"
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
         'hub token') words='make list revoke --help --version' ;;
         'hub token make') words="--role $hub" ;;
         'hub login-link') words="--name --role --url $hub" ;;

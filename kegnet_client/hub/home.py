@@ -12,9 +12,9 @@ hub.db          the database, unless ``hub.conf`` names another
 
 Every file is written whole or not at all, and read by its owner alone (``ca.crt`` and ``server.crt`` by all).
 
-A hub is initialised wholly or not at all, too: everything is made in ``.init`` first, and linked into the directory
-when all is there; ``ca.crt`` last, which is moved. What an init that was killed has left is known by being the same
-file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is ever removed.
+A hub is initialised, or restored, wholly or not at all, too: everything is made in ``.init`` first, and linked into the
+directory when all is there; ``ca.crt`` last, which is moved. What an init that was killed has left is known by being
+the same file as in ``.init`` while ``ca.crt`` is still there, and the next one removes it; nothing else is removed.
 """
 
 import contextlib
@@ -40,7 +40,8 @@ from kegnet_client.hub.hub_section import HUB
 DEFAULT_DIRECTORY = Path("/var/lib/kegnet-hub")
 DIRECTORY_VARIABLE = "KEGNET_HUB_DIR"
 DATABASE_NAME = "hub.db"
-_MAX_FILE_BYTES = 64 * 1024
+MAX_FILE_BYTES = 64 * 1024
+"""The most that a file of the directory holds, but for the database."""
 
 
 class Home:
@@ -65,9 +66,30 @@ class Home:
                 "to begin anew, move the directory away or choose another with --dir"
             )
 
+    def refuse_if_not_empty(self) -> None:
+        """`ConfigError` if anything is there, but for what one that was killed has left."""
+        self.refuse_if_initialised()
+        try:
+            there = [path for path in self.directory.iterdir() if path != self._unfinished]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(f"{self.directory} cannot be used: {error.strerror}; choose another with --dir") from None
+        if any(not self._is_left_over(path) for path in there):
+            raise ConfigError(
+                f"{self.directory} is not empty, and nothing was changed; move it away or choose another with --dir"
+            )
+
     @contextlib.contextmanager
     def initialising(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> Iterator["Home"]:
-        """The hub in the making, with everything but its database, for whoever makes that.
+        """The hub in the making, with everything but its database, for whoever makes that; as with `making`."""
+        with self.making() as staged:
+            staged._make(hosts, database_url, now)
+            yield staged
+
+    @contextlib.contextmanager
+    def making(self) -> Iterator["Home"]:
+        """A hub in the making, without anything, for whoever makes it.
 
         It becomes this one when the block ends well; else nothing is left. Nothing that is there is overwritten.
         """
@@ -83,13 +105,13 @@ class Home:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise ConfigError(f"another `hub init` is at work in {self.directory}: wait for it") from None
+                raise ConfigError(
+                    f"another `hub init` or `hub restore` is at work in {self.directory}: wait for it"
+                ) from None
             self.refuse_if_initialised()  # by that other one
             try:
                 self._remove_left_over()
-                staged = Home(self._unfinished)
-                staged._make(hosts, database_url, now)
-                yield staged
+                yield Home(self._unfinished)
                 self._publish()
             except BaseException:
                 with contextlib.suppress(ConfigError, OSError):  # the next one tries again
@@ -117,6 +139,11 @@ class Home:
     def ca(self) -> bytes:
         """The CA certificate, as PEM."""
         return self._read(self.ca_certificate)
+
+    def contents(self) -> dict[str, bytes]:
+        """Everything but the database, by name."""
+        there = (path for path in self.kept() if path != self.settings or path.exists())
+        return {path.name: self._read(path) for path in there}
 
     def hosts(self) -> list[str]:
         """The names and addresses that the server certificate is for."""
@@ -195,7 +222,8 @@ class Home:
         except OSError as error:
             raise ConfigError(f"what is left in {self._unfinished} cannot be removed: {error.strerror}") from None
 
-    def _files(self) -> list[Path]:
+    def kept(self) -> list[Path]:
+        """The files that make this hub what it is, but for the database; there may be no settings."""
         return [
             self.ca_key,
             self.ca_certificate,
@@ -203,15 +231,17 @@ class Home:
             self.server_certificate,
             self.token_file,
             self.settings,
-            self.directory / DATABASE_NAME,
         ]
+
+    def _files(self) -> list[Path]:
+        return [*self.kept(), self.directory / DATABASE_NAME]
 
     def _read(self, path: Path) -> bytes:
         try:
-            return read_regular(path, _MAX_FILE_BYTES)
+            return read_regular(path, MAX_FILE_BYTES)
         except FileNotFoundError:
             if self._was_cut_short():
-                remedy = "`kegnet-client hub init` was cut short, run it again"
+                remedy = "`kegnet-client hub init` or `hub restore` was cut short, run it again"
             elif any(other.exists() for other in self._files()):
                 remedy = "put it back from a backup; the rest of this hub is there"
             else:

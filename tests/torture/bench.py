@@ -143,6 +143,8 @@ class Device:
     url: str
     authority: Authority
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    variables: dict[str, str] = field(default_factory=dict)
+    """More of the environment of its programs."""
 
     def __post_init__(self) -> None:
         self.spool.mkdir(parents=True)
@@ -169,9 +171,16 @@ class Device:
         text = fill(text, KEGNET, {"uuid": self.uuid, "base": self.url, "deadline_s": "2", **settings})
         (self.root / "conf" / "client.conf").write_text(text)
 
+    def plug(self, sensor: str, millidegrees: int) -> None:
+        """A thermometer at so many degrees, in the kernel's words."""
+        data = "72 01 4b 46 7f ff 0e 10 57"
+        path = self.root / "w1" / sensor / "w1_slave"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{data} : crc=57 YES\n{data} t={millidegrees}\n")
+
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**kept, "LC_ALL": "C.UTF-8", "KEGNET_ROOT": str(self.root)}
+        return {**kept, "LC_ALL": "C.UTF-8", "KEGNET_ROOT": str(self.root), **self.variables}
 
     def command(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """One command to its end."""

@@ -7,6 +7,7 @@ fail. After each the server takes everything, the spool has to become quiet, and
 """
 
 import os
+import shutil
 import subprocess
 import time
 from contextlib import suppress
@@ -16,13 +17,17 @@ from typing import Any, BinaryIO
 from authority import Authority
 from bench import Bench, Daemon, Device, ViolationError, figures, make_random, version_of, wait_until
 from ledger import Ledger, identify
+from resolver import Blackhole
 from schedule import Scheduler, Step
 from server import HOLD, MODES, Server
 
 QUIET_S = 60.0
 NUDGE_S = 1.5
 """How often, in the end, a reload makes the daemon try at once."""
+CONNECT_S = 3.0
+"""How much longer it is left alone where its first address leads nowhere: each connection takes its time then."""
 MEET_S = 1.0
+ROUND_S = 20.0
 LONG_AGO_S = 1_600_000_000
 WRITER_S = 8.0
 """A writer who pauses for ten seconds has finished, as far as anyone can tell; so none here does for so long."""
@@ -89,7 +94,7 @@ def play(bench: Bench, case: dict[str, Any]) -> int:
         if not faults:
             for step in case["steps"]:
                 stage.do(step)
-            faults = stage.settle(aged=not case["settling"])
+            faults = stage.settle(aged=not case["settling"], quiet_s=case.get("quiet_s", QUIET_S))
     finally:
         stage.close()
     if faults:
@@ -106,10 +111,14 @@ class Stage:
         self._elsewhere = directory / "elsewhere"
         self._elsewhere.mkdir()
         self.server = Server(authority)
-        self.device = Device(directory / "root", self.server.url(version), authority)
+        self.blackhole = Blackhole(directory / "resolver")
+        self.device = Device(
+            directory / "root", self.server.url(version), authority, variables=self.blackhole.variables
+        )
         self.ledger = Ledger(self.device.spool)
         self.daemon = Daemon(self.device)
         self._writers: list[tuple[BinaryIO, Step, float]] = []
+        self._faults: list[str] = []
 
     def warm_up(self) -> list[str]:
         """One record, so that what the daemon takes up is known; what is wrong if that does not go."""
@@ -144,6 +153,13 @@ class Stage:
                 if step["mode"] == "flaky":
                     chance = make_random(step["seed"])
                     self.server.choose = lambda: chance.choice(MODES)
+            case "first address":
+                if step["what"] == "blackhole":
+                    self.blackhole.open()
+                else:
+                    self.blackhole.shut()
+            case "round":
+                self._round(step)
             case "meet":
                 self._meet(step)
             case "server process":
@@ -157,8 +173,9 @@ class Stage:
                 time.sleep(step["ms"] / 1000)
         self._finish_in_time()
 
-    def settle(self, *, aged: bool) -> list[str]:
-        """The faults, once everything is allowed to go its way; ``aged`` saves the wait for what has to settle."""
+    def settle(self, *, aged: bool, quiet_s: float = QUIET_S) -> list[str]:
+        """The faults, once everything is allowed to go its way; ``aged`` saves the wait for what has to settle. A first
+        address that leads nowhere stays: there is another one."""
         while self._writers:
             self._finish(0)
         self.server.start()
@@ -168,14 +185,15 @@ class Stage:
             for name in self._waiting():
                 with suppress(FileNotFoundError):
                     os.utime(self.device.spool / name, (LONG_AGO_S, LONG_AGO_S))
-        until_s = time.monotonic() + QUIET_S
+        until_s = time.monotonic() + quiet_s
+        nudge_s = NUDGE_S if not self.blackhole.is_open else NUDGE_S + CONNECT_S
         while time.monotonic() < until_s:
             if not self.daemon.is_running():
                 return [f"the daemon ended by itself with {self.daemon.process.returncode}: {self.device.tail()}"]
             self.daemon.reload()
-            if wait_until(lambda: not self._waiting(), NUDGE_S):
+            if wait_until(lambda: not self._waiting(), nudge_s):
                 break
-        faults = self.ledger.faults(self.server) + self._growth()
+        faults = self._faults + self.ledger.faults(self.server) + self._growth()
         if code := self.daemon.stop():
             faults.append(f"the daemon ended with {code}")
         return faults
@@ -186,6 +204,7 @@ class Stage:
         if self.daemon.is_running():
             self.daemon.kill()
         self.server.stop()
+        self.blackhole.close()
 
     def _waiting(self) -> list[str]:
         return self.device.waiting(list(self.ledger.foreign))
@@ -209,6 +228,30 @@ class Stage:
         before = self.server.requests
         self.daemon.reload()
         wait_until(lambda: self.server.requests > before or not self.daemon.is_running(), MEET_S)
+
+    def _round(self, step: Step) -> None:
+        """The daemon reads sensors that are equally warm: each reading is a record of its own, to REST v2 too."""
+        self._steer("stop")
+        self.server.stop()
+        before = set(self._waiting())
+        for sensor in step["sensors"]:
+            self.device.plug(sensor, step["millidegrees"])
+        self._steer("start")
+        expected = len(step["sensors"]) if self._version == "v3" else 1  # the others cannot be told there
+        wait_until(lambda: len(self._readings(before)) >= expected or not self.daemon.is_running(), ROUND_S)
+        self._steer("stop")
+        for sensor in step["sensors"]:
+            shutil.rmtree(self.device.root / "w1" / sensor)
+        lines = {name: (self.device.spool / name).read_text() for name in self._readings(before)}
+        for name, line in lines.items():
+            self.ledger.add(name, line.encode(), self._identity({"record": line.rstrip("\n")}))
+        if len({line.partition(",")[2] for line in lines.values()}) < len(lines):
+            self._faults.append(f"readings of one round are one record to REST v2: {sorted(lines.values())}")
+        self.server.start()
+        self._steer("start")
+
+    def _readings(self, before: set[str]) -> set[str]:
+        return {name for name in set(self._waiting()) - before if name.endswith(".reading")}
 
     def _rewrite(self, step: Step) -> None:
         name, (first, second) = step["name"], step["lines"]

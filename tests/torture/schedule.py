@@ -61,6 +61,8 @@ class Scheduler:
             self._server_process: 2,
             self._daemon: 4,
             self._wait: 3,
+            self._first_address: 1,
+            self._round: 0.3,
         }
         makers = self._chance.choices(list(kinds), list(kinds.values()), k=length)
         return [make() for make in makers]
@@ -179,6 +181,12 @@ class Scheduler:
 
     def _daemon(self) -> Step:
         return {"do": "daemon", "what": self._chance.choice(("stop", "kill", "reload", "reload", "start", "restart"))}
+
+    def _first_address(self) -> Step:
+        return {"do": "first address", "what": self._chance.choice(("blackhole", "none"))}
+
+    def _round(self) -> Step:
+        return {"do": "round", "sensors": list(SENSORS), "millidegrees": self._chance.randrange(-20, 30) * 1000}
 
     def _wait(self) -> Step:
         return {"do": "wait", "ms": self._chance.choice((1, 10, 50, 200, 500))}

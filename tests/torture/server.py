@@ -254,10 +254,14 @@ class Server:
                 elif mode == "left over":
                     self._answer_twice(status, answer)
                 elif mode == "left over apart":
-                    # In two TLS records: the first one may be read, and its record settled, before the next one comes.
+                    # In two TLS records, but on the way together: one that comes when the next request is out already
+                    # is, to REST v2, the answer to that.
+                    self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
                     self._answer(status, answer)
                     self.wfile.flush()
                     self._answer(status, answer)
+                    self.wfile.flush()
+                    self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
                 else:
                     self._answer(status, answer)
 

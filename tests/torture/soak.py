@@ -129,7 +129,7 @@ def play(bench: Bench, case: dict[str, Any]) -> None:
     proxy = Proxy(server.port)
     device = Device(directory / "root", server.url(version, proxy.port), bench.authority)
     device.configure(ping_interval_s="1")
-    _plug(device)
+    device.plug(SENSOR, 23125)
     scale = min(1.0, seconds * POURS_A_SECOND[version] / POURS)
     chance = make_random("soak", bench.seed, version)
     month = Month(device, version, chance, round(POURS / DAYS * scale), round(MINUTES_A_DAY * scale))
@@ -275,14 +275,6 @@ def _look_every_second(watch: Watch, over: threading.Event) -> None:
 def _dropped_names(device: Device) -> list[str]:
     """What stands in the spool of what was dropped there; the daemon's own readings are named otherwise."""
     return [name for name in device.waiting() if DROPPED.fullmatch(name)]
-
-
-def _plug(device: Device) -> None:
-    """A thermometer at 23.125 degrees, in the kernel's words."""
-    data = "72 01 4b 46 7f ff 0e 10 57"
-    path = device.root / "w1" / SENSOR / "w1_slave"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"{data} : crc=57 YES\n{data} t=23125\n")
 
 
 def _told(watch: Watch) -> str:

@@ -66,6 +66,15 @@ def begin(self):
 Answer.begin = begin
 """
 )
+GIVE_THE_FIRST_ADDRESS_ALL_THE_TIME = """
+from kegnet_client.net.connection import Connection
+plain = Connection._reach
+Connection._reach = lambda self, address, within_s: plain(self, address, self.timeout)
+"""
+ONE_TIME_FOR_A_ROUND = """
+from kegnet_client.producers import thermometer
+thermometer.enumerate = lambda sensors: ((0, one) for one in sensors)
+"""
 BELIEVE_TORN_SECONDS = """
 from kegnet_client.core import records
 from kegnet_client.core.records import Pour
@@ -104,6 +113,8 @@ def _turn(mode: str) -> Step:
 
 WAIT: Step = {"do": "wait", "ms": 1500}
 REWRITE: Step = {"do": "rewrite", "name": "one.pour", "lines": [f"1,14,71,{ONE_MS + 1}", f"1,14,71,{ONE_MS + 2}"]}
+BLACKHOLE: Step = {"do": "first address", "what": "blackhole"}
+ROUND: Step = {"do": "round", "sensors": ["28-0316a2795c5b", "28-000005e2fdc3"], "millidegrees": 4000}
 TORN: Step = {"do": "drop", "how": "killed", "name": "torn.pour", "text": "1,14,71,1700000000", "record": None}
 
 
@@ -129,6 +140,10 @@ KINDS = {
     "another's": Kind("v3", (_turn("another's"), _drop(1), WAIT), BELIEVE_ANOTHERS_ANSWER),
     "error beside": Kind("v3", (_turn("error beside"), _drop(1), WAIT), OVERLOOK_AN_ERROR),
     "rejected twice": Kind("v3", (_turn("rejected twice"), _drop(1), WAIT), TAKE_THE_LAST_OF_TWO),
+    "first address": Kind(
+        "v2", (BLACKHOLE, {"do": "daemon", "what": "restart"}, _drop(1)), GIVE_THE_FIRST_ADDRESS_ALL_THE_TIME
+    ),
+    "round": Kind("v3", (ROUND,), ONE_TIME_FOR_A_ROUND),
     "killed": Kind("v2", (TORN,), BELIEVE_TORN_SECONDS),
 }
 
@@ -148,7 +163,9 @@ def _replay(part: str, case: dict[str, Any], directory: Path, plant: str) -> sub
 
 
 def _replay_kind(kind: Kind, directory: Path, plant: str) -> subprocess.CompletedProcess[str]:
-    case = {"version": kind.version, "settling": False, "steps": kind.steps}
+    case: dict[str, Any] = {"version": kind.version, "settling": False, "steps": kind.steps}
+    if plant:
+        case["quiet_s"] = 15  # what stands still is found sooner
     return _replay("model", case, directory, plant)
 
 

@@ -19,6 +19,8 @@ COMMANDS = (
     Command("login-link", "print a link that logs one browser in"),
     Command("bridge", "poll BrewPi controllers, and publish at the hub what they say"),
     Command("check", "look at configuration, certificate, token, database, disk and clock"),
+    Command("backup", "write the hub with all it holds to one file, while it runs"),
+    Command("restore", "make a hub of such a file"),
     Command("verify", "verify the signature of every stored record again"),
 )
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets", "segno"}

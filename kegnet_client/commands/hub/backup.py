@@ -1,0 +1,43 @@
+"""``kegnet-client hub backup``: the hub in one file, while it runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kegnet_client.commands.hub.home import add_directory, find_home
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import UsageError
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what ``hub backup`` takes."""
+    add_directory(parser)
+    parser.add_argument("file", metavar="FILE", help="a new file; - is the standard output")
+    parser.add_argument(
+        "--without-database", action="store_true", help="all but the database (PostgreSQL: see pg_dump)"
+    )
+
+
+def handle(options: argparse.Namespace) -> int:
+    """Back it up."""
+    from kegnet_client.hub import backup
+    from kegnet_client.hub.app import wall_ms
+
+    home = find_home(options)
+    with_database = not options.without_database
+    if with_database and not backup.is_sqlite(home):
+        raise UsageError(
+            "the hub's database is PostgreSQL: pg_dump backs it up, and this with --without-database takes all the rest"
+        )
+    if options.file == "-":
+        if sys.stdout.isatty():
+            raise UsageError("a backup is no text for a terminal: redirect the output, or name a file")
+        backup.stream_out(home, sys.stdout.buffer, wall_ms(), with_database=with_database)
+        return 0
+    file = Path(options.file).absolute()
+    size = backup.back_up(home, file, wall_ms(), with_database=with_database)
+    print(f"{file} holds the hub in {home.directory} ({size / 1e6:.1f} MB).")
+    print("It holds the hub's secrets, too: keep it where nobody else reads it.")
+    if not with_database:
+        print("It does not hold the database.")
+    return 0

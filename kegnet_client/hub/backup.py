@@ -1,0 +1,170 @@
+"""A hub in one file, and out of it again: its keys, certificates, token, settings and SQLite database.
+
+A backup is made beside the running hub, by another process, and appears under its name when all of it is on disk.
+Until then it is in a directory of its own beside that name, which belongs to this user alone; what a backup that was
+killed has left there, the next one into the same directory removes.
+
+A restored hub is the same one to its devices. It lacks what was acknowledged after the backup was made.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from kegnet_client.core.errors import ConfigError, UsageError
+from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
+from kegnet_client.hub import archive
+from kegnet_client.hub.archive import ArchiveError
+from kegnet_client.hub.home import DATABASE_NAME, MAX_FILE_BYTES, Home
+from kegnet_client.hub.hub_section import HUB
+from kegnet_client.hub.store.snapshot import copy_database, find_damage
+
+WORK_NAME = ".kegnet-hub-backup"
+_FOR_ALL = ("ca.crt", "server.crt")
+_DATABASE_LINE = re.compile(r"^[ \t]*database[ \t]*[=:].*$", re.MULTILINE | re.IGNORECASE)
+
+
+def check_new(file: Path) -> None:
+    """`UsageError` if there is anything at ``file``, or no directory for it."""
+    if os.path.lexists(file):
+        raise UsageError(f"{file} is there already, and is not overwritten: choose another name, or move it away")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file.parent} is no directory: make it first, or choose another")
+
+
+def back_up(home: Home, file: Path, now_ms: int, *, with_database: bool) -> int:
+    """Write the hub in ``home`` to ``file``, which is new; its size in bytes."""
+    check_new(file)
+    try:
+        with _working_in(file.parent) as work:
+            whole = work / "whole"
+            fd = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as stream:
+                _write(home, stream, work, now_ms, with_database=with_database)
+                stream.flush()
+                os.fsync(stream.fileno())
+            size = whole.stat().st_size
+            _give_name(whole, file)
+            sync_directory(file.parent)
+            return size
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}; no backup was made") from None
+
+
+def stream_out(home: Home, stream: BinaryIO, now_ms: int, *, with_database: bool) -> None:
+    """Write the hub in ``home`` to ``stream``; the database is copied to the directory of temporary files first."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=WORK_NAME) as work:
+            _write(home, stream, Path(work), now_ms, with_database=with_database)
+            stream.flush()
+    except OSError as error:
+        raise ConfigError(f"the backup cannot be written: {error.strerror}") from None
+
+
+def restore(home: Home, stream: BinaryIO) -> tuple[int, bool]:
+    """Make what ``stream`` holds the hub in ``home``, or nothing; when it was made (Unix ms), if with a database."""
+    home.refuse_if_not_empty()
+    with home.making() as staged:
+        try:
+            return _unpack(staged, stream)
+        except OSError as error:
+            raise ConfigError(f"{home.directory} cannot take it: {error.strerror}; nothing was restored") from None
+
+
+def _unpack(staged: Home, stream: BinaryIO) -> tuple[int, bool]:
+    allowed: dict[str, int | None] = dict.fromkeys((path.name for path in staged.kept()), MAX_FILE_BYTES)
+    made_ms, members = archive.unpack(stream, staged.directory, {**allowed, DATABASE_NAME: None})
+    names = {member.name for member in members}
+    lacking = [path.name for path in staged.kept() if path != staged.settings and path.name not in names]
+    if lacking:
+        raise ArchiveError(f"the backup has no {', no '.join(lacking)}")
+    for name in _FOR_ALL:
+        (staged.directory / name).chmod(0o644)
+    if DATABASE_NAME not in names:
+        return made_ms, False
+    damage = find_damage(staged.directory / DATABASE_NAME)
+    if damage is not None:
+        raise ArchiveError(f"the database in the backup is damaged: {damage}")
+    _use_own_database(staged)
+    return made_ms, True
+
+
+def _write(home: Home, stream: BinaryIO, work: Path, now_ms: int, *, with_database: bool) -> None:
+    with contextlib.ExitStack() as stack:
+        sources: dict[str, BinaryIO] = {}
+        for name, content in home.contents().items():
+            sources[name] = BytesIO(content)
+        if with_database:
+            copy = work / DATABASE_NAME
+            copy_database(_sqlite_file(home), copy)
+            damage = find_damage(copy)
+            if damage is not None:
+                raise ConfigError(f"the hub's database is damaged ({damage}), and no backup was made of it")
+            sources[DATABASE_NAME] = stack.enter_context(copy.open("rb"))
+            copy.unlink()
+        archive.write(stream, sources, now_ms)
+
+
+def is_sqlite(home: Home) -> bool:
+    """Whether the hub's database is a file, which a backup can hold."""
+    database = home.database()
+    return isinstance(database, Path) or database.startswith("sqlite:")
+
+
+def _sqlite_file(home: Home) -> Path:
+    database = home.database()
+    return database if isinstance(database, Path) else Path(database.removeprefix("sqlite:///"))
+
+
+def _use_own_database(staged: Home) -> None:
+    """Where hub.conf names a SQLite file, the one that is restored beside it takes its place."""
+    if staged.settings.exists() and isinstance(staged.database(), str):
+        (line,) = (one.shipped_line for one in HUB.settings if one.field == "database")
+        text = _DATABASE_LINE.sub(lambda _: line, staged.settings.read_text())
+        with open_directory(staged.directory) as directory:
+            write_file(directory, staged.settings.name, text.encode(), 0o600)
+    if staged.database() != staged.directory / DATABASE_NAME:
+        raise ArchiveError("the backup's hub.conf names another database than the one in the backup")
+
+
+@contextlib.contextmanager
+def _working_in(parent: Path) -> Iterator[Path]:
+    """A directory in ``parent`` that is this process's own, and is gone in the end."""
+    work = parent / WORK_NAME
+    with contextlib.suppress(FileExistsError):
+        work.mkdir(mode=0o700)
+    fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+            raise ConfigError(f"{work} is not this user's own: remove it, or choose another directory for the backup")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"another backup is being made in {parent}: wait for it") from None
+        for left in work.iterdir():
+            left.unlink()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        os.close(fd)
+
+
+def _give_name(whole: Path, file: Path) -> None:
+    try:
+        os.link(whole, file)  # which replaces nothing, unlike a rename
+    except FileExistsError:
+        raise UsageError(f"{file} has appeared meanwhile, and is not overwritten: choose another name") from None
+    except OSError:  # a file system without links, such as a USB stick's
+        check_new(file)
+        whole.rename(file)
