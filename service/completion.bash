@@ -10,7 +10,7 @@ _kegnet_client() {
         --root | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --config | --ca | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
-            --valid-minutes)
+            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --device | --meter | --sensor)
             return
             ;;
     esac
@@ -23,7 +23,7 @@ _kegnet_client() {
             -*) ;;
             *)
                 case $command in
-                    '' | hub | 'hub devices' | 'hub token' | rejected) command=${command:+$command }$word ;;
+                    '' | hub | 'hub devices' | 'hub token' | 'hub taps' | 'hub kegs' | 'hub profiles' | 'hub alarms' | rejected) command=${command:+$command }$word ;;
                 esac
                 ;;
         esac
@@ -39,12 +39,19 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-<<<<<<< HEAD
-        hub) words="init run status invite devices token login-link check backup restore verify $everywhere" ;;
-=======
-        hub) words="init run status invite devices token login-link bridge check verify $everywhere" ;;
->>>>>>> main
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
+        'hub taps') words="add end --json $hub" ;;
+        'hub taps add') words="--device --pin --meter --sensor $hub" ;;
+        'hub kegs') words="tap end --json $hub" ;;
+        'hub kegs tap') words="--beverage --litres $hub" ;;
+        'hub calibrate') words="--pulses --ml --grams --gravity --always $hub" ;;
+        'hub adjust') words="--ml --keg --reason $hub" ;;
+        'hub profiles') words="add start --json $hub" ;;
+        'hub profiles add') words="--fahrenheit $hub" ;;
+        'hub alarms') words="acknowledge --json $hub" ;;
+        'hub settings') words="--json $hub" ;;
+        'hub taps end' | 'hub kegs end' | 'hub profiles start' | 'hub alarms acknowledge') words=$hub ;;
         'hub backup' | 'hub restore')
             words=$hub
             [[ $command == *backup ]] && words="--without-database $hub"

@@ -58,6 +58,9 @@ class BrewPi:
         """Take the question, and stay silent for as long as the test lasts."""
         self.released.wait()
 
+    def close_at_once(self, _connection: socket.socket, _word: bytes) -> None:
+        """Take the question, and say nothing."""
+
     def answer_in_pieces(self, connection: socket.socket, word: bytes) -> None:
         """Byte by byte, and leave the connection open."""
         for byte in self.document(word):

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kegnet_client.hub.home import Home
 
 HUB_DEADLINE_S = 10.0
+STATUS_EVERY_S = 5.0
 EXIT_CRASHED = 70
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _MAX_TOKEN_BYTES = 4096
@@ -77,7 +79,6 @@ class _Process:
     def __init__(self, link: HubLink, environ: Mapping[str, str]) -> None:
         self._bridge = Bridge(link, self._guard)
         self._supervisor = Supervisor(environ)
-        self._clock = Clock()
         self._main = threading.get_ident()
         self._crashed = False
 
@@ -90,10 +91,11 @@ class _Process:
         # A hub that is away is no reason to be called late: it is waited for as long as it takes.
         self._supervisor.ready()
         _log.info("the bridge polls the hub's controllers")
-        tick_s = (self._supervisor.watchdog_s or 0) / 2
+        watchdog_s = self._supervisor.watchdog_s
+        tick_s = min(watchdog_s / 2, STATUS_EVERY_S) if watchdog_s else 0
         while (signal.sigtimedwait(_SIGNALS, tick_s) if tick_s else signal.sigwaitinfo(_SIGNALS)) is None:
             self._supervisor.status(self._bridge.status())
-            if self._clock.monotonic_s() - self._bridge.alive_at_s < tick_s * 2:
+            if watchdog_s and time.monotonic() - self._bridge.alive_at_s < watchdog_s:
                 self._supervisor.alive()
         self._supervisor.stopping()
         self._bridge.stop()

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from kegnet_client.hub.store.records import Store
 
 
-def add_directory(parser: Parser) -> None:
+def add_directory(parser: Parser, default: str | None = None) -> None:
     """Add ``--dir``."""
     parser.add_argument(
         "--dir",
         type=Path,
         metavar="DIR",
+        default=default,
         help="the hub's directory (default: $KEGNET_HUB_DIR, or else /var/lib/kegnet-hub)",
     )
 

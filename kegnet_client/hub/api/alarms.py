@@ -4,16 +4,14 @@ An alarm stands until its cause is gone and somebody has acknowledged it. Limits
 keg or a device are said at ``/api/rules``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from sqlalchemy import Connection
 
 from kegnet_client.hub.access import said_by
 from kegnet_client.hub.api.resource import Number, add_resource
-from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, acknowledge
-from kegnet_client.hub.store import alarms, bodies, house
+from kegnet_client.hub.store import alarms, bodies
 from kegnet_client.hub.store.records import Store
 
 MAX_LIMIT = 500
@@ -42,18 +40,7 @@ def add_routes(router: APIRouter, store: Store, clock_ms: Callable[[], int]) -> 
         """Say that somebody knows of it."""
         who, now_ms = said_by(request.scope), clock_ms()
 
-        def work(connection: Connection) -> None:
-            standing = alarms.read_standing(connection)
-            key = next((key for key, (known, _) in standing.items() if known == number), None)
-            if key is None:
-                raise house.UnknownError(f"there is no alarm {number} that stands")
-
-            def decide(found: Mapping[Key, Alarm]) -> Sequence[Moment]:
-                return acknowledge(found[key], who, now_ms) if key in found else []
-
-            alarms.happen(connection, now_ms, decide)
-
-        store.write(work)
+        store.write(lambda connection: alarms.acknowledge_one(connection, number, who, now_ms))
         return {"status": "acknowledged"}
 
     add_resource(router, store, clock_ms, "rule", bodies.Rule)

@@ -1,17 +1,15 @@
 """What is wrong: what stands, to be acknowledged, and what stood before."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from fastapi import Request
 from nicegui import ui
-from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
-from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, acknowledge
+from kegnet_client.hub.domain.alarms import Alarm
 from kegnet_client.hub.store import alarms
 
 MAX_SHOWN = 100
@@ -54,7 +52,8 @@ def _show(visit: Visit, number: int, alarm: Alarm) -> None:
     words = visit.words
 
     async def say_known() -> None:
-        await visit.do(lambda connection: _acknowledge(connection, visit, alarm.key))
+        now_ms = visit.hub.clock_ms()
+        await visit.do(lambda connection: alarms.acknowledge_one(connection, number, visit.who.name, now_ms))
 
     with ui.card().classes("w-full"), ui.row().classes("w-full items-center justify-between gap-2"):
         with ui.column().classes("gap-0"):
@@ -62,15 +61,6 @@ def _show(visit: Visit, number: int, alarm: Alarm) -> None:
             ui.label(f"{words(alarm.state.value)} · {figures.moment(alarm.raised_ms, visit.settings.timezone)}")
         if visit.may_operate and alarm.acknowledged_ms is None:
             ui.button(words("acknowledge"), on_click=say_known).props(f'no-caps aria-describedby="alarm-{number}"')
-
-
-def _acknowledge(connection: Connection, visit: Visit, key: Key) -> None:
-    now_ms = visit.hub.clock_ms()
-
-    def decide(standing: Mapping[Key, Alarm]) -> Sequence[Moment]:
-        return acknowledge(standing[key], visit.who.name, now_ms) if key in standing else []
-
-    alarms.happen(connection, now_ms, decide)
 
 
 def _row(visit: Visit, alarm: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from nicegui import ui
 from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard.context import Visit
-from kegnet_client.hub.store import bodies, entries, house
+from kegnet_client.hub.store import bodies, tapping
 
 
 def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
@@ -40,27 +40,10 @@ async def _change(visit: Visit, tap: int, new: tuple[str, float] | None) -> bool
     """End the keg at ``tap`` now, and let a new one of a beverage and size in millilitres begin there."""
 
     def work(connection: Connection) -> None:
-        entries.lock(connection)
-        now_ms = visit.hub.clock_ms()
-        name = visit.who.name
-        for keg in entries.read_all(connection, "keg"):
-            body = bodies.Keg.model_validate(keg.body)
-            running = [one for one in body.taps if one.tap == tap and one.until_ms is None]
-            if running and body.ended_ms is None:
-                for one in running:
-                    one.until_ms = max(now_ms, one.from_ms + 1)
-                house.say(connection, "keg", keg.subject, body, name, now_ms)
+        name, now_ms = visit.who.name, visit.hub.clock_ms()
         if new is None:
-            return
-        beverage = house.say(connection, "beverage", None, bodies.Beverage(name=new[0]), name, now_ms)
-        place = bodies.KegAtTap(tap=tap, from_ms=now_ms)
-        house.say(
-            connection,
-            "keg",
-            None,
-            bodies.Keg(beverage=beverage.subject, size_ml=new[1], taps=[place]),
-            name,
-            now_ms,
-        )
+            tapping.end_keg(connection, tap, name, now_ms)
+        else:
+            tapping.tap_keg(connection, tap, bodies.Beverage(name=new[0]), new[1], name, now_ms)
 
     return await visit.do(work)

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, State, live
+from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, State, acknowledge, live
 from kegnet_client.hub.store import events, schema
+from kegnet_client.hub.store.house import UnknownError
 
 CHANNEL = "alarms"
 MAX_STANDING = 1000
@@ -72,6 +73,18 @@ def happen(
     ]
     events.append(connection, now_ms, news)
     return [moment for _, _, moment in done]
+
+
+def acknowledge_one(connection: Connection, number: int, said_by: str, now_ms: int) -> None:
+    """Say that ``said_by`` knows of the alarm ``number``; `UnknownError` unless it stands."""
+    key = next((key for key, (known, _) in read_standing(connection).items() if known == number), None)
+    if key is None:
+        raise UnknownError(f"there is no alarm {number} that stands")
+
+    def decide(found: Mapping[Key, Alarm]) -> Sequence[Moment]:
+        return acknowledge(found[key], said_by, now_ms) if key in found else []
+
+    happen(connection, now_ms, decide)
 
 
 def describe(number: int, alarm: Alarm) -> dict[str, Any]:

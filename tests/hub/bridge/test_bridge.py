@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from kegnet_client.core.errors import ControllerError
 from kegnet_client.core.wire import brewpi as wire
 from kegnet_client.hub.bridge.exchange import ask
+from kegnet_client.hub.bridge.poller import Poller
 from kegnet_client.hub.home import Home
 
 from ...support.authority import Authority
@@ -147,6 +148,19 @@ def test_a_controller_that_fails_is_an_alarm_once_and_holds_up_no_other(
     lines = [one.getMessage() for one in caplog.records if one.getMessage().startswith(source)]
     assert len([line for line in lines if line.endswith("the other controllers go on")]) == 1
     assert lines[1:] == ([] if fault == "away" else [f"{source}: answers again"])
+
+
+@pytest.mark.case(74)
+def test_a_silence_is_told_at_its_beginning_and_at_its_end_alone(make_brewpi: MakeBrewPi) -> None:
+    brewpi = make_brewpi("unix")
+    published: list[str] = []
+    poller = Poller(
+        wire.Controller(1, "", **brewpi.entry), lambda channel, _number, _payload: published.append(channel)
+    )
+    for answer in (brewpi.answer_well, brewpi.close_at_once, brewpi.close_at_once, brewpi.answer_well):
+        brewpi.answer = answer
+        poller.poll()
+    assert published == ["data", "alarms", "logs", "data"]
 
 
 @pytest.mark.case(75)

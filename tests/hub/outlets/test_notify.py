@@ -206,7 +206,7 @@ def test_several_processes_send_once(postgresql_store: Store, make_home: Callabl
     assert webhook.texts == [*(f"keg {number}" for number in range(5)), "last"]
 
 
-@pytest.mark.case(81)
+@pytest.mark.case(82)
 def test_a_service_that_refuses_is_tried_again_and_keeps_nobody_else_waiting(
     make_home: Callable[[], Home], store: Store, start: Serve, webhook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:

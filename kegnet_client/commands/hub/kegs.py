@@ -1,0 +1,60 @@
+"""``kegnet-client hub kegs``: the kegs, what is left in them, and tapping another one."""
+
+import argparse
+from typing import Any
+
+from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import UsageError
+
+handle = handle_action
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the actions, each with what it takes."""
+    actions = Actions(parser, _list)
+    tap = actions.add("tap", "tap a new keg; the one that is there ends", _tap)
+    tap.add_argument("tap", type=int, metavar="TAP", help="its number, as `hub taps` shows it")
+    tap.add_argument("--beverage", required=True, metavar="NAME")
+    tap.add_argument("--litres", type=float, required=True, help="its size")
+    end = actions.add("end", "the keg at a tap is empty", _end)
+    end.add_argument("tap", type=int, metavar="TAP")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.api import kegs
+    from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store import entries
+
+    rows = look(options, lambda connection: kegs.show(connection, entries.read_all(connection, "keg"), wall_ms()))
+    return print_rows(options, rows, _line)
+
+
+def _line(keg: dict[str, Any]) -> str:
+    places = [one["tap"] for one in keg["taps"] if one["until_ms"] is None]
+    where = f"at tap {places[0]}" if places and keg["ended_ms"] is None else "not tapped"
+    size = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
+    return (
+        f"{keg['id']}  {keg['left_ml'] / 1000:.1f} of {size / 1000:.1f} l left ({keg['left_percent']:.0f} %)  {where}"
+    )
+
+
+def _tap(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import bodies, tapping
+
+    def work(connection: Any, now_ms: int) -> int:
+        beverage = bodies.Beverage(name=options.beverage)
+        return tapping.tap_keg(connection, options.tap, beverage, options.litres * 1000, CONSOLE, now_ms).subject
+
+    number = change(options, work)
+    print(f"Keg {number}, {options.litres:g} l of {options.beverage}, runs from tap {options.tap} from now on.")
+    return 0
+
+
+def _end(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import tapping
+
+    if not change(options, lambda connection, now_ms: tapping.end_keg(connection, options.tap, CONSOLE, now_ms)):
+        raise UsageError(f"no keg runs from tap {options.tap}; `kegnet-client hub taps` shows what does")
+    print(f"The keg at tap {options.tap} is ended.")
+    return 0

@@ -1,0 +1,79 @@
+"""``kegnet-client hub profiles``: temperatures by days, and where they run."""
+
+import argparse
+from typing import Any
+
+from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.parser import Parser
+from kegnet_client.core.errors import UsageError
+
+handle = handle_action
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the actions, each with what it takes."""
+    actions = Actions(parser, _list)
+    add = actions.add("add", "say the temperatures of a profile", _add)
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("points", nargs="+", metavar="DAY:DEGREES", help="such as 0:10 7:10 9:16")
+    add.add_argument("--fahrenheit", action="store_true", help="the degrees are Fahrenheit (default: Celsius)")
+    start = actions.add("start", "let a profile run on a thermometer, from now on", _start)
+    start.add_argument("number", type=int, metavar="NUMBER")
+    start.add_argument("sensor", metavar="SENSOR")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import entries, house
+
+    rows = look(
+        options,
+        lambda connection: [
+            house.describe(one) for one in entries.read_all(connection, "profile") if one.body.get("ended_ms") is None
+        ],
+    )
+    return print_rows(options, rows, _line)
+
+
+def _line(profile: dict[str, Any]) -> str:
+    points = " ".join(f"{one['days']:g}:{one['temperature']:g}" for one in profile["temperatures"]) or "no points"
+    return f"{profile['id']}  {profile['name']}  {points}  °{profile['unit']}"
+
+
+def _add(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import bodies, house
+
+    body = {
+        "name": options.name,
+        "unit": "F" if options.fahrenheit else "C",
+        "temperatures": [_point(text) for text in options.points],
+    }
+    entry = change(
+        options,
+        lambda connection, now_ms: house.say(
+            connection, "profile", None, bodies.Profile.model_validate(body), CONSOLE, now_ms
+        ),
+    )
+    print(
+        f"{options.name} is profile {entry.subject}; `kegnet-client hub profiles start {entry.subject} SENSOR` runs it."
+    )
+    return 0
+
+
+def _point(text: str) -> dict[str, float]:
+    days, _, degrees = text.partition(":")
+    try:
+        return {"days": float(days), "temperature": float(degrees)}
+    except ValueError:
+        raise UsageError(f"{text!r}: write it as DAY:DEGREES, such as 7:10") from None
+
+
+def _start(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import bodies, house
+
+    def work(connection: Any, now_ms: int) -> None:
+        body = bodies.Run.model_validate({"profile": options.number, "sensor": options.sensor, "started_ms": now_ms})
+        house.say(connection, "run", None, body, CONSOLE, now_ms)
+
+    change(options, work)
+    print(f"Profile {options.number} runs on {options.sensor} from now on.")
+    return 0

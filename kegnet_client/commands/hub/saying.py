@@ -1,0 +1,84 @@
+"""What the commands have in common that say something of taps, kegs and meters, and show what holds.
+
+They work on the database itself, whether the hub runs or not, as the user who may read the hub's directory; the history
+calls them the console.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.parser import Handler, Parser
+from kegnet_client.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+CONSOLE = "console"
+
+_T = TypeVar("_T")
+
+
+class Actions:
+    """The actions of a command, each with its words and its handler; without one it lists what holds."""
+
+    def __init__(self, parser: Parser, lister: Handler) -> None:
+        add_directory(parser)
+        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.set_defaults(action_handler=lister)
+        self._actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def add(self, name: str, summary: str, handler: Handler) -> Parser:
+        """Another action."""
+        action: Parser = self._actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        action.add_version()
+        add_directory(action, default=argparse.SUPPRESS)  # what stands before the action holds
+        action.set_defaults(action_handler=handler)
+        return action
+
+
+def handle_action(options: argparse.Namespace) -> int:
+    """Do the action."""
+    code: int = options.action_handler(options)
+    return code
+
+
+def look(options: argparse.Namespace, work: Callable[["Connection"], _T]) -> _T:
+    """What ``work`` reads."""
+    with closing(open_store(find_home(options))) as store:
+        return store.read(work)
+
+
+def change(options: argparse.Namespace, work: Callable[["Connection", int], _T]) -> _T:
+    """What ``work`` gives, which is told the time; `UsageError` where it does not go with what holds."""
+    from pydantic import ValidationError
+
+    from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store.house import UnknownError, WrongEntryError
+
+    with closing(open_store(find_home(options))) as store:
+        try:
+            return store.write(lambda connection: work(connection, wall_ms()))
+        except WrongEntryError as error:
+            raise UsageError(f"{error.field}: {error}") from None
+        except UnknownError as error:
+            raise UsageError(str(error)) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise UsageError(f"{place}: {first['msg']}".removeprefix(": ")) from None
+
+
+def print_rows(
+    options: argparse.Namespace, rows: Sequence[dict[str, Any]], line: Callable[[dict[str, Any]], str]
+) -> int:
+    """Print ``rows``, as JSON or a ``line`` each."""
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        for row in rows:
+            print(line(row))
+    return 0

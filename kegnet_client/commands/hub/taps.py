@@ -1,0 +1,73 @@
+"""``kegnet-client hub taps``: the taps, their meters and thermometers."""
+
+import argparse
+from typing import Any
+
+from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.parser import Parser
+
+handle = handle_action
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the actions, each with what it takes."""
+    actions = Actions(parser, _list)
+    add = actions.add("add", "set up a tap", _add)
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--device", metavar="UUID", help="the device whose meter counts here")
+    add.add_argument("--pin", type=int, default=0, help="the meter's pin (default: %(default)s)")
+    add.add_argument("--meter", default="SF800", help="SF800, Vision 2000, Kegbot or YF-S201 (default: %(default)s)")
+    add.add_argument("--sensor", metavar="ID", help="the thermometer, such as 28-0000057fa1b2")
+    end = actions.add("end", "end a tap; its history stays", _end)
+    end.add_argument("number", type=int, metavar="NUMBER")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.api import taps
+    from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.store import entries
+
+    rows = look(
+        options,
+        lambda connection: taps.show(
+            connection,
+            [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None],
+            wall_ms(),
+        ),
+    )
+    return print_rows(options, rows, _line)
+
+
+def _line(tap: dict[str, Any]) -> str:
+    meters = ", ".join(f"pin {one['pin']} of {one['device']}" for one in tap["meters"]) or "no meter"
+    keg = "no keg" if tap["keg"] is None else f"keg {tap['keg']['id']}, {tap['keg']['left_ml'] / 1000:.1f} l left"
+    return f"{tap['id']}  {tap['name']}  {meters}  {tap['sensor'] or 'no thermometer'}  {keg}"
+
+
+def _add(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import bodies, house
+
+    meters = [] if options.device is None else [{"device": options.device, "pin": options.pin, "kind": options.meter}]
+    body = {"name": options.name, "meters": meters, "sensor": options.sensor}
+    entry = change(
+        options,
+        lambda connection, now_ms: house.say(connection, "tap", None, bodies.Tap.model_validate(body), CONSOLE, now_ms),
+    )
+    print(f"{options.name} is tap {entry.subject}; `kegnet-client hub kegs tap {entry.subject}` taps a keg there.")
+    return 0
+
+
+def _end(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import bodies, entries, house
+
+    def work(connection: Any, now_ms: int) -> None:
+        entries.lock(connection)
+        entry = entries.read_one(connection, "tap", options.number)
+        if entry is None:
+            raise house.UnknownError(f"there is no tap {options.number}")
+        body = bodies.Tap.model_validate({**entry.body, "ended_ms": now_ms})
+        house.say(connection, "tap", entry.subject, body, CONSOLE, now_ms)
+
+    change(options, work)
+    print(f"Tap {options.number} is ended; what it poured stays.")
+    return 0

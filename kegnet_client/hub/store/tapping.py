@@ -1,0 +1,32 @@
+"""Changing the keg at a tap, which is several entries at once: the old keg ends there, and a new one begins."""
+
+from sqlalchemy import Connection
+
+from kegnet_client.hub.store import bodies, entries, house
+from kegnet_client.hub.store.entries import Entry
+
+
+def end_keg(connection: Connection, tap: int, said_by: str, now_ms: int) -> bool:
+    """End the keg that runs from ``tap``, from now on; whether there was one."""
+    entries.lock(connection)
+    has_ended = False
+    for keg in entries.read_all(connection, "keg"):
+        body = bodies.Keg.model_validate(keg.body)
+        running = [one for one in body.taps if one.tap == tap and one.until_ms is None]
+        if running and body.ended_ms is None:
+            for one in running:
+                one.until_ms = max(now_ms, one.from_ms + 1)
+            house.say(connection, "keg", keg.subject, body, said_by, now_ms)
+            has_ended = True
+    return has_ended
+
+
+def tap_keg(
+    connection: Connection, tap: int, beverage: bodies.Beverage, size_ml: float, said_by: str, now_ms: int
+) -> Entry:
+    """Let a new keg of ``beverage`` run from ``tap``, from now on; the one that is there ends."""
+    end_keg(connection, tap, said_by, now_ms)
+    number = house.say(connection, "beverage", None, beverage, said_by, now_ms).subject
+    place = bodies.KegAtTap(tap=tap, from_ms=now_ms)
+    body = bodies.Keg(beverage=number, size_ml=size_ml, taps=[place])
+    return house.say(connection, "keg", None, body, said_by, now_ms)

@@ -1,0 +1,140 @@
+"""Taps, kegs and the rest on the command line, for people without a browser."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kegnet_client.core.errors import UsageError
+from kegnet_client.core.records import Pour
+from kegnet_client.hub.app import wall_ms
+from kegnet_client.hub.domain.alarms import publish
+from kegnet_client.hub.home import Home
+from kegnet_client.hub.store import alarms, entries
+from kegnet_client.hub.store.records import Store
+
+from .test_cli import run_hub
+from .test_house import DEVICE, Sent
+
+Hub = Callable[..., str]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hub:
+    """``hub("taps", "add", ...)`` runs that command on this test's own hub; what it prints."""
+
+    def run(*words: str) -> str:
+        assert run_hub(*words, "--dir", str(tmp_path / "hub")) == 0
+        return capsys.readouterr().out
+
+    run("init")
+    return run
+
+
+@pytest.fixture
+def pour(tmp_path: Path, hub: Hub, device_key: rsa.RSAPrivateKey) -> Callable[[int], None]:
+    """``pour(pulses)``: the device at the bar sends a pour of now."""
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        store.add_device(DEVICE, device_key.public_key(), "bar", wall_ms())
+
+    def send(pulses: int) -> None:
+        with closing(Store(Home(tmp_path / "hub").database())) as store:
+            device = store.device(DEVICE)
+            assert device is not None
+            store.ingest([Sent([Pour(0, pulses, 9000, wall_ms())], device.key_fingerprint)], wall_ms())
+
+    return send
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
+
+
+def test_a_keg_is_tapped_poured_from_and_ended(hub: Hub, pour: Callable[[int], None]) -> None:
+    assert "left is tap 1" in hub("taps", "add", "left", "--device", DEVICE)
+    assert "Keg 1, 20 l of Helles, runs from tap 1" in hub("kegs", "tap", "1", "--beverage", "Helles", "--litres", "20")
+    pour(5400)
+    assert "keg 1, 19.0 l left" in hub("taps")
+    assert hub("kegs") == "1  19.0 of 20.0 l left (95 %)  at tap 1\n"
+    (keg,) = rows(hub("kegs", "--json"))
+    assert (keg["poured_ml"], keg["said_by"]) == (1000.0, "console")
+    hub("kegs", "tap", "1", "--beverage", "Stout", "--litres", "10")
+    assert "not tapped" in hub("kegs").splitlines()[0]
+    hub("kegs", "end", "1")
+    assert "no keg" in hub("taps")
+    hub("taps", "end", "1")
+    assert hub("taps") == ""
+
+
+def test_a_meter_is_calibrated_and_a_pour_adjusted(hub: Hub, pour: Callable[[int], None], tmp_path: Path) -> None:
+    hub("taps", "add", "left", "--device", DEVICE)
+    hub("kegs", "tap", "1", "--beverage", "Helles", "--litres", "20")
+    pour(1000)
+    said = hub("calibrate", DEVICE, "0", "--pulses", "1000", "--ml", "500", "--always")
+    assert "is 500000 nanolitres, for all that it ever counted" in said
+    assert "19.5 of 20.0 l left" in hub("kegs")
+    hub("adjust", "1", "volume", "--ml", "1000", "--reason", "a jug")
+    assert "19.0 of 20.0 l left" in hub("kegs")
+    hub("adjust", "1", "none")
+    assert "19.5 of 20.0 l left" in hub("kegs")
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        history = store.read(lambda connection: entries.read_history(connection, "adjustment", 1))
+    assert [one.body["what"] for one in history] == ["volume", "none"]
+
+
+def test_a_profile_is_said_and_runs(hub: Hub) -> None:
+    hub("profiles", "add", "lager", "0:10", "7:10", "9:16.5")
+    assert hub("profiles") == "1  lager  0:10 7:10 9:16.5  °C\n"
+    assert "runs on 28-0000057fa1b2" in hub("profiles", "start", "1", "28-0000057fa1b2")
+
+
+def test_an_alarm_is_shown_and_acknowledged(hub: Hub, tmp_path: Path) -> None:
+    assert hub("alarms") == "Nothing is wrong.\n"
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        store.write(
+            lambda connection: alarms.happen(
+                connection, 5, lambda standing: publish(standing, "system", "1001", "too warm", 5)
+            )
+        )
+    assert hub("alarms") == "1  cleared  too warm\n"
+    hub("alarms", "acknowledge", "1")
+    assert rows(hub("alarms", "--json")) == []
+
+
+def test_settings_are_shown_and_changed(hub: Hub) -> None:
+    assert "units = metric" in hub("settings")
+    hub("settings", "units=us", "glass_ml=300")
+    assert json.loads(hub("settings", "--json"))["glass_ml"] == 300
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("taps", "add", "left", "--device", "x"), "meters.0.device"),
+        (("taps", "end", "7"), "there is no tap 7"),
+        (("kegs", "tap", "7", "--beverage", "x", "--litres", "20"), "there is no tap 7"),
+        (("kegs", "end", "7"), "no keg runs from tap 7"),
+        (("kegs", "tap", "7", "--beverage", "x", "--litres", "-1"), "size_ml"),
+        (("calibrate", DEVICE, "0", "--pulses", "1", "--ml", "5000"), "no meter has"),
+        (("adjust", "7", "void"), "there is no pour 7"),
+        (("adjust", "7", "volume"), "volume_ml"),
+        (("profiles", "add", "x", "0"), "DAY:DEGREES"),
+        (("profiles", "start", "7", "28-0000057fa1b2"), "there is no profile 7"),
+        (("alarms", "acknowledge", "7"), "there is no alarm 7"),
+        (("settings", "units=none"), "units"),
+        (("settings", "units"), "NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_is_named(hub: Hub, words: tuple[str, ...], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        hub(*words)
+
+
+def test_the_directory_may_stand_before_the_action(hub: Hub, tmp_path: Path) -> None:
+    assert run_hub("taps", "--dir", str(tmp_path / "hub"), "add", "left") == 0
+    assert "left" in hub("taps")
