@@ -96,7 +96,8 @@ def _convert(
         try:
             values[setting.field] = setting.convert(_one_line(value), root)
         except ValueError as error:
-            faults.append(f"{label}: {value[:60]!r}: {error}")
+            shown = "" if setting.is_secret else f"{value[:60]!r}: "
+            faults.append(f"{label}: {shown}{error}")
     return values
 
 

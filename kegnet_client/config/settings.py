@@ -33,6 +33,8 @@ class Setting:
     required: bool = False
     command: str = ""
     """The command that sets it, for the message that it is missing: "run ..."."""
+    is_secret: bool = False
+    """Whether the value may hold a password: no message shows it."""
 
     @property
     def shipped_line(self) -> str:

@@ -3,8 +3,9 @@
 from kegnet_client.config.settings import AnySection
 from kegnet_client.hub.hub_section import HUB
 from kegnet_client.hub.outlets.mqtt_section import MQTT
+from kegnet_client.hub.outlets.notify_section import NOTIFY
 
-SECTIONS: tuple[AnySection, ...] = (HUB, MQTT)
+SECTIONS: tuple[AnySection, ...] = (HUB, MQTT, NOTIFY)
 """In the order of the shipped file; each part of the hub declares its own."""
 
 HEAD = """\

@@ -102,6 +102,7 @@ HUB = Section(
             ),
             _to_database,
             example="postgresql+psycopg://kegnet@localhost/kegnet",
+            is_secret=True,
         ),
         Setting(
             "bind",

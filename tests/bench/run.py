@@ -6,5 +6,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     # By hand, since PYTHONSAFEPATH may keep a script's own directory out.
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    here = Path(__file__).resolve().parent
+    sys.path.insert(0, str(here))
+    sys.path.append(str(here.parents[1]))  # for what the tests start, too; last: the program is the installed one
     sys.exit(importlib.import_module("bench.command").main())

@@ -65,10 +65,12 @@ def check_slow_reads(store: Store) -> None:
     assert store.read(lambda connection: connection.execute(text("SELECT 7")).scalar()) == 7
 
 
+@pytest.mark.case(81)
 def test_a_read_that_takes_too_long_is_ended_and_the_next_one_is_not(store: Store) -> None:
     check_slow_reads(store)
 
 
+@pytest.mark.case(81)
 @pytest.mark.process
 def test_postgresql_ends_it_as_well(postgresql_store: Store) -> None:
     check_slow_reads(postgresql_store)
@@ -96,6 +98,7 @@ def test_a_store_that_was_closed_ends_its_threads(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.case(81)
 def test_a_page_that_takes_too_long_is_a_problem_that_says_so(
     reader: httpx.Client, hub_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

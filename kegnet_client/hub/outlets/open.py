@@ -9,6 +9,7 @@ from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.outlets.mqtt_section import MQTT
+from kegnet_client.hub.outlets.notify_section import NOTIFY
 from kegnet_client.hub.store.records import Store
 
 
@@ -23,13 +24,20 @@ class Outlet(Protocol):
 def open_outlets(config: Config, ca_pem: bytes) -> list[Outlet]:
     """The outlets that ``config`` asks for, of the hub whose CA is ``ca_pem``; `ConfigError` says what they lack."""
     outlets: list[Outlet] = []
-    settings = config.section(MQTT)
-    if settings.broker is not None:
+    mqtt = config.section(MQTT)
+    if mqtt.broker is not None:
         try:
             from kegnet_client.hub.outlets.mqtt import Mqtt
         except ModuleNotFoundError as error:
             raise _missing(error, "mqtt", "paho") from None
-        outlets.append(Mqtt(settings.broker, settings, hub_id(ca_pem)))
+        outlets.append(Mqtt(mqtt.broker, mqtt, hub_id(ca_pem)))
+    notify = config.section(NOTIFY)
+    if notify.urls:
+        try:
+            from kegnet_client.hub.outlets.notify import Notify
+        except ModuleNotFoundError as error:
+            raise _missing(error, "notify", "apprise") from None
+        outlets.append(Notify(notify))
     return outlets
 
 

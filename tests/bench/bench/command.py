@@ -10,6 +10,7 @@ from typing import NoReturn
 from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3
 from .hub import ingest
 from .hub_api import api
+from .hub_readers import readers
 from .machine import about, headline
 from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
@@ -32,6 +33,7 @@ MEASUREMENTS = {
     "small": small,
     "hub": ingest,
     "hub-api": api,
+    "hub-readers": readers,
 }
 
 

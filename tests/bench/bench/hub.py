@@ -55,12 +55,12 @@ V2 = Kind("v2", 32, 1, 1_000)
 V3 = Kind("v3", 4, 500, 15_000)
 
 
-def make_home(run: Run, name: str) -> tuple[Path, str]:
-    """A hub's directory, where one device is registered; its uuid."""
+def make_home(run: Run, name: str, *options: str) -> tuple[Path, str]:
+    """A hub's directory, made with ``options`` of ``hub init``, where one device is registered; its uuid."""
     home, device = run.stage.directory / name, str(uuid.uuid4())
     public = run.stage.directory / "device.pub"
     public.write_bytes(run.stage.public_pem)
-    for arguments in (("init", "--host", "localhost"), ("devices", "add", device, public)):
+    for arguments in (("init", "--host", "localhost", *options), ("devices", "add", device, public)):
         command = [run.settings.program, "hub", *arguments, "--dir", home]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
