@@ -18,6 +18,7 @@ from kegnet_client.hub.store import alarms, bodies, house
 from kegnet_client.hub.store.records import Store
 
 from .conftest import NOW_MS
+from .test_events import read_events
 
 DEVICE = "11111111-2222-4333-8444-555555555555"
 SENSOR = "28-0000057fa1b2"
@@ -129,6 +130,9 @@ def test_it_is_acknowledged_over_the_api_by_a_named_token(reader: httpx.Client) 
     body = json.dumps({"channel": "alarms", "payload": {"alarms": [{"source": "system", "code": 1001, "msg": "no!"}]}})
     for _ in range(2):
         assert reader.post("/publish", data={"channel": "alarms", "data": body}).text == "Posted"
+    with reader.stream("GET", "/api/events?channels=alarms&after=0") as stream:
+        told = next(one for one in read_events(stream) if one.body["alarm"]["subject"] == "system 1001")
+    assert {"source": "system", "code": 1001, "msg": "no!", "id": told.body["alarm"]["id"]} in told.body["standing"]
     (alarm,) = [one for one in reader.get("/api/alarms").json()["items"] if one["subject"] == "system 1001"]
     assert (alarm["rule"], alarm["text"], alarm["state"]) == ("published", "no!", "cleared")
     assert reader.post(f"/api/alarms/{alarm['id']}/acknowledge").status_code == 200

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from kegnet_client.hub.domain.alarms import Alarm, Key, Moment, State, acknowledge, live
+from kegnet_client.hub.domain.alarms import PUBLISHED, Alarm, Key, Moment, State, acknowledge, live
 from kegnet_client.hub.store import events, schema
 from kegnet_client.hub.store.house import UnknownError
 
@@ -99,11 +99,18 @@ def told(standing: Standing) -> dict[str, Any]:
     """All that stands by then, for those who show the whole list."""
     newest = list(standing.values())[-MAX_TOLD:]
     return {
-        "standing": [
-            {"source": alarm.key[1], "code": alarm.key[0], "msg": alarm.text, "id": number} for number, alarm in newest
-        ],
+        "standing": [{**_source_and_code(alarm.key), "msg": alarm.text, "id": number} for number, alarm in newest],
         "acknowledged": all(alarm.acknowledged_ms is not None for _, alarm in standing.values()),
     }
+
+
+def _source_and_code(key: Key) -> dict[str, str | int]:
+    """Who says so and with which code: of what was published its own, of ours the subject and the rule."""
+    rule, subject = key
+    if rule != PUBLISHED:
+        return {"source": subject, "code": rule}
+    source, _, code = subject.rpartition(" ")
+    return {"source": source, "code": int(code) if code.isascii() and code.isdecimal() else code}
 
 
 def _keep(connection: Connection, number: int | None, alarm: Alarm, moment: Moment) -> int:

@@ -1,0 +1,48 @@
+"""Every text of the pages stands in every language, and numbers are read as people of the settings' units read them."""
+
+import re
+
+import pytest
+
+from kegnet_client.hub.dashboard import figures, words
+from kegnet_client.hub.dashboard.words import Words
+
+
+def test_every_text_stands_in_every_language_with_the_same_places() -> None:
+    for name, texts in words._WORDS.items():
+        assert len(texts) == len(words.LANGUAGES), name
+        places = [re.findall(r"{(\w+)}", text) for text in texts]
+        assert all(sorted(one) == sorted(places[0]) for one in places), name
+        assert all(texts), name
+
+
+def test_an_unknown_language_is_english() -> None:
+    assert Words("fr")("taps") == "Taps"
+    assert Words("de")("taps") == "Zapfhähne"
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expected"),
+    [
+        (-5, "0 s ago"),
+        (59_999, "59 s ago"),
+        (60_000, "1 min ago"),
+        (119 * 60_000, "119 min ago"),
+        (120 * 60_000, "2 h ago"),
+        (47 * 3_600_000, "47 h ago"),
+        (48 * 3_600_000, "2 d ago"),
+    ],
+)
+def test_an_age_is_told_in_one_unit(age_ms: int, expected: str) -> None:
+    assert Words("en").ago(age_ms) == expected
+
+
+def test_volumes_and_temperatures_are_told_in_the_units_of_the_settings() -> None:
+    assert figures.volume(18_927, "metric") == "18.9 l"
+    assert figures.volume(18_927.06, "us") == "5.00 gal"
+    assert figures.small_volume(330, "metric") == "330 ml"
+    assert figures.small_volume(1500, "metric") == "1.50 l"
+    assert figures.small_volume(473.18, "us") == "16.0 oz"
+    assert figures.temperature(3875, "metric") == "3.9 °C"
+    assert figures.temperature(0, "us") == "32.0 °F"
+    assert figures.moment(0, "Europe/Berlin") == "1970-01-01 01:00:00"
