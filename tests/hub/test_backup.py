@@ -188,7 +188,7 @@ def test_postgresql_is_left_to_pg_dump_and_the_rest_is_backed_up(tmp_path: Path,
     file = str(tmp_path / "saved")
     with pytest.raises(UsageError, match="pg_dump"):
         run_hub("backup", file, "--dir", str(home.directory))
-    assert run_hub("backup", file, "--without-database", "--dir", str(home.directory)) == 0
+    backup.back_up(home, Path(file), NOW_MS, with_database=False)
     assert run_hub("restore", file, "--dir", str(tmp_path / "new")) == 0
     assert "pg_restore" in capsys.readouterr().out
     assert Home(tmp_path / "new").contents() == home.contents()
