@@ -157,3 +157,24 @@ def test_a_document_is_whole_at_its_end_and_not_before(cut: int) -> None:
 def test_what_is_no_list_of_controllers_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"no list|no number|more than"):
         brewpi.parse_controllers(body)
+
+
+def test_a_list_of_too_many_controllers_is_refused_whole() -> None:
+    one = {"name": "", "address": "", "port": "", "socket": ""}
+    controllers = [{"id": number, **one} for number in range(brewpi.MAX_CONTROLLERS + 1)]
+    with pytest.raises(ValueError, match="more than"):
+        brewpi.parse_controllers(json.dumps({"controllers": controllers}).encode())
+    assert len(brewpi.parse_controllers(json.dumps({"controllers": controllers[1:]}).encode())) == len(controllers) - 1
+
+
+def test_a_port_is_a_number_that_there_is() -> None:
+    assert [brewpi.parse_port(text) for text in ("1", "1234", "65535")] == [1, 1234, 65535]
+    for text in ("", "0", "65536", "-1", "x", "9999999999999999"):
+        with pytest.raises(ControllerError, match="from 1 to 65535"):
+            brewpi.parse_port(text)
+
+
+def test_what_is_wrong_with_a_controller_is_told_with_its_source_and_code() -> None:
+    told = {"source": "One", "code": brewpi.COMMUNICATION_ERROR, "msg": "silent"}
+    assert brewpi.alarm_payload("One", "silent") == {"alarms": [told]}
+    assert brewpi.log_payload("One", "silent") == {"entries": [told]}

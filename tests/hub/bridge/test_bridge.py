@@ -98,7 +98,8 @@ def test_a_value_stays_while_its_line_is_not_shown(
     brewpi = make_brewpi("unix")
     number = add(brewpi.entry)
     with bridge_to(hub_url):
-        listen("data", number)
+        while listen("data", number)["beer"] != "65.1":
+            pass
         brewpi.display = [DISPLAY[0], "Room   70.2         ", DISPLAY[3]]
         while (payload := listen("data", number))["room"] == "0.0":
             pass
