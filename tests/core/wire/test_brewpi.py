@@ -178,3 +178,8 @@ def test_what_is_wrong_with_a_controller_is_told_with_its_source_and_code() -> N
     told = {"source": "One", "code": brewpi.COMMUNICATION_ERROR, "msg": "silent"}
     assert brewpi.alarm_payload("One", "silent") == {"alarms": [told]}
     assert brewpi.log_payload("One", "silent") == {"entries": [told]}
+
+
+@pytest.mark.parametrize("reply", [b"[1, 2", b"{]}", b'{"a": 1]}', b"[[]"])
+def test_a_reply_that_only_looks_whole_is_not(reply: bytes) -> None:
+    assert not brewpi.is_whole(reply)
