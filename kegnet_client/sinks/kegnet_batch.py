@@ -43,7 +43,8 @@ class KegnetBatch:
     """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time."""
 
     max_records = wire_batch.MAX_RECORDS
-    max_connections = 2
+    # A batch fills a round trip by itself, and two threads that make batches are in each other's way.
+    max_connections = 1
     advice = KEGNET_ADVICE
 
     def __init__(self, identity: Identity, base: BaseUrl, transport: Transport, wall_ms: Callable[[], int]) -> None:
