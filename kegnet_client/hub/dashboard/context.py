@@ -36,7 +36,7 @@ class Hub:
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""
-        return await run_in_threadpool(self.store.read, work)
+        return await self.store.read_soon(work)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, once it is on disk."""
@@ -81,7 +81,7 @@ class Visit:
     def follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
         """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open."""
         task = background_tasks.create(self._follow(channels, refresh), name="page")
-        ui.context.client.on_delete(lambda: task.cancel() and None)
+        ui.context.client.on_delete(task.cancel)
 
     async def _follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -76,9 +76,7 @@ def _options(visit: Visit) -> dict[str, Any]:
 def _read(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[str, list[tuple[int, float]]]]:
     """For each sensor its name and points, at most `MAX_POINTS` together: times and millidegrees."""
     taps = {
-        one.body["sensor"]: one.body["name"]
-        for one in entries.read_all(connection, "tap")
-        if one.body.get("sensor") and one.body.get("ended_ms") is None
+        one.body["sensor"]: one.body["name"] for one in entries.read_open(connection, "tap") if one.body.get("sensor")
     }
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for sensor, time_ms, value in _points(connection, since_ms, until_ms):
