@@ -82,10 +82,6 @@ class Run:
         """How many days it runs by then; less than nothing before the start."""
         return (time_ms - self.started_ms) / DAY_MS
 
-    def time_of(self, days: float) -> int:
-        """When it runs for ``days``."""
-        return self.started_ms + round(days * DAY_MS)
-
     def describe(self, now_ms: int) -> str:
         """How far it is, such as "day 5.2 of 21"; in hours where it takes less than a day, as a mash does."""
         version = self.version_at(now_ms)

@@ -10,7 +10,7 @@ from kegnet_client.hub.domain import rules
 from kegnet_client.hub.domain.levels import level_of
 from kegnet_client.hub.domain.profiles import Run, Version
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
-from kegnet_client.hub.store import entries, schema, volumes
+from kegnet_client.hub.store import entries, schema, tapping, volumes
 
 _RECENT_MS = 30 * 24 * rules.HOUR_MS
 """A sensor that gave nothing for so long is none any more."""
@@ -30,7 +30,7 @@ class _Limits:
 def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> State:
     """All of it, as it is at ``now_ms``."""
     limits = _read_limits(connection)
-    taps = [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None]
+    taps = entries.read_open(connection, "tap")
     names = {one.body["sensor"]: str(one.body["name"]) for one in taps if one.body.get("sensor")}
     return State(
         listening_since_ms,
@@ -42,7 +42,7 @@ def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> 
 
 
 def _read_limits(connection: Connection) -> _Limits:
-    said = [one for one in entries.read_all(connection, "rule") if one.body.get("ended_ms") is None]
+    said = entries.read_open(connection, "rule")
     default = rules.DEFAULT
     for one in said:
         if one.body["subject"] == "all":
@@ -79,7 +79,7 @@ def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits
 def _read_runs(connection: Connection) -> dict[str, Run]:
     """The profile that runs on each sensor: of several, the one that was started last."""
     found: dict[str, Run] = {}
-    said = [one for one in entries.read_all(connection, "run") if one.body.get("ended_ms") is None]
+    said = entries.read_open(connection, "run")
     for one in sorted(said, key=lambda one: int(one.body["started_ms"])):
         if one.body.get("sensor") is None:
             continue
@@ -106,15 +106,7 @@ def _read_devices(connection: Connection, limits: _Limits) -> Sequence[DeviceSta
 
 
 def _read_kegs(connection: Connection, limits: _Limits, now_ms: int) -> Sequence[KegState]:
-    running = [
-        one
-        for one in entries.read_all(connection, "keg")
-        if one.body.get("ended_ms") is None
-        and any(
-            place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"])
-            for place in one.body["taps"]
-        )
-    ]
+    running = tapping.read_running(connection, now_ms).values()
     left = volumes.read_left(connection, [one.subject for one in running])
     names = {one.subject: str(one.body["name"]) for one in entries.read_all(connection, "beverage")}
     found = []

@@ -81,6 +81,12 @@ def test_it_does_not_jump_where_there_is_no_step(points: list[tuple[float, float
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = profiles.DAY_MS
+
+
+def time_of(run: profiles.Run, days: float) -> int:
+    return run.started_ms + round(days * profiles.DAY_MS)
+
+
 PILS = profiles.Run(NOW_MS, [profiles.Version(NOW_MS - 5, [(0, 10), (21, 31)])])
 
 
@@ -95,7 +101,7 @@ PILS = profiles.Run(NOW_MS, [profiles.Version(NOW_MS - 5, [(0, 10), (21, 31)])])
     ],
 )
 def test_a_run_tells_how_far_it_is_and_what_is_wanted(days: float, described: str, wanted: int | None) -> None:
-    at_ms = PILS.time_of(days)
+    at_ms = time_of(PILS, days)
     assert (PILS.describe(at_ms), PILS.set_point(at_ms)) == (described, wanted)
     assert PILS.days_at(at_ms) == days
 
@@ -111,8 +117,8 @@ def test_a_profile_that_is_changed_while_it_runs_stays_what_it_was_before() -> N
     first = profiles.Version(NOW_MS + DAY_MS, [(0, 10)])
     second = profiles.Version(NOW_MS + 3 * DAY_MS, [(0, 50)], "F")
     run = profiles.Run(NOW_MS, [first, second])
-    assert [run.set_point(run.time_of(days)) for days in (0, 2, 3, 9)] == [10_000, 10_000, 10_000, 10_000]
-    assert [run.version_at(run.time_of(days)) for days in (0, 2, 3, 9)] == [first, first, second, second]
+    assert [run.set_point(time_of(run, days)) for days in (0, 2, 3, 9)] == [10_000, 10_000, 10_000, 10_000]
+    assert [run.version_at(time_of(run, days)) for days in (0, 2, 3, 9)] == [first, first, second, second]
 
 
 def test_a_run_of_which_nothing_is_said_wants_nothing() -> None:
