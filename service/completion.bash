@@ -7,7 +7,7 @@ _kegnet_client() {
 
     # What an option is followed by.
     case $previous in
-        --root | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+        --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --config | --ca | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
             --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --device | --meter | --sensor)
@@ -19,7 +19,7 @@ _kegnet_client() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --config | --dir) ((i++)) ;;
+            --root | --config | --dir | --csv | --ca) ((i++)) ;;
             -*) ;;
             *)
                 case $command in
@@ -39,7 +39,7 @@ _kegnet_client() {
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore verify $everywhere" ;;
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -55,6 +55,11 @@ _kegnet_client() {
         'hub backup' | 'hub restore')
             words=$hub
             [[ $command == *backup ]] && words="--without-database $hub"
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
+        'hub export' | 'hub verify-export')
+            words="--csv --json $hub"
+            [[ $command == *verify-export ]] && words='--ca --json --help --version'
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         'hub token') words='make list revoke --help --version' ;;
