@@ -274,9 +274,11 @@ class Uploader:
     def _deliver(self, taken: list[PendingRecord], sink: Sink) -> None:
         started_s = self._clock.monotonic_s()
         # A record that stands there under several names is sent once, and each of them has its verdict.
-        records = list(dict.fromkeys(pending.record for pending in taken))
-        answered = dict(zip(records, sink.send(records), strict=True))
-        verdicts = [answered[pending.record] for pending in taken]
+        records = list(dict.fromkeys([pending.record for pending in taken]))
+        verdicts = sink.send(records)
+        if len(records) < len(taken):
+            answered = dict(zip(records, verdicts, strict=True))
+            verdicts = [answered[pending.record] for pending in taken]
         now = self._clock.now()
         with self._shared as state:
             fates = settle(state, taken, verdicts, now)
