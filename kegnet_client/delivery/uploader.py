@@ -67,7 +67,7 @@ class Uploader:
         self._workers = WorkerPool(open_sink, self._help, self._helped)
         self._watcher = Watcher()
         self._removal = SpoolRemoval(spool, clock)
-        self._shared = Shared(DeliveryState(self._sink, random, progress))
+        self._shared = Shared(DeliveryState(self._sink, random, clock.busy_s, progress))
         self._pickup = Pickup(spool, self._shared, self._watcher, self._removal, clock)
         self._unreadable = Condition(log)
         self._unwritable = Condition(log)
