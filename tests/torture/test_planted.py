@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each runs the rig itself, for up to half a minute
+
 RIG = Path(__file__).with_name("run.py")
 ONE_MS = 1_700_000_000_000
 
