@@ -15,7 +15,7 @@ from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.roles import Principal, Role
-from kegnet_client.hub.store import bodies, house
+from kegnet_client.hub.store import bodies, entries, house
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
@@ -62,15 +62,26 @@ class Visit:
         """Whether what changes something is shown at all."""
         return self.who.role >= Role.OPERATE
 
+    @property
+    def may_admit(self) -> bool:
+        """Whether what lets others in is shown."""
+        return self.who.role >= Role.ADMIN
+
     async def say(self, kind: str, subject: int | None, body: bodies.Body) -> bool:
         """Say it in the name of who looks, and tell on the page whether it holds."""
         now_ms = self.hub.clock_ms()
         return await self.do(lambda connection: house.say(connection, kind, subject, body, self.who.name, now_ms))
 
-    async def do(self, work: Callable[[Connection], object]) -> bool:
-        """Do ``work`` in one transaction, and tell on the page whether it holds."""
+    async def do(self, work: Callable[[Connection], object], needs: Role = Role.OPERATE) -> bool:
+        """Do ``work`` in one transaction if who looks has the role it ``needs``; tell on the page whether it holds."""
+        if self.who.role < needs:
+            ui.notify(self.words("may_not"), type="negative")
+            return False
         try:
             await self.hub.write(work)
+        except entries.ChangedError:
+            ui.notify(self.words("changed_meanwhile"), type="negative")
+            return False
         except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
             text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
             ui.notify(self.words("wrong", text=text), type="negative")

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kegnet_client.hub.dashboard import words_doing
+
 LANGUAGES = ("en", "de")
 
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -85,6 +87,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "ended": ("over", "vorbei"),
     "history": ("History", "Verlauf"),
     "by": ("Acknowledged by", "Bestätigt von"),
+    **words_doing.WORDS,
 }
 
 

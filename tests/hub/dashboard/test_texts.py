@@ -42,7 +42,20 @@ def test_volumes_and_temperatures_are_told_in_the_units_of_the_settings() -> Non
     assert figures.volume(18_927.06, "us") == "5.00 gal"
     assert figures.small_volume(330, "metric") == "330 ml"
     assert figures.small_volume(1500, "metric") == "1.50 l"
+    assert figures.small_volume(999.999, "metric") == "1.00 l"
     assert figures.small_volume(473.18, "us") == "16.0 oz"
     assert figures.temperature(3875, "metric") == "3.9 °C"
     assert figures.temperature(0, "us") == "32.0 °F"
     assert figures.moment(0, "Europe/Berlin") == "1970-01-01 01:00:00"
+
+
+def test_a_time_is_typed_where_the_hub_is() -> None:
+    assert figures.local_time(0, "Europe/Berlin") == "1970-01-01T01:00"
+    assert figures.unix_ms("1970-01-01T01:00", "Europe/Berlin") == 0
+    with pytest.raises(ValueError, match="isoformat"):
+        figures.unix_ms("", "UTC")
+
+
+def test_what_a_pulse_is_worth_is_told_both_ways() -> None:
+    assert figures.pulse(185_185) == ("0.1852", "5.400")
+    assert figures.change(200, 190) == "-5.0 %"
