@@ -85,14 +85,14 @@ test-system:
 # else takes its time.
 faults: test-packages .venv-wheel/stamp
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/system tests/enrolment tests/hub tests/producers tests/host tests/spool tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/spool tests/torture
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel
 	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
 	$(1)/bin/pip install -q --upgrade pip; \
 	wheel=$$(ls dist/*.whl); \
-	$(1)/bin/pip install -q "$$wheel[hub,dashboard,mqtt,notify,postgresql,test]"; \
+	$(1)/bin/pip install -q "$$wheel[hub,dashboard,kegboard,mqtt,notify,postgresql,test]"; \
 	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
 endef
 
@@ -131,7 +131,7 @@ test-packages:
 .venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q -e '.[hub,dashboard,mqtt,notify,postgresql,test]'
+	.venv-test/bin/pip install -q -e '.[hub,dashboard,kegboard,mqtt,notify,postgresql,test]'
 	touch $@
 
 $(SIGNATURES)/package.json: | .venv-test/editable

@@ -62,6 +62,11 @@ class Visit:
         """Whether what changes something is shown at all."""
         return self.who.role >= Role.OPERATE
 
+    @property
+    def may_admit(self) -> bool:
+        """Whether what lets others in is shown."""
+        return self.who.role >= Role.ADMIN
+
     async def say(
         self, kind: str, subject: int | None, body: bodies.Body, seen_id: int | None = None
     ) -> entries.Entry | None:
@@ -76,11 +81,17 @@ class Visit:
         )
         return found[-1] if found else None
 
-    async def do(self, work: Callable[[Connection], object]) -> bool:
-        """Do ``work`` in one transaction, and tell on the page whether it holds."""
+    async def do(self, work: Callable[[Connection], object], needs: Role = Role.OPERATE) -> bool:
+        """Do ``work`` in one transaction if who looks has the role it ``needs``; tell on the page whether it holds."""
+        if self.who.role < needs:
+            ui.notify(self.words("may_not"), type="negative")
+            return False
         try:
             await self.hub.write(work)
-        except (house.WrongEntryError, house.UnknownError, entries.ChangedError, StoreError, ValidationError) as error:
+        except entries.ChangedError:
+            ui.notify(self.words("changed_meanwhile"), type="negative")
+            return False
+        except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
             self.tell_wrong(error)
             return False
         ui.notify(self.words("saved"), type="positive")

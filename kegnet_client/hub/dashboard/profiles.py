@@ -163,8 +163,7 @@ class _Detail:
             with ui.card().classes("w-full"):
                 self._table = ui.column().classes("w-full")
             columns = [
-                {"name": name, "label": words(name), "field": name, "align": "left"}
-                for name in ("when", "said_by", "what")
+                {"name": name, "label": words(name), "field": name, "align": "left"} for name in ("when", "who", "what")
             ]
             with ui.card().classes("w-full"):
                 ui.label(words("history")).classes("text-xl")
@@ -301,7 +300,7 @@ def _row(visit: Visit, entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "when": figures.moment(entry.recorded_ms, visit.settings.timezone),
-        "said_by": entry.said_by,
+        "who": entry.said_by,
         "what": " · ".join(_tell_body(visit, entry)),
     }
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kegnet_client.hub.dashboard import words_brewing, words_doing
+
 LANGUAGES = ("en", "de")
 
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -85,65 +87,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "ended": ("over", "vorbei"),
     "history": ("History", "Verlauf"),
     "profiles": ("Profiles", "Profile"),
-    "no_profiles": ("No profile is made yet.", "Noch kein Profil angelegt."),
-    "no_such_profile": ("There is no such profile any more.", "Dieses Profil gibt es nicht mehr."),
-    "new_profile": ("New profile", "Neues Profil"),
-    "type": ("Kind", "Art"),
-    "type_fermentation": ("Fermentation", "Gärung"),
-    "type_mash": ("Mash", "Maische"),
-    "type_serving": ("Serving", "Ausschank"),
-    "type_none": ("other", "andere"),
-    "run": ("Run", "Lauf"),
-    "start_run": ("Start somewhere", "Starten"),
-    "start": ("Start", "Start"),
-    "stop": ("Stop", "Anhalten"),
-    "stop_run": ("Stop it at {place}?", "Bei {place} anhalten?"),
-    "remove": ("Remove", "Entfernen"),
-    "where": ("Where", "Wo"),
-    "started_at": ("Started at", "Gestartet am"),
-    "ends_there": ("{profile} runs there now, and ends with that.", "{profile} läuft dort gerade und endet damit."),
-    "no_places": (
-        "No thermometer and no controller is known yet.",
-        "Noch ist kein Thermometer und kein Regler bekannt.",
-    ),
-    "runs_nowhere": ("It runs nowhere.", "Es läuft nirgends."),
-    "was_stopped": ("Stopped by {who}.", "Angehalten von {who}."),
-    "starts_in_days": ("starts in {count} days", "beginnt in {count} Tagen"),
-    "starts_in_hours": ("starts in {count} hours", "beginnt in {count} Stunden"),
-    "runs_days": ("day {count} of {length}", "Tag {count} von {length}"),
-    "runs_hours": ("hour {count} of {length}", "Stunde {count} von {length}"),
-    "runs_for_days": ("day {count}", "Tag {count}"),
-    "over_since_days": ("over since day {length}", "vorbei seit Tag {length}"),
-    "over_since_hours": ("over since hour {length}", "vorbei seit Stunde {length}"),
-    "set_point": ("Set point", "Sollwert"),
-    "reading": ("Reading", "Messwert"),
-    "since_when": ("since {when}", "seit {when}"),
-    "now": ("now", "jetzt"),
-    "not_saved": ("Not saved yet", "Noch nicht gespeichert"),
-    "day": ("Day", "Tag"),
-    "hour": ("Hour", "Stunde"),
-    "points_by_days": ("Temperatures by days, {unit}", "Temperaturen nach Tagen, {unit}"),
-    "points_by_hours": ("Temperatures by hours, {unit}", "Temperaturen nach Stunden, {unit}"),
-    "things_to_do": ("Things to do", "Zu erledigen"),
-    "add_point": ("Another temperature", "Weitere Temperatur"),
-    "add_event": ("Another thing to do", "Weitere Aufgabe"),
-    "day_of_row": ("Day of row {number}", "Tag der Zeile {number}"),
-    "hour_of_row": ("Hour of row {number}", "Stunde der Zeile {number}"),
-    "temperature_of_row": ("Temperature of row {number}", "Temperatur der Zeile {number}"),
-    "day_of_thing": ("Day of thing {number}", "Tag der Aufgabe {number}"),
-    "hour_of_thing": ("Hour of thing {number}", "Stunde der Aufgabe {number}"),
-    "text_of_thing": ("What to do, thing {number}", "Aufgabe {number}"),
-    "insert_above": ("Insert a row above", "Zeile darüber einfügen"),
-    "remove_row": ("Remove this row", "Zeile entfernen"),
-    "incomplete_row": ("A row is not complete.", "Eine Zeile ist unvollständig."),
-    "discard": ("Discard what is typed", "Eingaben verwerfen"),
-    "changed_by": (
-        "{who} has changed this profile at {at}. What you typed is not saved.",
-        "{who} hat dieses Profil am {at} geändert. Ihre Eingaben sind nicht gespeichert.",
-    ),
-    "take_theirs": ("Show theirs", "Deren Stand zeigen"),
-    "said_by": ("Who", "Wer"),
     "by": ("Acknowledged by", "Bestätigt von"),
+    **words_brewing.WORDS,
+    **words_doing.WORDS,
 }
 
 
