@@ -126,5 +126,5 @@ def test_a_guest_is_shown_the_history_and_nothing_that_changes(
     assert page.locator("[draggable=true]").count() == 0
     assert page.get_by_role("button", name="Change").count() == 0
     page.get_by_role("button", name="History of").first.click()
-    page.get_by_role("dialog").get_by_text("init, 20").wait_for()
+    page.get_by_role("dialog").get_by_text("init, 20").first.wait_for()
     assert page.get_by_role("button", name="Undo").count() == 0
