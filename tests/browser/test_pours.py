@@ -72,6 +72,7 @@ def test_the_same_by_keyboard_and_the_volume_that_was_said_stays(
     page.get_by_label("Why").fill(NASTY)
     page.get_by_role("button", name="Save").focus()
     page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for(state="detached")
     page.get_by_role("button", name="Change 400 ml").focus()
     page.keyboard.press("Enter")
     page.get_by_text(f"The volume was 400 ml ({NASTY})").last.wait_for()
