@@ -19,8 +19,10 @@ COMMANDS = (
     Command("status", "show what waits, what was rejected, how the server is reached"),
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
     Command("rejected", "list rejected records or put them back"),
+    Command("kegboard-monitor", "print what a Kegboard on USB says"),
+    Command("kegboard-simulate", "be a Kegboard for a machine without one"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),
-    Command("hub", "your own KegNet server, with commands of its own: hub --help"),
+    Command("hub", "your own KegNet server; its commands: hub --help"),
 )
 
 EXAMPLE = """\

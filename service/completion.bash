@@ -3,14 +3,20 @@
 _kegnet_client() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word words i
     local everywhere='--help --version --root --config' hub='--help --version --dir'
+    local command_line=" ${COMP_WORDS[*]}"
     COMPREPLY=()
 
     # What an option is followed by.
     case $previous in
-        --root | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --config | --ca | --token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+        --config | --ca | --token-file | --link) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --device)
+            # Of a board it is a file.
+            [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
         --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
-            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --device | --meter | --sensor)
+            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters)
             return
             ;;
     esac
@@ -19,7 +25,7 @@ _kegnet_client() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --config | --dir) ((i++)) ;;
+            --root | --config | --dir | --csv | --ca) ((i++)) ;;
             -*) ;;
             *)
                 case $command in
@@ -30,7 +36,7 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected demo hub $everywhere" ;;
+        '') words="run init enroll rotate-key pour send status check rejected kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
         run | send | check | rotate-key) words=$everywhere ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;
@@ -38,8 +44,10 @@ _kegnet_client() {
         status) words="--json $everywhere" ;;
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
+        kegboard-monitor) words="--json --device $everywhere" ;;
+        kegboard-simulate) words="--link --serial-number --meters $everywhere" ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore verify $everywhere" ;;
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -55,6 +63,11 @@ _kegnet_client() {
         'hub backup' | 'hub restore')
             words=$hub
             [[ $command == *backup ]] && words="--without-database $hub"
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
+        'hub export' | 'hub verify-export')
+            words="--csv --json $hub"
+            [[ $command == *verify-export ]] && words='--ca --json --help --version'
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         'hub token') words='make list revoke --help --version' ;;

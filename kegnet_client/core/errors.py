@@ -61,6 +61,12 @@ class UntrustedServerError(TransportError):
     exit_code = 77
 
 
+class BoardError(KegnetError):
+    """A Kegboard cannot be reached, or what is there is none: plug it in, or mend what the message names."""
+
+    exit_code = 75
+
+
 class ControllerError(KegnetError):
     """A controller of temperatures does not answer as one: see to it and to its entry; the others go on."""
 

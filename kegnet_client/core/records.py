@@ -49,6 +49,7 @@ NO_TEMPERATURE = -1
 _TORN = "the line was torn or the clock was not set"
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_FOUR_NATURALS = re.compile(",".join([f"({_NATURAL.pattern})"] * 4), re.ASCII)
 _SENSOR = re.compile(r"[0-9a-f]{2}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -186,21 +187,23 @@ def format_celsius(millidegrees: int) -> str:
 
 
 def _parse_pour(line: str) -> Pour:
-    pin, pulses, elapsed, started = _split(line, ("pin", "pulses", "elapsed", "started"))
-    pulses_value = parse_natural("pulses", pulses)
-    elapsed_value = parse_natural("elapsed", elapsed)
-    started_value = parse_natural("started", started)
-    if FIRST_SECOND <= started_value < END_OF_SECONDS:
+    names = ("pin", "pulses", "elapsed", "started")
+    fields = _FOUR_NATURALS.fullmatch(line)
+    # A good line takes one look at all of it; each field has its own only to say which one is wrong.
+    pin, pulses, elapsed, started = (
+        map(int, fields.groups()) if fields else map(parse_natural, names, _split(line, names))
+    )
+    if FIRST_SECOND <= started < END_OF_SECONDS:
         # A meter gives at least one pulse a second and fewer than a thousand: as many as the seconds of its pour, and
         # fewer than its milliseconds.
-        if elapsed_value > pulses_value:
+        if elapsed > pulses:
             raise RecordError(
-                f"started is {started_value}, a time in seconds, and elapsed is {elapsed_value}, more seconds than the "
-                f"{pulses_value} pulses can take: {_TORN}"
+                f"started is {started}, a time in seconds, and elapsed is {elapsed}, more seconds than the "
+                f"{pulses} pulses can take: {_TORN}"
             )
-        elapsed_value *= 1000
-        started_value *= 1000
-    return make_pour(parse_natural("pin", pin), pulses_value, elapsed_value, started_value)
+        elapsed *= 1000
+        started *= 1000
+    return make_pour(pin, pulses, elapsed, started)
 
 
 def _parse_reading(line: str) -> Reading:

@@ -59,7 +59,8 @@ class Fates:
 def settle(state: DeliveryState, taken: Sequence[PendingRecord], verdicts: Sequence[Verdict], now: Moment) -> Fates:
     """The fates of ``taken`` after ``verdicts``, one each. What stays is queued again and not under way any more."""
     fates = Fates()
-    state.suspects.difference_update([pending.entry.name for pending in taken])
+    if state.suspects:
+        state.suspects.difference_update([pending.entry.name for pending in taken])
     first = verdicts[0]
     if _is_failure(first) and all(verdict is first for verdict in verdicts):
         state.concurrency.restart()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kegnet_client.core.delivery_queue import QueueEntry
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import time_ms
-from kegnet_client.delivery.state import DeliveryState, PendingRecord, Shared
+from kegnet_client.delivery.state import PendingRecord, Shared
 from kegnet_client.host.clock import STEP_S, Clock, Moment
 from kegnet_client.spool.directory import SETTLED_AFTER_S, Spool, SpoolFile, StuckFileError, printable
 from kegnet_client.spool.removal import SpoolRemoval
@@ -64,20 +64,16 @@ class Pickup:
     def take(self, now: Moment) -> list[PendingRecord]:
         """The records for one request, oldest first; none where nothing is queued, or `LOOK_S` is over among files
         that bring none. They are under way until `DeliveryState.done`."""
-        taken: list[PendingRecord] = []
-        while not taken and self._clock.monotonic_s() < now.monotonic_s + LOOK_S:
+        while True:
             with self._shared as state:
                 entries = state.choose(now.monotonic_s)
-            if not entries:
-                break
+                has_stuck = bool(state.progress.stuck)
             found = self._read(entries, now)
-            with self._shared as state:
-                taken = _note(state, entries, found)
-                stuck = _stuck(entries, found)
-                if stuck:
-                    stuck = state.stick(stuck)
-            if stuck:
-                log_stuck(stuck)
+            taken = [one for one in found if isinstance(one, PendingRecord)]
+            if has_stuck or len(taken) < len(entries):
+                self._note(entries, found)
+            if taken or not entries or self._clock.monotonic_s() >= now.monotonic_s + LOOK_S:
+                break
         return sorted(taken, key=lambda pending: time_ms(pending.record)) if len(taken) > 1 else taken
 
     def look_at_clock(self, now: Moment) -> None:
@@ -114,6 +110,31 @@ class Pickup:
         except RecordError as error:
             return _Rejected() if self._removal.reject(file, str(error)) else _Gone()
 
+    def _note(self, entries: Sequence[QueueEntry], found: Sequence[_Found]) -> None:
+        """Records stay under way; all others in ``found`` do not, nor what there was no time to look at."""
+        stuck: dict[str, str] = {}
+        with self._shared as state:
+            for entry, one in zip(entries, found, strict=False):
+                match one:
+                    case _Stuck(why):
+                        stuck[entry.name] = why
+                    case _Gone():
+                        state.forget(entry.name)
+                    case _Unfinished(until_s):
+                        # Announced was an empty file; what is written into it is announced anew, or has to settle.
+                        state.queue.hold(QueueEntry(entry.name, announced=False), until_s)
+                    case _Rejected():
+                        state.progress.rejected += 1
+                if not isinstance(one, _Stuck):
+                    state.progress.stuck.pop(entry.name, None)
+                if not isinstance(one, PendingRecord):
+                    state.done([entry.name])
+            left = entries[len(found) :]
+            state.done([entry.name for entry in left])
+            state.queue.put_back(left)
+            stuck = state.stick(stuck)
+        log_stuck(stuck)
+
     def _is_finished(self, file: SpoolFile, entry: QueueEntry) -> bool:
         """Whether the producer has visibly finished; an empty file is more likely about to be written."""
         is_closed = entry.announced and not self._watcher.is_being_written(entry.name)
@@ -137,31 +158,3 @@ def log_stuck(stuck: Mapping[str, str]) -> None:
     """Say that what stands under these names cannot be taken, and why."""
     for name, why in stuck.items():
         log.warning("%s stays where it is: %s", printable(name), why)
-
-
-def _note(state: DeliveryState, entries: Sequence[QueueEntry], found: Sequence[_Found]) -> list[PendingRecord]:
-    """The records in ``found``, which stay under way; the others do not."""
-    taken: list[PendingRecord] = []
-    for entry, one in zip(entries, found, strict=False):
-        if state.progress.stuck and not isinstance(one, _Stuck):
-            state.progress.stuck.pop(entry.name, None)
-        match one:
-            case PendingRecord():
-                taken.append(one)
-                continue
-            case _Gone():
-                state.forget(entry.name)
-            case _Unfinished(until_s):
-                # Announced was an empty file; what is written into it is announced anew, or has to settle.
-                state.queue.hold(QueueEntry(entry.name, announced=False), until_s)
-            case _Rejected():
-                state.progress.rejected += 1
-        state.done([entry.name])
-    if left := entries[len(found) :]:
-        state.done([entry.name for entry in left])
-        state.queue.put_back(left)
-    return taken
-
-
-def _stuck(entries: Sequence[QueueEntry], found: Sequence[_Found]) -> dict[str, str]:
-    return {entry.name: one.why for entry, one in zip(entries, found, strict=False) if isinstance(one, _Stuck)}

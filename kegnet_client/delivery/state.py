@@ -34,10 +34,12 @@ class DeliveryState:
     With ``each_once`` what was tried and stays is not tried again.
     """
 
-    def __init__(self, sink: Sink, random: Callable[[], float], progress: Progress) -> None:
+    def __init__(
+        self, sink: Sink, random: Callable[[], float], busy_s: Callable[[], float], progress: Progress
+    ) -> None:
         self.queue = DeliveryQueue(MAX_ANNOUNCED)
         self.policy = RetryPolicy(random, sink.advice)
-        self.concurrency = AdaptiveConcurrency(sink.max_connections)
+        self.concurrency = AdaptiveConcurrency(sink.max_connections, busy_s)
         self.progress = progress
         self.each_once = False
         self.batch_size = sink.max_records

@@ -67,7 +67,7 @@ class Uploader:
         self._workers = WorkerPool(open_sink, self._help, self._helped)
         self._watcher = Watcher()
         self._removal = SpoolRemoval(spool, clock)
-        self._shared = Shared(DeliveryState(self._sink, random, progress))
+        self._shared = Shared(DeliveryState(self._sink, random, clock.busy_s, progress))
         self._pickup = Pickup(spool, self._shared, self._watcher, self._removal, clock)
         self._unreadable = Condition(log)
         self._unwritable = Condition(log)
@@ -274,9 +274,11 @@ class Uploader:
     def _deliver(self, taken: list[PendingRecord], sink: Sink) -> None:
         started_s = self._clock.monotonic_s()
         # A record that stands there under several names is sent once, and each of them has its verdict.
-        records = list(dict.fromkeys(pending.record for pending in taken))
-        answered = dict(zip(records, sink.send(records), strict=True))
-        verdicts = [answered[pending.record] for pending in taken]
+        records = list(dict.fromkeys([pending.record for pending in taken]))
+        verdicts = sink.send(records)
+        if len(records) < len(taken):
+            answered = dict(zip(records, verdicts, strict=True))
+            verdicts = [answered[pending.record] for pending in taken]
         now = self._clock.now()
         with self._shared as state:
             fates = settle(state, taken, verdicts, now)

@@ -96,6 +96,10 @@ class Clock:
         """
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def busy_s(self) -> float:
+        """Seconds of processor time that this process has had, in all its threads."""
+        return time.process_time()
+
     def synchronised(self) -> bool:
         """Whether the kernel says that something keeps the wall clock right."""
         try:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,10 @@ from kegnet_client.hub.store.records import Store
 
 DAY_MS = 86_400_000
 TRIM_S = 600.0
+RETRY_S = 60.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Goes on until it is cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +53,10 @@ class Background:
         self._store.on_write = on_write
         if notifier is not None:
             notifier.start()
-        judge = Judge(self._store, self._bus, self._clock_ms)
-        works = [self._bus.run(), self._trim(), judge.run()]
+        works: list[Work] = [self._bus.run, self._trim, Judge(self._store, self._bus, self._clock_ms).run]
         if self._outlets:
-            works.append(lead(self._store, self._tell))
-        tasks = [asyncio.create_task(work) for work in works]
+            works.append(lambda: lead(self._store, self._tell))
+        tasks = [asyncio.create_task(_go_on(work)) for work in works]
         try:
             yield
         finally:
@@ -82,3 +86,13 @@ class Background:
 
     def _trim_some(self, connection: Connection) -> int:
         return events.trim(connection, self._clock_ms() - self._kept_days * DAY_MS)
+
+
+async def _go_on(work: Work) -> None:
+    """Do ``work``; after a fault in it, which is told, do it again: without alarms devices are to be heard still."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("a fault in kegnet-client itself, please report it; the hub goes on in %.0f s", RETRY_S)
+        await asyncio.sleep(RETRY_S)

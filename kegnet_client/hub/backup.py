@@ -8,23 +8,19 @@ A restored hub is the same one to its devices. It lacks what was acknowledged af
 """
 
 import contextlib
-import fcntl
-import os
 import re
-import shutil
-import stat
 import tempfile
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from kegnet_client.core.errors import ConfigError, UsageError
-from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
+from kegnet_client.core.errors import ConfigError
+from kegnet_client.host.atomic_file import open_directory, write_file
 from kegnet_client.hub import archive
 from kegnet_client.hub.archive import ArchiveError
 from kegnet_client.hub.home import DATABASE_NAME, MAX_FILE_BYTES, Home
 from kegnet_client.hub.hub_section import HUB
+from kegnet_client.hub.new_file import write_new
 from kegnet_client.hub.store.snapshot import copy_database, find_damage
 
 WORK_NAME = ".kegnet-hub-backup"
@@ -32,29 +28,14 @@ _FOR_ALL = ("ca.crt", "server.crt")
 _DATABASE_LINE = re.compile(r"^[ \t]*database[ \t]*[=:].*$", re.MULTILINE | re.IGNORECASE)
 
 
-def check_new(file: Path) -> None:
-    """`UsageError` if there is anything at ``file``, or no directory for it."""
-    if os.path.lexists(file):
-        raise UsageError(f"{file} is there already, and is not overwritten: choose another name, or move it away")
-    if not file.parent.is_dir():
-        raise UsageError(f"{file.parent} is no directory: make it first, or choose another")
-
-
 def back_up(home: Home, file: Path, now_ms: int, *, with_database: bool) -> int:
     """Write the hub in ``home`` to ``file``, which is new; its size in bytes."""
-    check_new(file)
+
+    def fill(stream: BinaryIO, work: Path) -> None:
+        _write(home, stream, work, now_ms, with_database=with_database)
+
     try:
-        with _working_in(file.parent) as work:
-            whole = work / "whole"
-            fd = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as stream:
-                _write(home, stream, work, now_ms, with_database=with_database)
-                stream.flush()
-                os.fsync(stream.fileno())
-            size = whole.stat().st_size
-            _give_name(whole, file)
-            sync_directory(file.parent)
-            return size
+        return write_new(file, WORK_NAME, fill)
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}; no backup was made") from None
 
@@ -133,38 +114,3 @@ def _use_own_database(staged: Home) -> None:
             write_file(directory, staged.settings.name, text.encode(), 0o600)
     if staged.database() != staged.directory / DATABASE_NAME:
         raise ArchiveError("the backup's hub.conf names another database than the one in the backup")
-
-
-@contextlib.contextmanager
-def _working_in(parent: Path) -> Iterator[Path]:
-    """A directory in ``parent`` that is this process's own, and is gone in the end."""
-    work = parent / WORK_NAME
-    with contextlib.suppress(FileExistsError):
-        work.mkdir(mode=0o700)
-    fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
-            raise ConfigError(f"{work} is not this user's own: remove it, or choose another directory for the backup")
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"another backup is being made in {parent}: wait for it") from None
-        for left in work.iterdir():
-            left.unlink()
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    finally:
-        os.close(fd)
-
-
-def _give_name(whole: Path, file: Path) -> None:
-    try:
-        os.link(whole, file)  # which replaces nothing, unlike a rename
-    except FileExistsError:
-        raise UsageError(f"{file} has appeared meanwhile, and is not overwritten: choose another name") from None
-    except OSError:  # a file system without links, such as a USB stick's
-        check_new(file)
-        whole.rename(file)

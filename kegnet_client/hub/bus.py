@@ -117,6 +117,7 @@ class Bus:
     async def run(self) -> None:
         """Until cancelled; then every subscription ends."""
         self._loop = asyncio.get_running_loop()
+        self._is_over = False
         try:
             while True:
                 self._woken.clear()

@@ -140,6 +140,10 @@ class Home:
         """The CA certificate, as PEM."""
         return self._read(self.ca_certificate)
 
+    def ca_pair(self) -> tuple[bytes, bytes]:
+        """The CA's key and its certificate, as PEM."""
+        return self._read(self.ca_key), self._read(self.ca_certificate)
+
     def contents(self) -> dict[str, bytes]:
         """Everything but the database, by name."""
         there = (path for path in self.kept() if path != self.settings or path.exists())

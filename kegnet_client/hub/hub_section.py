@@ -107,7 +107,7 @@ HUB = Section(
         Setting(
             "bind",
             "bind",
-            ("The one address of this machine at which the hub listens. Unless set, it listens at all.",),
+            ("The one address of this machine at which the hub listens. Unless set, it listens at every address.",),
             _to_address,
             example="192.168.1.2",
         ),

@@ -11,10 +11,12 @@ Pure but for randomness: PEM in, PEM out.
 import datetime
 import ipaddress
 import re
+from collections.abc import Callable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kegnet_client import RELEASED_MS
@@ -56,9 +58,7 @@ def make_ca(key_pem: bytes, name: str, now: datetime.datetime) -> bytes:
 
 def issue_server(ca_key_pem: bytes, ca_pem: bytes, key_pem: bytes, hosts: list[str], now: datetime.datetime) -> bytes:
     """A server certificate for ``hosts`` (names and addresses), as PEM."""
-    ca_key, ca = _load_key(ca_key_pem, "the CA's key"), _load_certificate(ca_pem, "the CA's certificate")
-    if ca_key.public_key() != ca.public_key():
-        raise ConfigError("ca.key does not belong to ca.crt: put back the pair that `kegnet-client hub init` made")
+    ca_key, ca = _load_pair(ca_key_pem, ca_pem)
     if now >= ca.not_valid_after_utc:
         raise ConfigError(
             f"ca.crt is good until {ca.not_valid_after_utc:%Y-%m-%d}, and this machine's clock shows {now:%Y-%m-%d}: "
@@ -83,6 +83,26 @@ def hosts_of(certificate_pem: bytes) -> list[str]:
     certificate = _load_certificate(certificate_pem, "the server's certificate")
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def signer_of(ca_key_pem: bytes, ca_pem: bytes) -> Callable[[bytes], bytes]:
+    """What signs with the CA's key: r and s, 32 bytes each, for `kegnet_client.keys.is_signed`."""
+    key, _ = _load_pair(ca_key_pem, ca_pem)
+
+    def sign(data: bytes) -> bytes:
+        pair = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
+        return b"".join(number.to_bytes(32, "big") for number in pair)
+
+    return sign
+
+
+def ca_public_key(certificate_pem: bytes) -> ec.EllipticCurvePublicKey:
+    """The key in a CA's certificate, which has to be one that `make_ca` makes."""
+    certificate = _load_certificate(certificate_pem, "the CA's certificate")
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ConfigError("the CA's certificate is not one that `kegnet-client hub init` makes")
+    return key
 
 
 def ca_der(certificate_pem: bytes) -> bytes:
@@ -180,6 +200,13 @@ def _load_key(pem: bytes, what: str) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigError(f"{what} is not the one that `kegnet-client hub init` made: put that one back")
     return key
+
+
+def _load_pair(ca_key_pem: bytes, ca_pem: bytes) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key, certificate = _load_key(ca_key_pem, "the CA's key"), _load_certificate(ca_pem, "the CA's certificate")
+    if key.public_key() != certificate.public_key():
+        raise ConfigError("ca.key does not belong to ca.crt: put back the pair that `kegnet-client hub init` made")
+    return key, certificate
 
 
 def _load_certificate(pem: bytes, what: str) -> x509.Certificate:

@@ -3,8 +3,10 @@
 It never opens the device's key and asks nothing of the delivery: the spool's directory is all that they share.
 """
 
+import os
+import weakref
 from collections.abc import Callable, Mapping
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Protocol
 
 
@@ -14,12 +16,23 @@ class Stop(Event):
     def __init__(self) -> None:
         super().__init__()
         self._wakes: list[Callable[[], object]] = []
+        self._making = Lock()
+        self._fd = -1
 
     def on_set(self, wake: Callable[[], object]) -> None:
         """Have ``wake`` called, from any thread, once this is set; at once if it is."""
         self._wakes.append(wake)
         if self.is_set():
             wake()
+
+    def fileno(self) -> int:
+        """A descriptor that can be read from as soon as this is set, for `select` beside others."""
+        with self._making:
+            if self._fd < 0:
+                self._fd = fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                weakref.finalize(self, os.close, fd)
+                self.on_set(lambda: os.eventfd_write(fd, 1))
+            return self._fd
 
     def set(self) -> None:
         super().set()

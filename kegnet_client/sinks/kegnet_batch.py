@@ -43,8 +43,8 @@ class KegnetBatch:
     """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time."""
 
     max_records = wire_batch.MAX_RECORDS
-    # A batch fills a round trip by itself, and two threads that make batches are in each other's way.
-    max_connections = 1
+    # The second is for a server with a round trip between; near by, two that make batches are in each other's way.
+    max_connections = 2
     advice = KEGNET_ADVICE
 
     def __init__(self, identity: Identity, base: BaseUrl, transport: Transport, wall_ms: Callable[[], int]) -> None:

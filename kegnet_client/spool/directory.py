@@ -13,14 +13,14 @@ makes fit for messages.
 
 import errno
 import hashlib
-import heapq
 import itertools
 import os
 import secrets
 import stat
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kegnet_client.core.errors import KegnetError, RecordError, SpoolError
 from kegnet_client.core.records import (
@@ -44,24 +44,30 @@ MIN_FREE_FOR_READINGS = 0.05
 SETTLED_AFTER_S = 10.0
 """A file in place that no event announced and no newline ends is whole once it has not changed for so long."""
 
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 
 class StuckFileError(Exception):
     """A file that is named like a record and cannot be taken; the message says what to do. It stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolFile:
+class SpoolFile(NamedTuple):
     """A spool file as it was when it was read; ``data`` is empty where ``size`` is more than a record has.
 
-    Two are equal if it was the same file with the same bytes, for which ``digest`` stands: ``data`` may be dropped.
+    Two are equal if it was the same file with the same bytes.
     """
 
     name: str
-    data: bytes = field(compare=False)
+    data: bytes
     size: int
     inode: int
     mtime_ns: int
-    digest: bytes
+    digest: bytes = b""
+    """What stands for ``data`` in a file that is `condensed`."""
+
+    def condensed(self) -> "SpoolFile":
+        """The same file in little memory: with a digest instead of its data. It is equal to none but such."""
+        return self if self.digest else self._replace(data=b"", digest=hashlib.sha256(self.data).digest())
 
     def record(self) -> Record:
         """The record in it; `RecordError` when it is none."""
@@ -265,8 +271,7 @@ class Spool:
             raise StuckFileError(_why_stuck(error)) from error
         if found is None:
             raise StuckFileError(NOT_REGULAR)
-        data, size, status = found
-        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns, _digest(data))
+        return found
 
     def remove(self, file: SpoolFile) -> bool:
         """Remove ``file`` after its acknowledgement; False when it is gone or replaced by a newer one.
@@ -290,16 +295,14 @@ class Spool:
             found = self._read(file.name)
         except FileNotFoundError:
             return False
-        if found is None:
-            return False
-        data, size, status = found
-        was = (file.inode, file.mtime_ns, file.size, file.digest)
-        return (status.st_ino, status.st_mtime_ns, size, _digest(data)) == was
+        if found is not None and file.digest:
+            found = found.condensed()
+        return found == file
 
-    def _read(self, name: str) -> tuple[bytes, int, os.stat_result] | None:
-        """The data, the size and the rest of the file ``name`` as it is now; None for what is not a regular file."""
+    def _read(self, name: str) -> SpoolFile | None:
+        """The file ``name`` as it is now; None for what is not a regular file."""
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            fd = os.open(name, _READ, dir_fd=self.fd)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
                 return None
@@ -312,7 +315,8 @@ class Spool:
             data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
         finally:
             os.close(fd)
-        return data, status.st_size if too_large else len(data), status
+        size = status.st_size if too_large else len(data)
+        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns)
 
     def _make_and_open(self) -> int:
         try:
@@ -342,8 +346,9 @@ class Scanner:
         self._entries = os.scandir(fd)
         self._limit = limit
         self._skip = skip
-        self._found = 0
-        self._youngest_first: list[tuple[int, str]] = []
+        self._more = 0
+        self._oldest: list[tuple[int, str]] = []
+        """By modification time, sorted only when it is cut down to ``limit``."""
         self._stuck: dict[str, str] = {}
 
     def look(self, entries: int) -> bool:
@@ -358,17 +363,13 @@ class Scanner:
                 if not entry.is_file(follow_symlinks=False):
                     self._stuck[name] = NOT_REGULAR
                     continue
-                age = -entry.stat(follow_symlinks=False).st_mtime_ns
+                self._oldest.append((entry.stat(follow_symlinks=False).st_mtime_ns, name))
             except FileNotFoundError:
-                continue
+                pass
             except OSError as error:  # one bad file must not hide the others
                 self._stuck[name] = _why_stuck(error)
-                continue
-            self._found += 1
-            if len(self._youngest_first) < self._limit:
-                heapq.heappush(self._youngest_first, (age, name))
-            else:
-                heapq.heappushpop(self._youngest_first, (age, name))
+        if len(self._oldest) > self._limit * 5 // 4:
+            self._cut()
         return seen == entries
 
     def close(self) -> None:
@@ -379,12 +380,13 @@ class Scanner:
         """What was found, after a look at what is left. Raises `OSError` where the directory fails."""
         while self.look(self._limit):
             pass
-        oldest = [name for _, name in sorted(self._youngest_first, key=lambda found: (-found[0], found[1]))]
-        return Scan(oldest, self._found - len(oldest), self._stuck)
+        self._cut()
+        return Scan([name for _, name in self._oldest], self._more, self._stuck)
 
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
+    def _cut(self) -> None:
+        self._oldest.sort()
+        self._more += max(0, len(self._oldest) - self._limit)
+        del self._oldest[self._limit :]
 
 
 NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"

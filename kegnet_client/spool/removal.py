@@ -7,7 +7,7 @@ then, and the server stores it once.
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from kegnet_client.host.clock import Clock
@@ -25,7 +25,7 @@ RETRY_S = 0.5
 @dataclass(frozen=True, slots=True)
 class _Decision:
     file: SpoolFile
-    """Without its data: a read-only disk with a large backlog must not fill the memory."""
+    """Condensed: a read-only disk with a large backlog must not fill the memory."""
     reason: str | None
     """Why it is rejected; None when it is acknowledged."""
 
@@ -65,7 +65,7 @@ class SpoolRemoval:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
         with self._lock:
             decision = self._pending.get(file.name)
-        return decision is not None and decision.file == file
+        return decision is not None and decision.file == file.condensed()
 
     def pending(self) -> set[str]:
         """The names of the files that are decided and could not be taken out."""
@@ -102,7 +102,7 @@ class SpoolRemoval:
         fate = self._carry_out(file, reason)
         with self._lock:
             if fate is _Fate.NOT_NOW:
-                self._pending[file.name] = _Decision(replace(file, data=b""), reason)
+                self._pending[file.name] = _Decision(file.condensed(), reason)
             else:
                 self._pending.pop(file.name, None)
         return fate

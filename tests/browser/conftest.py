@@ -1,17 +1,22 @@
 """A hub with its pages as a process of its own, and a real Chromium that looks at them."""
 
+import base64
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from kegnet_client.core.wire.forms import CONTENT_TYPE, SIGNED_FIELDS
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.home import Home
@@ -30,6 +35,15 @@ ARGUMENTS = [
 PROGRAM = "from kegnet_client.cli import main; raise SystemExit(main())"
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 NASTY = "<img src=x onerror=alert(1)>"
+
+
+def pour(api: httpx.Client, key: rsa.RSAPrivateKey, pulses: int, pin: int = 0) -> None:
+    """What the device at the bar sends."""
+    fields = {"id": DEVICE, "pin": pin, "pulses": pulses, "et": 8000, "ts": time.time_ns() // 1_000_000 - 8000}
+    signed = ",".join(str(fields[name]) for name in SIGNED_FIELDS["pour"]).encode()
+    fields["sig"] = base64.b64encode(key.sign(signed, padding.PKCS1v15(), hashes.SHA256())).decode()
+    answer = api.post("/rest/v2/pour", content=urlencode(fields), headers={"Content-Type": CONTENT_TYPE})
+    assert answer.status_code == 200
 
 
 class Hub:
@@ -107,6 +121,16 @@ def key(hub: Hub) -> rsa.RSAPrivateKey:
     with closing(Store(hub.home.database())) as store:
         store.add_device(DEVICE, key.public_key(), NASTY, wall_ms())
     return key
+
+
+@pytest.fixture(scope="module")
+def tap(api: httpx.Client, key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    """A tap with a keg, each with a name that is meant to run as a script."""
+    tap: dict[str, Any] = api.post("/api/taps", json={"name": NASTY, "meters": [{"device": DEVICE, "pin": 0}]}).json()
+    beverage = api.post("/api/beverages", json={"name": f"{NASTY} Helles"}).json()
+    body = {"size_ml": 20_000, "beverage": beverage["id"], "taps": [{"tap": tap["id"]}]}
+    assert api.post("/api/kegs", json=body).status_code == 201
+    return tap
 
 
 @pytest.fixture(scope="module")

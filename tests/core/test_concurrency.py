@@ -7,10 +7,12 @@ from kegnet_client.core.concurrency import REST_WINDOWS, WINDOW_S, AdaptiveConcu
 
 
 class Line:
-    """A server and what is between: how many records a second so many connections carry."""
+    """A server and what is between: how many records a second so many connections carry, and how busy that keeps
+    this machine's processor."""
 
-    def __init__(self, concurrency: AdaptiveConcurrency, *rates: float) -> None:
-        self.concurrency = concurrency
+    def __init__(self, limit: int, *rates: float, busy_share: float = 0.0) -> None:
+        self.concurrency = AdaptiveConcurrency(limit, lambda: self.now_s * self.busy_share)
+        self.busy_share = busy_share
         self.rates = rates
         self.now_s = 0.0
         self.most = 1
@@ -27,24 +29,40 @@ class Line:
 
 
 def test_with_a_round_trip_between_connections_grow_to_the_limit() -> None:
-    line = Line(AdaptiveConcurrency(8), *(20.0 * number for number in range(1, 9)))
+    line = Line(8, *(20.0 * number for number in range(1, 9)))
 
     assert line.carry(20) == 8
 
 
 def test_where_more_carry_no_more_they_are_taken_back() -> None:
-    line = Line(AdaptiveConcurrency(8), 1300.0, 2000.0)
+    line = Line(8, 1300.0, 2000.0)
 
     assert line.carry(20) == 2
     assert line.most == 4
 
 
 def test_where_one_carries_all_that_can_be_one_stays() -> None:
-    assert Line(AdaptiveConcurrency(8), 1300.0).carry(20) == 1
+    assert Line(8, 1300.0).carry(20) == 1
+
+
+def test_where_the_processor_is_busy_with_one_a_second_is_not_even_tried() -> None:
+    line = Line(8, 1300.0, 1400.0, busy_share=0.9)
+    line.carry(3 * REST_WINDOWS)
+
+    assert line.most == 1
+
+
+def test_where_the_processor_gets_less_to_do_a_second_is_tried() -> None:
+    line = Line(2, 20.0, 40.0, busy_share=0.9)
+    line.carry(20)
+    assert line.most == 1
+    line.busy_share = 0.2
+
+    assert line.carry(20) == 2
 
 
 def test_what_did_not_pay_is_tried_again_later() -> None:
-    line = Line(AdaptiveConcurrency(2), 100.0)
+    line = Line(2, 100.0)
     line.carry(6)
     line.most = 1
     line.rates = (100.0, 200.0)
@@ -54,7 +72,7 @@ def test_what_did_not_pay_is_tried_again_later() -> None:
 
 
 def test_a_server_that_slows_down_gets_one_connection() -> None:
-    line = Line(AdaptiveConcurrency(2), 100.0, 200.0)
+    line = Line(2, 100.0, 200.0)
     assert line.carry(8) == 2
     line.rates = (30.0,)
 
@@ -62,26 +80,25 @@ def test_a_server_that_slows_down_gets_one_connection() -> None:
 
 
 def test_after_a_failure_one_is_left() -> None:
-    concurrency = AdaptiveConcurrency(8)
-    Line(concurrency, *(20.0 * number for number in range(1, 9))).carry(20)
-    concurrency.restart()
+    line = Line(8, *(20.0 * number for number in range(1, 9)))
+    line.carry(20)
+    line.concurrency.restart()
 
-    assert concurrency.connections == 1
+    assert line.concurrency.connections == 1
 
 
 def test_an_interruption_is_not_taken_for_a_slow_server() -> None:
-    concurrency = AdaptiveConcurrency(2)
-    line = Line(concurrency, 100.0, 200.0)
+    line = Line(2, 100.0, 200.0)
     line.carry(8)
     line.now_s += 60.0
-    concurrency.interrupted()
+    line.concurrency.interrupted()
 
     assert line.carry(2) == 2
 
 
 @given(st.sampled_from([1, 2, 4, 8, 16]), st.lists(st.floats(0.0001, 10.0), max_size=300))
 def test_there_is_always_one_and_never_more_than_the_limit(limit: int, waits_s: list[float]) -> None:
-    concurrency, now_s = AdaptiveConcurrency(limit), 0.0
+    concurrency, now_s = AdaptiveConcurrency(limit, lambda: 0.0), 0.0
     for wait_s in waits_s:
         now_s += wait_s
         concurrency.answered(1, now_s)

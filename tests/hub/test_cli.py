@@ -242,7 +242,7 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
             begin = time.monotonic()
             os.kill(process.pid, number)
             out, err = process.communicate(timeout=10)
-        assert time.monotonic() - begin < 5  # 1 s; beside other tests it takes longer
+        assert time.monotonic() - begin < 2
         assert (process.returncode, out, err) == (0, "", "")
 
 
@@ -287,7 +287,7 @@ def test_run_stops_in_time_while_the_database_is_locked(
             begin = time.monotonic()
             process.terminate()
             process.communicate(timeout=10)
-            assert time.monotonic() - begin < 5  # 1 s; beside other tests it takes longer
+            assert time.monotonic() - begin < 2
         finally:
             other.close()
         assert process.returncode == 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import BigInteger, Boolean, Column, MetaData, Table, Text, insert, literal, select
 
-from kegnet_client.hub.domain.texts import csv_cell
 from kegnet_client.hub.store.pages import Form, Query, csv_text, read_page
 from kegnet_client.hub.store.records import Store
 
@@ -81,6 +81,28 @@ def read_all(store: Store, form: Form, limit: int) -> list[Any]:
             return found
         time_ms, _, row_id = page.next.partition(".")
         after = int(time_ms), int(row_id)
+
+
+def csv_cell(text: str) -> str:
+    """What a cell of ``text`` is to be, in other words than the database's."""
+    looks_so = text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r", "\n"))
+    return f"'{text}" if looks_so and not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text) else text
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        *(
+            (text, f"'{text}")
+            for text in ("=1+1", "+cmd", "-cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", " =1", "-1+1", "--5")
+        ),
+        *((text, text) for text in ("Helles", "-5", "+3.25", "5", "", "a=b", "28-0000057fa1b2")),
+    ],
+)
+def test_no_cell_is_a_formula_and_numbers_stay(store: Store, text: str, cell: str) -> None:
+    assert csv_cell(text) == cell
+    found = store.read(lambda connection: connection.execute(select(csv_text(literal(text)))).scalar_one())
+    assert next(csv.reader([found])) == ([cell] if cell else [])
 
 
 def check(store: Store) -> None:

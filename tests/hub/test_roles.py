@@ -252,7 +252,7 @@ def test_what_is_open_is_closed_when_its_token_is_revoked(
         lines = stream.iter_lines()
         assert next(lines).startswith(":")
         revoke(hub_store, "a listener")
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises(httpx.RemoteProtocolError):
             list(lines)
     assert web.get("/api/taps", headers=headers).status_code == 401
 

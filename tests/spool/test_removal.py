@@ -116,6 +116,33 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
     spool.close()
 
 
+def test_what_is_rewritten_with_its_time_kept_before_it_can_be_removed_is_another_and_stays(
+    stubborn: StubbornSpool,
+) -> None:
+    removal = SpoolRemoval(stubborn, Clock())
+    sent = put(stubborn, "x.pour", b"sent")
+    stubborn.stubborn.add("x.pour")
+    removal.remove(sent)
+    put(stubborn, "x.pour", b"next")
+    os.utime(stubborn.path / "x.pour", ns=(sent.mtime_ns, sent.mtime_ns))
+    newer = stubborn.read("x.pour")
+    assert newer == sent._replace(data=b"next"), "only its bytes differ"
+
+    assert removal.is_decided(sent)
+    assert not removal.is_decided(newer)
+    stubborn.stubborn.clear()
+    removal.retry()
+    assert (stubborn.path / "x.pour").read_bytes() == b"next"
+    assert not removal.pending()
+
+
+def test_what_could_not_be_removed_waits_without_its_bytes(spool: Spool) -> None:
+    file = put(spool, "x.pour", bytes(4096))
+
+    assert file.condensed().data == b""
+    assert spool.remove(file.condensed())
+
+
 def test_one_file_that_cannot_be_taken_out_does_not_hold_up_the_others(stubborn: StubbornSpool) -> None:
     removal = SpoolRemoval(stubborn, Clock())
     stubborn.stubborn = {"a.pour", "b.pour"}

@@ -46,6 +46,9 @@ class FakeClock(Clock):
     def wall_ms(self) -> int:
         return round(getattr(self._seen, "now_s", self.now_s) * 1000) + self._ahead_ms
 
+    def busy_s(self) -> float:
+        return 0.0
+
     def set_wall_by(self, seconds: float) -> None:
         self._ahead_ms += round(seconds * 1000)
 

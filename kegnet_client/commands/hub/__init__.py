@@ -28,6 +28,8 @@ COMMANDS = (
     Command("check", "look at configuration, certificate, token, database, disk and clock"),
     Command("backup", "write the hub with all it holds to one file, while it runs"),
     Command("restore", "make a hub of such a file"),
+    Command("export", "write all records with their proofs to one signed file, while the hub runs"),
+    Command("verify-export", "prove such a file, on a machine that has nothing else of the hub"),
     Command("verify", "verify the signature of every stored record again"),
 )
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets", "segno"}

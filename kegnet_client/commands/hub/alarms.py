@@ -2,7 +2,8 @@
 
 import argparse
 
-from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.hub.actions import Actions, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
 
 handle = handle_action

@@ -1,41 +1,29 @@
 """``kegnet-client hub devices``: who may send."""
 
 import argparse
-import datetime
 from contextlib import closing
 from pathlib import Path
 
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.parser import Handler, Parser
+from kegnet_client.commands.hub.actions import Actions, handle_action
+from kegnet_client.commands.hub.home import find_home, local_time, open_store
+from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.keys import key_kind, load_public_key
 
+handle = handle_action
+
 
 def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def add_action(name: str, summary: str, handler: Handler) -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        action.add_version()
-        add_directory(action)
-        action.set_defaults(action_handler=handler)
-        return action
-
-    add = add_action("add", "register a device's public key", _add)
+    actions = Actions(parser)
+    add = actions.add("add", "register a device's public key", _add)
     add.add_argument("uuid", metavar="UUID")
     add.add_argument("public_key", metavar="PUBLIC_KEY.pem", type=Path)
     add.add_argument("--name", help="what the log and the lists call it (default: the uuid's first part)")
-    add_action("list", "show the devices", _list)
-    revoke = add_action("revoke", "take nothing more from a device; what it sent stays", _revoke)
+    actions.add("list", "show the devices", _list)
+    revoke = actions.add("revoke", "take nothing more from a device; what it sent stays", _revoke)
     revoke.add_argument("uuid", metavar="UUID")
-
-
-def handle(options: argparse.Namespace) -> int:
-    """Do the action."""
-    code: int = options.action_handler(options)
-    return code
 
 
 def check_name(text: str) -> str:
@@ -69,8 +57,8 @@ def _list(options: argparse.Namespace) -> int:
     with closing(open_store(find_home(options))) as store:
         for device in store.devices():
             kind = key_kind(load_public_key(device.public_key_pem.encode()))
-            seen = "never seen" if device.last_seen_ms is None else f"last seen {_local(device.last_seen_ms)}"
-            state = seen if device.revoked_ms is None else f"revoked {_local(device.revoked_ms)}, {seen}"
+            seen = "never seen" if device.last_seen_ms is None else f"last seen {local_time(device.last_seen_ms)}"
+            state = seen if device.revoked_ms is None else f"revoked {local_time(device.revoked_ms)}, {seen}"
             if device.next_key_pem is not None and device.revoked_ms is None:
                 state += ", changes its key (both are taken)"
             print(f"{device.uuid}  {device.name}  {kind}  {state}")
@@ -91,7 +79,3 @@ def _check_uuid(text: str) -> str:
     if not is_uuid(text):
         raise UsageError(f"{text!r} is not a UUID: it stands in the device's client.conf")
     return text.lower()
-
-
-def _local(unix_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC).astimezone().isoformat(" ", "seconds")

@@ -1,6 +1,7 @@
 """The hub's directory and its store, for the commands that need them."""
 
 import argparse
+import datetime
 import ipaddress
 import os
 from pathlib import Path
@@ -51,3 +52,8 @@ def open_store(home: "Home") -> "Store":
     store = Store(home.database())
     store.prepare()
     return store
+
+
+def local_time(unix_ms: int) -> str:
+    """The time as people here read it."""
+    return datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC).astimezone().isoformat(" ", "seconds")

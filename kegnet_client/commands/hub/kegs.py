@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.hub.actions import Actions, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.hub.actions import Actions, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -27,9 +28,7 @@ def _list(options: argparse.Namespace) -> int:
 
     rows = look(
         options,
-        lambda connection: [
-            house.describe(one) for one in entries.read_all(connection, "profile") if one.body.get("ended_ms") is None
-        ],
+        lambda connection: [house.describe(one) for one in entries.read_open(connection, "profile")],
     )
     return print_rows(options, rows, _line)
 

@@ -1,12 +1,11 @@
 """``kegnet-client hub restore``: a hub out of the file that ``hub backup`` wrote."""
 
 import argparse
-import datetime
 import os
 import sys
 from pathlib import Path
 
-from kegnet_client.commands.hub.home import add_directory, find_home
+from kegnet_client.commands.hub.home import add_directory, find_home, local_time
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -32,7 +31,7 @@ def handle(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.file} cannot be read: {error.strerror}") from None
         with os.fdopen(fd, "rb") as stream:
             made_ms, has_database = backup.restore(home, stream)
-    made = datetime.datetime.fromtimestamp(made_ms / 1000, datetime.UTC).astimezone().isoformat(" ", "seconds")
+    made = local_time(made_ms)
     print(f"The hub in {home.directory} is the one that was backed up at {made}.")
     if has_database:
         print(f"What the hub acknowledged after {made} is missing here, and devices have removed it.")

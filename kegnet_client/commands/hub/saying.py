@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.parser import Handler, Parser
+from kegnet_client.commands.hub.home import find_home, open_store
 from kegnet_client.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,30 +19,6 @@ if TYPE_CHECKING:
 CONSOLE = "console"
 
 _T = TypeVar("_T")
-
-
-class Actions:
-    """The actions of a command, each with its words and its handler; without one it lists what holds."""
-
-    def __init__(self, parser: Parser, lister: Handler) -> None:
-        add_directory(parser)
-        parser.add_argument("--json", action="store_true", help="for programs")
-        parser.set_defaults(action_handler=lister)
-        self._actions = parser.add_subparsers(dest="action", metavar="ACTION")
-
-    def add(self, name: str, summary: str, handler: Handler) -> Parser:
-        """Another action."""
-        action: Parser = self._actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        action.add_version()
-        add_directory(action, default=argparse.SUPPRESS)  # what stands before the action holds
-        action.set_defaults(action_handler=handler)
-        return action
-
-
-def handle_action(options: argparse.Namespace) -> int:
-    """Do the action."""
-    code: int = options.action_handler(options)
-    return code
 
 
 def look(options: argparse.Namespace, work: Callable[["Connection"], _T]) -> _T:

@@ -26,7 +26,7 @@ def handle(options: argparse.Namespace) -> int:
         shown = store.read(
             lambda connection: taps.show(
                 connection,
-                [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None],
+                entries.read_open(connection, "tap"),
                 now_ms,
             )
         )

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from kegnet_client.commands.hub.saying import CONSOLE, Actions, change, handle_action, look, print_rows
+from kegnet_client.commands.hub.actions import Actions, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
 
 handle = handle_action
@@ -31,7 +32,7 @@ def _list(options: argparse.Namespace) -> int:
         options,
         lambda connection: taps.show(
             connection,
-            [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None],
+            entries.read_open(connection, "tap"),
             wall_ms(),
         ),
     )

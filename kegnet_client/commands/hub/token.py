@@ -1,34 +1,27 @@
 """``kegnet-client hub token``: who may read or change what."""
 
 import argparse
-import datetime
 import json
 from contextlib import closing
 
+from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store
-from kegnet_client.commands.parser import Handler, Parser
+from kegnet_client.commands.hub.home import find_home, local_time, open_store
+from kegnet_client.commands.parser import Parser
+from kegnet_client.hub.domain.roles import Role
 
-ROLES = ("read", "operate", "admin")
+handle = handle_action
 
 
 def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def add_action(name: str, summary: str, handler: Handler) -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        action.add_version()
-        add_directory(action)
-        action.set_defaults(action_handler=handler)
-        return action
-
-    make = add_action("make", "make a token and print it, this once", _make)
+    actions = Actions(parser)
+    make = actions.add("make", "make a token and print it, this once", _make)
     make.add_argument("name", metavar="NAME", help="what the history calls who has it")
     add_role(make)
-    listing = add_action("list", "show the tokens, without their secrets", _list)
-    listing.add_argument("--json", action="store_true", help="for programs")
-    revoke = add_action("revoke", "let a token open nothing any more", _revoke)
+    listing = actions.add("list", "show the tokens, without their secrets", _list)
+    add_json(listing)
+    revoke = actions.add("revoke", "let a token open nothing any more", _revoke)
     revoke.add_argument("name", metavar="NAME", help="init is that of the file `token`")
 
 
@@ -36,21 +29,14 @@ def add_role(parser: Parser) -> None:
     """Add ``--role``."""
     parser.add_argument(
         "--role",
-        choices=ROLES,
+        choices=[role.word for role in Role],
         default="read",
         help="read sees all, operate changes what is said as well, admin also lets in others (default: %(default)s)",
     )
 
 
-def handle(options: argparse.Namespace) -> int:
-    """Do the action."""
-    code: int = options.action_handler(options)
-    return code
-
-
 def _make(options: argparse.Namespace) -> int:
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.domain.roles import Role
     from kegnet_client.hub.store import tokens
 
     name, role = check_name(options.name), Role.of(options.role)
@@ -83,11 +69,11 @@ def _list(options: argparse.Namespace) -> int:
     if first is not None:
         print("init  admin  the one in the file `token`")
     for one in found:
-        state = f"made {_local(one.made_ms)}"
+        state = f"made {local_time(one.made_ms)}"
         if one.revoked_ms is not None:
-            state = f"revoked {_local(one.revoked_ms)}"
+            state = f"revoked {local_time(one.revoked_ms)}"
         elif one.expires_ms is not None:
-            state += f", good until {_local(one.expires_ms)}"
+            state += f", good until {local_time(one.expires_ms)}"
         print(f"{one.name}  {one.role.word}  {state}")
     return 0
 
@@ -102,7 +88,3 @@ def _revoke(options: argparse.Namespace) -> int:
         store.write(lambda connection: tokens.revoke(connection, options.name, first_sha256, wall_ms()))
     print(f"{options.name} is revoked: it opens nothing any more, and what it has open ends within seconds.")
     return 0
-
-
-def _local(unix_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC).astimezone().isoformat(" ", "seconds")

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import NO_TEMPERATURE, Heartbeat, Pour, Reading, Record
@@ -27,14 +27,15 @@ SIGNED_FIELDS = {
 }
 """Each call's fields, in the order in which their values are signed."""
 
-_QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})
+_QUOTED = ((b"+", b"%2B"), (b"/", b"%2F"), (b"=", b"%3D"))
 """All that base64 has to have quoted in a form; quoting a signature character by character shows in the bench."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request before it is signed: ``name`` is the last part of its path."""
+    """One request before it is signed: ``name`` is the last part of its path, ``fields`` are in the order of
+    `SIGNED_FIELDS`."""
 
     name: str
     fields: tuple[tuple[str, str], ...]
@@ -42,13 +43,19 @@ class Call:
     @property
     def canonical_string(self) -> bytes:
         """The bytes to sign."""
-        values = dict(self.fields)
-        return ",".join(values[field] for field in SIGNED_FIELDS[self.name]).encode()
+        return ",".join([value for _, value in self.fields]).encode()
 
     def body(self, signature: bytes) -> bytes:
         """The form to POST."""
-        encoded = base64.b64encode(signature).decode("ascii").translate(_QUOTED)
-        return f"{urlencode(self.fields)}&sig={encoded}".encode("ascii")
+        encoded = base64.b64encode(signature)
+        for character, quoted in _QUOTED:
+            encoded = encoded.replace(character, quoted)
+        # Most values are digits, in which there is nothing to quote; looking for it takes longer than all the rest.
+        fields = [
+            f"{name}={value if value.isascii() and value.isdigit() else quote_plus(value)}"
+            for name, value in self.fields
+        ]
+        return "&".join([*fields, "sig="]).encode("ascii") + encoded
 
 
 def is_uuid(text: str) -> bool:

@@ -150,14 +150,14 @@ Message = (
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownMessage:
+class UnknownMessage(_Message):
     """A whole frame whose id says nothing to us."""
 
     message_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class BadMessage:
+class BadMessage(_Message):
     """A whole frame with fields that are not what they should be; ``reason`` says which."""
 
     message_id: int

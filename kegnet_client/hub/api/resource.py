@@ -61,7 +61,6 @@ def add_resource(
     plural = house.channel_of(kind)
     said = create_model(f"{model.__name__}Entry", __base__=model, **_SAID)
     shown = create_model(f"{model.__name__}Shown", __base__=said, **(more or {}))
-    shown.model_config["extra"] = "allow"
     listed = create_model(f"{model.__name__}List", items=(list[shown], ...), next=(int | None, ...))  # type: ignore[valid-type]  # a model that is made here
     history = create_model(f"{model.__name__}History", items=(list[said], ...))  # type: ignore[valid-type]  # as above
 
@@ -74,11 +73,8 @@ def add_resource(
         """What holds, in the order of numbers."""
 
         def work(connection: Connection) -> dict[str, Any]:
-            found = [
-                one
-                for one in entries.read_all(connection, kind)
-                if one.subject > after and (ended or one.body.get("ended_ms") is None)
-            ]
+            holding = entries.read_all(connection, kind) if ended else entries.read_open(connection, kind)
+            found = [one for one in holding if one.subject > after]
             page = show(connection, found[:limit], clock_ms())
             return {"items": page, "next": found[limit - 1].subject if len(found) > limit else None}
 

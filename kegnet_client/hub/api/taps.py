@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from kegnet_client.hub.api import kegs
 from kegnet_client.hub.api.resource import add_resource
-from kegnet_client.hub.store import bodies, entries, house, schema
+from kegnet_client.hub.store import bodies, entries, house, schema, tapping
 from kegnet_client.hub.store.entries import Entry
 from kegnet_client.hub.store.records import Store
 
@@ -25,11 +25,12 @@ _MORE = {
 
 def show(connection: Connection, shown: Sequence[Entry], now_ms: int) -> list[dict[str, Any]]:
     """Taps, with what runs there now."""
-    running = _running(connection, now_ms)
+    running = tapping.read_running(connection, now_ms)
+    shown_kegs = dict(zip(running, kegs.show(connection, list(running.values()), now_ms), strict=True))
     beverages = {one.subject: house.describe(one) for one in entries.read_all(connection, "beverage")}
     found = []
     for one in shown:
-        keg = running.get(one.subject)
+        keg = shown_kegs.get(one.subject)
         sensor = one.body.get("sensor")
         found.append(
             {
@@ -40,19 +41,6 @@ def show(connection: Connection, shown: Sequence[Entry], now_ms: int) -> list[di
             }
         )
     return found
-
-
-def _running(connection: Connection, now_ms: int) -> dict[int, dict[str, Any]]:
-    """The keg at each tap now."""
-    at_tap: dict[int, Entry] = {}
-    for keg in entries.read_all(connection, "keg"):
-        if keg.body.get("ended_ms") is not None and keg.body["ended_ms"] <= now_ms:
-            continue
-        for place in keg.body["taps"]:
-            if place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"]):
-                at_tap[place["tap"]] = keg
-    shown = kegs.show(connection, list(at_tap.values()), now_ms)
-    return dict(zip(at_tap, shown, strict=True))
 
 
 def _temperature(connection: Connection, sensor: str) -> dict[str, Any] | None:

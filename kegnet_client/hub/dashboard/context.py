@@ -15,7 +15,7 @@ from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.roles import Principal, Role
-from kegnet_client.hub.store import bodies, house
+from kegnet_client.hub.store import bodies, entries, house
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
@@ -36,7 +36,7 @@ class Hub:
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""
-        return await run_in_threadpool(self.store.read, work)
+        return await self.store.read_soon(work)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, once it is on disk."""
@@ -62,26 +62,54 @@ class Visit:
         """Whether what changes something is shown at all."""
         return self.who.role >= Role.OPERATE
 
-    async def say(self, kind: str, subject: int | None, body: bodies.Body) -> bool:
-        """Say it in the name of who looks, and tell on the page whether it holds."""
-        now_ms = self.hub.clock_ms()
-        return await self.do(lambda connection: house.say(connection, kind, subject, body, self.who.name, now_ms))
+    @property
+    def may_admit(self) -> bool:
+        """Whether what lets others in is shown."""
+        return self.who.role >= Role.ADMIN
 
-    async def do(self, work: Callable[[Connection], object]) -> bool:
-        """Do ``work`` in one transaction, and tell on the page whether it holds."""
+    async def say(
+        self, kind: str, subject: int | None, body: bodies.Body, seen_id: int | None = None
+    ) -> entries.Entry | None:
+        """Say it in the name of who looks, and tell on the page whether it holds; the entry, if it does.
+
+        Where ``seen_id`` is told, and the subject has another entry by now, nothing is changed.
+        """
+        now_ms = self.hub.clock_ms()
+        found: list[entries.Entry] = []
+        await self.do(
+            lambda connection: found.append(house.say(connection, kind, subject, body, self.who.name, now_ms, seen_id))
+        )
+        return found[-1] if found else None
+
+    async def do(self, work: Callable[[Connection], object], needs: Role = Role.OPERATE) -> bool:
+        """Do ``work`` in one transaction if who looks has the role it ``needs``; tell on the page whether it holds."""
+        if self.who.role < needs:
+            ui.notify(self.words("may_not"), type="negative")
+            return False
         try:
             await self.hub.write(work)
+        except entries.ChangedError:
+            ui.notify(self.words("changed_meanwhile"), type="negative")
+            return False
         except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
-            text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
-            ui.notify(self.words("wrong", text=text), type="negative")
+            self.tell_wrong(error)
             return False
         ui.notify(self.words("saved"), type="positive")
         return True
 
+    def tell_wrong(self, error: Exception) -> None:
+        """Tell on the page what cannot be."""
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            text = ": ".join([*map(str, first["loc"][:1]), first["msg"]])
+        else:
+            text = str(error)
+        ui.notify(self.words("wrong", text=text), type="negative")
+
     def follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
         """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open."""
         task = background_tasks.create(self._follow(channels, refresh), name="page")
-        ui.context.client.on_delete(lambda: task.cancel() and None)
+        ui.context.client.on_delete(task.cancel)
 
     async def _follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -94,5 +122,6 @@ class Visit:
                                 await subscription.get()
                         except TimeoutError:
                             continue
+                        subscription.drop_waiting()  # what is read next tells of them, too
             except (CutOffError, TooManyError, StoreError):
                 await asyncio.sleep(RETRY_S)

@@ -33,6 +33,8 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
 
     with ui.row().classes("gap-1"):
         ui.button(words("new_keg"), on_click=open_dialog).props("flat dense no-caps")
+        calibrate = ui.button(words("calibrate"), on_click=lambda: ui.navigate.to(f"/calibrate?tap={tap}"))
+        calibrate.props("flat dense no-caps")
         return ui.button(words("end_keg"), on_click=end).props("flat dense no-caps")
 
 

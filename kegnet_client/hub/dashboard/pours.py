@@ -4,13 +4,13 @@ from typing import Any
 
 from fastapi import Request
 from nicegui import ui
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
-from kegnet_client.hub.store import bodies, entries, volumes
+from kegnet_client.hub.dashboard.names import read_names
+from kegnet_client.hub.store import bodies, volumes
 from kegnet_client.hub.store.pages import Query
 
 CHANNELS = ("pours", "adjustments", "calibrations", "taps", "kegs", "beverages")
@@ -35,7 +35,7 @@ async def page(hub: Hub, request: Request) -> None:
     next_page: list[tuple[int, int] | None] = [None]
 
     async def refresh() -> None:
-        names = await hub.read(_names)
+        names = await hub.read(read_names)
         statement = volumes.SELECT_POURS
         if unassigned.value:
             statement = statement.where(volumes.IS_UNASSIGNED)
@@ -67,15 +67,6 @@ async def page(hub: Hub, request: Request) -> None:
     visit.follow(CHANNELS, refresh)
 
 
-def _names(connection: Connection) -> dict[tuple[str, int], str]:
-    """What taps and kegs are called; a keg by what is in it."""
-    beverages = {one.subject: one.body["name"] for one in entries.read_all(connection, "beverage")}
-    found = {("tap", one.subject): str(one.body["name"]) for one in entries.read_all(connection, "tap")}
-    for one in entries.read_all(connection, "keg"):
-        found["keg", one.subject] = f"{beverages.get(one.body['beverage'], '')} #{one.subject}".strip()
-    return found
-
-
 def _row(visit: Visit, pour: dict[str, Any], names: dict[tuple[str, int], str]) -> dict[str, Any]:
     settings, words = visit.settings, visit.words
     volume_nl = pour["volume_nl"]
@@ -98,7 +89,7 @@ _WAYS = ("void", "spill")
 
 async def _adjust(visit: Visit, pour: int) -> None:
     words = visit.words
-    names = await visit.hub.read(_names)
+    names = await visit.hub.read(read_names)
     kegs = {number: name for (kind, number), name in names.items() if kind == "keg"}
     ways = {
         "void": words("void"),

@@ -3,6 +3,7 @@
 from fastapi import Request
 from nicegui import ui
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
@@ -15,7 +16,7 @@ async def page(hub: Hub, request: Request) -> None:
     """Show them; who may operate may change them."""
     visit = await Visit.begin(hub, request)
     words, settings = visit.words, visit.settings
-    devices = [one for one in hub.store.devices() if one.revoked_ms is None]
+    devices = [one for one in await run_in_threadpool(hub.store.devices) if one.revoked_ms is None]
     with frame(visit, "settings"), ui.element("div").classes("grid gap-6 md:grid-cols-2 items-start"):
         with ui.card().classes("w-full"):
             name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes(_WIDE)

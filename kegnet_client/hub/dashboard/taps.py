@@ -11,6 +11,7 @@ from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
+from kegnet_client.hub.domain import levels
 from kegnet_client.hub.store import entries
 
 CHANNELS = ("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings")
@@ -103,13 +104,13 @@ class _Card:
         if reading is None:
             self._temperature.text, self._age.text = "", words("no_temperature") if tap["sensor"] else ""
             return
-        age_ms = now_ms - reading["taken_ms"]
-        is_stale = age_ms > STALE_MS
+        age = words.ago(now_ms - reading["taken_ms"])
+        is_stale = levels.is_stale(reading["taken_ms"], now_ms, STALE_MS)
         self._temperature.text = figures.temperature(reading["millidegrees"], units)
         self._temperature.classes(add="opacity-40" if is_stale else "", remove="" if is_stale else "opacity-40")
-        self._age.text = words("stale", ago=words.ago(age_ms)) if is_stale else words.ago(age_ms)
+        self._age.text = words("stale", ago=age) if is_stale else age
 
 
 def _read(connection: Connection, now_ms: int) -> list[dict[str, Any]]:
-    holding = [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None]
+    holding = entries.read_open(connection, "tap")
     return taps.show(connection, holding, now_ms)

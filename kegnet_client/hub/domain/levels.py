@@ -35,11 +35,6 @@ def level_of(size_ml: float, start_ml: float | None, poured_nl: int) -> Level:
     return Level(start_nl, start_nl - poured_nl)
 
 
-def age_ms(at_ms: int, now_ms: int) -> int:
-    """How old a number of ``at_ms`` is; of a clock that is ahead of ours it is new."""
-    return max(0, now_ms - at_ms)
-
-
 def is_stale(at_ms: int | None, now_ms: int, due_ms: int) -> bool:
     """Whether a number of ``at_ms`` is not to be taken for today's: it is past its due, as far ahead, or not known."""
     return at_ms is None or abs(now_ms - at_ms) > due_ms

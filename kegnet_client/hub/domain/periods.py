@@ -92,6 +92,11 @@ class Periods:
         place = bisect_right(periods, time_ms, key=lambda one: one.from_ms) - 1
         return periods[place] if place >= 0 and time_ms < periods[place].until_ms else None
 
+    def between(self, device: str, pin: int, from_ms: int, until_ms: int) -> list[Period]:
+        """What holds at any time from ``from_ms`` until before ``until_ms``, the earliest first."""
+        periods = self._by_meter.get((device, pin), [])
+        return [one for one in periods if one.from_ms < until_ms and from_ms < one.until_ms]
+
 
 def lay_out(
     meters: Sequence[MeterAtTap], kegs: Sequence[KegAtTap], calibrations: Sequence[Calibration]

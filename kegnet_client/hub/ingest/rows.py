@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from kegnet_client.core.records import Heartbeat, Pour, Reading
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import forms
+from kegnet_client.hub.ingest.contents import columns_of, kind_of
 from kegnet_client.hub.ingest.follow_up import New, follow_up
-from kegnet_client.hub.ingest.forms import Address, NamelessReading, Proven, SignedString
+from kegnet_client.hub.ingest.forms import Address, Proven, SignedString
 from kegnet_client.hub.ingest.same_record import find_known
 from kegnet_client.hub.store import database, schema
 from kegnet_client.hub.store.devices import Device, select_devices
@@ -77,28 +77,7 @@ def ingest(connection: Connection, submissions: Sequence[Submission], now_ms: in
 
 def table_of(content: forms.Content) -> Table:
     """Where ``content`` is kept."""
-    match content:
-        case Pour():
-            return schema.pours
-        case Reading() | NamelessReading():
-            return schema.temperatures
-        case Heartbeat() | Address():
-            return schema.heartbeats
-
-
-def columns_of(content: forms.Content) -> dict[str, Any]:
-    """What ``content`` is in its table."""
-    match content:
-        case Pour(pin, pulses, elapsed_ms, started_ms):
-            return {"pin": pin, "pulses": pulses, "elapsed_ms": elapsed_ms, "started_ms": started_ms}
-        case Reading(sensor, millidegrees, taken_ms):
-            return {"sensor": sensor, "millidegrees": millidegrees, "taken_ms": taken_ms}
-        case NamelessReading(millidegrees, taken_ms):
-            return {"sensor": None, "millidegrees": millidegrees, "taken_ms": taken_ms}
-        case Heartbeat(at_ms):
-            return {"address": None, "at_ms": at_ms}
-        case Address(address, at_ms):
-            return {"address": address, "at_ms": at_ms}
+    return schema.metadata.tables[kind_of(content)]
 
 
 def _lock_devices(connection: Connection, uuids: set[str]) -> dict[str, Device]:

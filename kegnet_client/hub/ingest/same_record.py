@@ -14,32 +14,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from kegnet_client.core.records import Pour, Reading
+from kegnet_client.core.records import Pour
 from kegnet_client.core.wire.base_url import Version
-from kegnet_client.core.wire.forms import record_id
+from kegnet_client.hub.ingest.contents import other_ids
 from kegnet_client.hub.ingest.forms import Content, NamelessReading, Proven
 from kegnet_client.hub.store import schema
-
-_SECOND_MS = Version.V1.ms_per_unit
-_BY_V1 = (Version.V1.value,)
-_BY_V1_OR_V2 = (Version.V1.value, Version.V2.value)
-
-
-def other_ids(device: str, content: Content) -> dict[str, tuple[str, ...]]:
-    """The ids under which ``content`` is stored where versions that know less of it brought it, each with these."""
-    match content:
-        case Pour(pin, pulses, elapsed_ms, started_ms):
-            return {_id(device, pin, pulses, _floor(elapsed_ms), _floor(started_ms)): _BY_V1}
-        case Reading(_, millidegrees, taken_ms):
-            # In this order: on the full second both are the same.
-            return {
-                _id(device, millidegrees, _floor(taken_ms)): _BY_V1,
-                _id(device, millidegrees, taken_ms): _BY_V1_OR_V2,
-            }
-        case NamelessReading(millidegrees, taken_ms):
-            return {_id(device, millidegrees, _floor(taken_ms)): _BY_V1}
-        case _:  # of signs of life and addresses none is sent again
-            return {}
 
 
 def find_known(connection: Connection, proven: Iterable[Proven]) -> set[tuple[Table, str, str]]:
@@ -77,14 +56,6 @@ def _is_known_better(connection: Connection, device: str, version: Version, cont
             return connection.execute(_READING, values).first() is not None
         case _:
             return False
-
-
-def _id(*values: str | int) -> str:
-    return record_id(",".join(map(str, values)).encode("ascii"))
-
-
-def _floor(time_ms: int) -> int:
-    return time_ms - time_ms % _SECOND_MS
 
 
 # Made once, as in `kegnet_client.hub.ingest.rows`.

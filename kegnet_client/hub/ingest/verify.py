@@ -19,9 +19,9 @@ from sqlalchemy import Row, Select, Table, select
 
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.ingest import batch, forms
+from kegnet_client.hub.ingest.contents import find_difference, other_ids
 from kegnet_client.hub.ingest.forms import Proven, SignedRequest
-from kegnet_client.hub.ingest.rows import columns_of, table_of
-from kegnet_client.hub.ingest.same_record import other_ids
+from kegnet_client.hub.ingest.rows import table_of
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import Database
 
@@ -104,7 +104,7 @@ def _find_fault(table: Table, row: Row[Any]) -> str | None:
     except Exception as error:
         # Anything may stand there, and whatever it leads to is this row's fault alone.
         return _tell(error)
-    return _compare(table, row, proven, claim.record_id, claim.content)
+    return find_difference(row._asdict(), table.name, proven, claim.record_id, claim.content)
 
 
 def _verify_requests(database: Database, pairs: _Pairs, device: str | None) -> Iterator[Verification]:
@@ -193,21 +193,9 @@ def _find_fault_in_request(table: Table, row: Row[Any], proven: Proven | str | N
     if isinstance(proven, str):
         return proven
     content = dict(proven.records).get(row.record_id)
-    return "its request does not hold it" if content is None else _compare(table, row, proven, row.record_id, content)
-
-
-def _compare(table: Table, row: Row[Any], proven: Proven, record_id: str, content: forms.Content) -> str | None:
-    signed = {
-        **columns_of(content),
-        "device": proven.device,
-        "record_id": record_id,
-        "protocol": proven.version.value,
-        "key": proven.key_fingerprint,
-    }
-    changed = [name for name, value in signed.items() if row._mapping.get(name) != value]
-    if table_of(content) is not table or changed:
-        return f"the columns {', '.join(changed)} do not hold what was signed"
-    return None
+    if content is None:
+        return "its request does not hold it"
+    return find_difference(row._asdict(), table.name, proven, row.record_id, content)
 
 
 def _of(device: str | None, table: Table, statement: Select[Any]) -> Select[Any]:

@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kegnet_client.hub.domain.roles import Principal
 from kegnet_client.hub.maelstrom import shapes
 from kegnet_client.hub.store import bodies, house
 from kegnet_client.hub.store.entries import Entry
-from kegnet_client.hub.store.events import Event, News
+from kegnet_client.hub.store.events import Event
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 INTERNAL = {"_appsettings": "settings", "_profiles": "profiles", "_iocontrollers": "controllers"}
@@ -34,11 +33,6 @@ def source_of(channel: str) -> str | None:
     if channel in INTERNAL:
         return INTERNAL[channel]
     return channel if NAME.fullmatch(channel) else None
-
-
-def published(data: str, who: Principal) -> dict[str, str]:
-    """The body of the event that passes ``data`` on."""
-    return {"data": data, "said_by": who.name}
 
 
 def frame(channel: str, data: str) -> str:
@@ -102,11 +96,6 @@ def last_of_each_controller(events: list[Event]) -> list[Event]:
         last.pop(number, None)
         last[number] = event
     return list(last.values())
-
-
-def news(channel: str, data: str, who: Principal) -> News:
-    """What publishing ``data`` on ``channel`` says."""
-    return channel, published(data, who)
 
 
 def _settings_change(body: dict[str, Any]) -> dict[str, Any]:

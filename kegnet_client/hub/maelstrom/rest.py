@@ -50,8 +50,8 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
             )
         if channel == "alarms":
             return _judged(lambda: publish_alarms(data, said_by(request.scope))) or PlainTextResponse("Posted")
-        news = channels.news(channel, data, principal(request.scope))
-        store.write(lambda connection: events.append(connection, clock_ms(), [news]))
+        body = {"data": data, "said_by": said_by(request.scope)}
+        store.write(lambda connection: events.append(connection, clock_ms(), [(channel, body)]))
         return PlainTextResponse("Posted")
 
     def publish_alarms(data: str, who: str) -> None:
@@ -93,7 +93,9 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
 
         def work(connection: Connection) -> list[dict[str, Any]]:
             started = _started(connection)
-            return [shapes.show_profile(one, started.get(one.subject)) for one in _holding(connection, "profile")]
+            return [
+                shapes.show_profile(one, started.get(one.subject)) for one in entries.read_open(connection, "profile")
+            ]
 
         return {"profiles": store.read(work)}
 
@@ -129,7 +131,7 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
     @router.get("/iocontrollers")
     async def read_controllers(request: Request) -> dict[str, Any]:
         """Every controller. Values that came before a client has read this are lost to it, so they are sent again."""
-        found = await run_in_threadpool(store.read, lambda connection: _holding(connection, "controller"))
+        found = await run_in_threadpool(store.read, lambda connection: entries.read_open(connection, "controller"))
         await sockets.send_data_again(principal(request.scope).name)
         return {"controllers": [shapes.show_controller(one) for one in found]}
 
@@ -204,10 +206,6 @@ def _judged(work: Callable[[], None]) -> Response | None:
     return None
 
 
-def _holding(connection: Connection, kind: str) -> list[entries.Entry]:
-    return [one for one in entries.read_all(connection, kind) if one.body.get("ended_ms") is None]
-
-
 def _find(connection: Connection, kind: str, number: int) -> entries.Entry:
     entry = entries.read_one(connection, kind, number)
     if entry is None or entry.body.get("ended_ms") is not None:
@@ -217,5 +215,5 @@ def _find(connection: Connection, kind: str, number: int) -> entries.Entry:
 
 def _started(connection: Connection) -> dict[int, int]:
     """When each profile that runs was started last."""
-    runs = sorted(_holding(connection, "run"), key=lambda one: int(one.body["started_ms"]))
+    runs = sorted(entries.read_open(connection, "run"), key=lambda one: int(one.body["started_ms"]))
     return {one.body["profile"]: one.body["started_ms"] for one in runs}

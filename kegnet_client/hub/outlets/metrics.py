@@ -102,7 +102,7 @@ class _Stored(Collector):
         taken = GaugeMetricFamily(
             "kegnet_tap_temperature_timestamp_seconds", "When that was read.", labels=["tap", "name", "sensor"]
         )
-        holding = [one for one in entries.read_all(connection, "tap") if one.body.get("ended_ms") is None]
+        holding = entries.read_open(connection, "tap")
         for tap in taps.show(connection, holding, self._clock_ms()):
             keg, reading = tap["keg"], tap["temperature"]
             if keg is not None:

@@ -141,7 +141,7 @@ class Database:
         self._read_limit_s = limit_s
 
     def close(self) -> None:
-        """Send those who wait home and close the connections."""
+        """Fail the waiting writers, then close the connections."""
         self._closing.set()
         for lane in (self.reading, self.writing, self._checkpoints):
             lane.close(_SLICE_S)

@@ -80,6 +80,11 @@ def read_all(connection: Connection, kind: str) -> list[Entry]:
     return [_entry(row) for row in connection.execute(statement)]
 
 
+def read_open(connection: Connection, kind: str) -> list[Entry]:
+    """As `read_all`, without the subjects that were ended."""
+    return [one for one in read_all(connection, kind) if one.body.get("ended_ms") is None]
+
+
 def read_one(connection: Connection, kind: str, subject: int) -> Entry | None:
     """What holds of ``subject``, if anything was said."""
     row = connection.execute(_about(kind, subject).order_by(schema.entries.c.id.desc()).limit(1)).first()

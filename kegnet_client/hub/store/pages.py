@@ -4,7 +4,7 @@ Made of Python's objects, a page of a thousand rows holds the interpreter for te
 request waits for it. SQLite and PostgreSQL make the same text in one step, during which the interpreter is free.
 
 Rows come newest first. What no JSON has a word for, because somebody has put it into the database by hand, is shown as
-a text. A cell of CSV is what `kegnet_client.hub.domain.texts.csv_cell` makes of it.
+a text. In CSV a ' goes before whatever a spreadsheet could take for a formula; numbers stay.
 """
 
 import json

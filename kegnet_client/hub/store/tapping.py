@@ -1,9 +1,20 @@
-"""Changing the keg at a tap, which is several entries at once: the old keg ends there, and a new one begins."""
+"""The keg at a tap: which one it is, and changing it, which is several entries at once."""
 
 from sqlalchemy import Connection
 
 from kegnet_client.hub.store import bodies, entries, house
 from kegnet_client.hub.store.entries import Entry
+
+
+def read_running(connection: Connection, now_ms: int) -> dict[int, Entry]:
+    """The keg that runs from each tap at ``now_ms``."""
+    return {
+        place["tap"]: keg
+        for keg in entries.read_all(connection, "keg")
+        if keg.body.get("ended_ms") is None or now_ms < keg.body["ended_ms"]
+        for place in keg.body["taps"]
+        if place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"])
+    }
 
 
 def end_keg(connection: Connection, tap: int, said_by: str, now_ms: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, and_, case, cast, func, or_, select
 
 from kegnet_client.hub.domain.meters import DRIPS_NL_PER_MS
+from kegnet_client.hub.domain.periods import Meter
 from kegnet_client.hub.store import schema
 
 DAY_MS = 86_400_000
@@ -90,6 +91,27 @@ def read_left(connection: Connection, kegs: Collection[int] | None = None) -> di
         if row.keg is not None and row.what != "void":
             last[row.keg] = max(row.started_ms, last.get(row.keg, 0))
     return {keg: Left(volume, last.get(keg)) for keg, volume in volumes.items() if kegs is None or keg in kegs}
+
+
+def read_pulses(connection: Connection, meter: Meter, from_ms: int, until_ms: int) -> int:
+    """What ``meter`` counted in pours that began from ``from_ms`` until before ``until_ms``."""
+    if from_ms >= until_ms:
+        return 0
+    first_day, last_day = -(-from_ms // DAY_MS), until_ms // DAY_MS
+
+    def of_pours(start_ms: int, end_ms: int) -> int:
+        statement = select(func.coalesce(func.sum(_pours.pulses), 0)).where(
+            _pours.device == meter[0], _pours.pin == meter[1], _pours.started_ms >= start_ms, _pours.started_ms < end_ms
+        )
+        return int(connection.scalar(statement) or 0)
+
+    if first_day >= last_day:
+        return of_pours(from_ms, until_ms)
+    days = select(func.coalesce(func.sum(_days.pulses), 0)).where(
+        _days.device == meter[0], _days.pin == meter[1], _days.day >= first_day, _days.day < last_day
+    )
+    whole = int(connection.scalar(days) or 0)
+    return of_pours(from_ms, first_day * DAY_MS) + whole + of_pours(last_day * DAY_MS, until_ms)
 
 
 def _least(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:

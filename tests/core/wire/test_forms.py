@@ -4,7 +4,7 @@ import base64
 import hashlib
 import subprocess
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -77,6 +77,13 @@ def test_the_worked_example_s_pour_comes_out_to_the_byte() -> None:
 def test_the_worked_example_s_ping_and_ip_come_out_to_the_byte(call: Call, canonical: bytes, digest: str) -> None:
     assert call.canonical_string == canonical
     assert hashlib.sha256(call.canonical_string).hexdigest() == digest
+
+
+@pytest.mark.parametrize("value", ["fe80::1", "a b&c=d", "100%", "\u0663", ""])
+def test_a_value_that_is_no_number_is_quoted_as_forms_are(value: str) -> None:
+    fields = (("id", DEVICE), ("ip", value), ("ts", "1386531300000"))
+
+    assert Call("ip", fields).body(b"\xfb\xff") == urlencode([*fields, ("sig", "+/8=")]).encode()
 
 
 def test_the_worked_example_s_signature_is_over_our_canonical_string() -> None:

@@ -1,7 +1,5 @@
 """Texts of others do no harm, wherever they are shown."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,27 +31,3 @@ def test_a_text_that_is_cleaned_can_be_seen_is_one_line_and_fits(text: str, max_
 
 def test_a_text_that_is_cut_says_so() -> None:
     assert texts.clean("a\tlong\x1b[31m line", 12) == "a long?[31m…"
-
-
-@pytest.mark.parametrize(
-    "text", ["=1+1", "+cmd", "-cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", " =1", "-1+1", "--5"]
-)
-def test_no_cell_is_a_formula(text: str) -> None:
-    assert texts.csv_cell(text) == f"'{text}"
-
-
-@pytest.mark.parametrize("text", ["Helles", "-5", "+3.25", "5", "", "a=b", "28-0000057fa1b2"])
-def test_a_cell_that_is_none_stays(text: str) -> None:
-    assert texts.csv_cell(text) == text
-
-
-@given(st.text())
-def test_a_plain_name_is_one_level_of_a_topic(text: str) -> None:
-    assert re.fullmatch(r"[a-z0-9_]{1,40}", texts.plain_name(text))
-
-
-@pytest.mark.parametrize(
-    ("text", "name"), [("Left Tap #1", "left_tap_1"), ("a/b/+", "a_b"), ("$SYS", "sys"), ("黒", "x"), ("", "x")]
-)
-def test_a_plain_name_keeps_what_it_can(text: str, name: str) -> None:
-    assert texts.plain_name(text) == name

@@ -1,0 +1,40 @@
+"""What taps, kegs and meters are called where they are chosen from or told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from kegnet_client.hub.domain.periods import Meter
+from kegnet_client.hub.store import entries
+
+Names = Mapping[tuple[str, int], str]
+"""By kind and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapMeter:
+    """The meter that counts at a tap now."""
+
+    tap: int
+    name: str
+    meter: Meter
+
+
+def read_names(connection: Connection) -> dict[tuple[str, int], str]:
+    """What taps and kegs are called; a keg by what is in it."""
+    beverages = {one.subject: one.body["name"] for one in entries.read_all(connection, "beverage")}
+    found = {("tap", one.subject): str(one.body["name"]) for one in entries.read_all(connection, "tap")}
+    for one in entries.read_all(connection, "keg"):
+        found["keg", one.subject] = f"{beverages.get(one.body['beverage'], '')} #{one.subject}".strip()
+    return found
+
+
+def read_meters(connection: Connection, now_ms: int) -> list[TapMeter]:
+    """The meter of each tap that has one at ``now_ms``."""
+    return [
+        TapMeter(tap.subject, str(tap.body["name"]), (place["device"], place["pin"]))
+        for tap in entries.read_open(connection, "tap")
+        for place in tap.body["meters"]
+        if place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"])
+    ]
