@@ -60,6 +60,7 @@ def spool(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.case(85)
 @pytest.mark.process
 @pytest.mark.parametrize("how", ["kills", "cuts"])
 def test_whenever_its_producer_or_the_power_ends_nothing_that_was_written_is_lost_or_doubled(
@@ -166,6 +167,7 @@ def test_what_a_meter_without_a_section_left_behind_is_recorded_with_its_pin(spo
     assert hidden(spool) == [".kegboard.gone.partial"]
 
 
+@pytest.mark.case(87)
 def test_after_a_boot_what_ended_waits_for_the_clock_and_is_dated_by_it(spool: Path) -> None:
     clock = FakeClock(since_boot_s=100)
     journal = journal_of(spool, clock)
@@ -182,6 +184,7 @@ def test_after_a_boot_what_ended_waits_for_the_clock_and_is_dated_by_it(spool: P
     journal.close()
 
 
+@pytest.mark.case(87)
 @pytest.mark.parametrize("reboots", [False, True])
 def test_what_waits_for_the_clock_waits_over_a_restart(
     spool: Path, reboots: bool, monkeypatch: pytest.MonkeyPatch
@@ -235,7 +238,7 @@ def test_the_total_of_a_board_is_kept_from_one_start_to_the_next(spool: Path, cl
     assert hidden(spool) == []
 
 
-@pytest.mark.case(83)
+@pytest.mark.case(86)
 def test_while_the_spool_is_gone_what_is_counted_is_in_memory_and_one_line_says_so(
     spool: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
