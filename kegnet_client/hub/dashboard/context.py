@@ -67,10 +67,19 @@ class Visit:
         """Whether what lets others in is shown."""
         return self.who.role >= Role.ADMIN
 
-    async def say(self, kind: str, subject: int | None, body: bodies.Body) -> bool:
-        """Say it in the name of who looks, and tell on the page whether it holds."""
+    async def say(
+        self, kind: str, subject: int | None, body: bodies.Body, seen_id: int | None = None
+    ) -> entries.Entry | None:
+        """Say it in the name of who looks, and tell on the page whether it holds; the entry, if it does.
+
+        Where ``seen_id`` is told, and the subject has another entry by now, nothing is changed.
+        """
         now_ms = self.hub.clock_ms()
-        return await self.do(lambda connection: house.say(connection, kind, subject, body, self.who.name, now_ms))
+        found: list[entries.Entry] = []
+        await self.do(
+            lambda connection: found.append(house.say(connection, kind, subject, body, self.who.name, now_ms, seen_id))
+        )
+        return found[-1] if found else None
 
     async def do(self, work: Callable[[Connection], object], needs: Role = Role.OPERATE) -> bool:
         """Do ``work`` in one transaction if who looks has the role it ``needs``; tell on the page whether it holds."""
@@ -83,11 +92,19 @@ class Visit:
             ui.notify(self.words("changed_meanwhile"), type="negative")
             return False
         except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
-            text = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
-            ui.notify(self.words("wrong", text=text), type="negative")
+            self.tell_wrong(error)
             return False
         ui.notify(self.words("saved"), type="positive")
         return True
+
+    def tell_wrong(self, error: Exception) -> None:
+        """Tell on the page what cannot be."""
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            text = ": ".join([*map(str, first["loc"][:1]), first["msg"]])
+        else:
+            text = str(error)
+        ui.notify(self.words("wrong", text=text), type="negative")
 
     def follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
         """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open."""
@@ -105,5 +122,6 @@ class Visit:
                                 await subscription.get()
                         except TimeoutError:
                             continue
+                        subscription.drop_waiting()  # what is read next tells of them, too
             except (CutOffError, TooManyError, StoreError):
                 await asyncio.sleep(RETRY_S)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.hub import access
 from kegnet_client.hub.bus import Bus
-from kegnet_client.hub.dashboard import alarms, calibrate, devices, pours, settings, taps, temperatures
+from kegnet_client.hub.dashboard import alarms, calibrate, devices, pours, profiles, settings, taps, temperatures
 from kegnet_client.hub.dashboard.context import Hub
 from kegnet_client.hub.store.records import Store
 
@@ -27,6 +27,7 @@ PAGES: dict[str, ModuleType] = {
     "taps": taps,
     "temperatures": temperatures,
     "pours": pours,
+    "profiles": profiles,
     "calibrate": calibrate,
     "alarms": alarms,
     "devices": devices,

@@ -8,18 +8,16 @@ from typing import Any
 
 from fastapi import Request
 from nicegui import ui
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
-from kegnet_client.hub.store import entries, schema
+from kegnet_client.hub.store import entries, readings
 
 CHANNELS = ("temperatures", "taps")
-HOUR_MS = 3_600_000
 MAX_POINTS = 1000
 RANGES_H = (6, 24, 24 * 7, 24 * 30, 24 * 365)
-_BY_READINGS_H = 24
 
 
 async def page(hub: Hub, request: Request) -> None:
@@ -36,7 +34,7 @@ async def page(hub: Hub, request: Request) -> None:
 
     async def refresh() -> None:
         until_ms = hub.clock_ms()
-        since_ms = until_ms - int(span.value) * HOUR_MS
+        since_ms = until_ms - int(span.value) * readings.HOUR_MS
         lines = await hub.read(lambda connection: _read(connection, since_ms, until_ms))
         empty.set_visibility(not lines)
         chart.set_visibility(bool(lines))
@@ -79,42 +77,10 @@ def _read(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[st
         one.body["sensor"]: one.body["name"] for one in entries.read_open(connection, "tap") if one.body.get("sensor")
     }
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for sensor, time_ms, value in _points(connection, since_ms, until_ms):
+    for sensor, time_ms, value in readings.read_points(connection, since_ms, until_ms):
         found[sensor or ""].append((time_ms, float(value)))
     most = max(2, MAX_POINTS // max(1, len(found)))
     return [
-        (taps.get(sensor) or sensor or "?", _thin(points, most))
+        (taps.get(sensor) or sensor or "?", readings.thin(points, most))
         for sensor, points in sorted(found.items(), key=lambda one: str(taps.get(one[0]) or one[0]))
     ]
-
-
-def _points(connection: Connection, since_ms: int, until_ms: int) -> Any:
-    """Sensor, time and millidegrees: means of minutes for a day, of hours for more, in the order of times."""
-    if until_ms - since_ms <= _BY_READINGS_H * HOUR_MS:
-        table = schema.temperatures.c
-        width_ms = max(60_000, (until_ms - since_ms) // 360)
-        bucket = (table.taken_ms // width_ms * width_ms).label("bucket")
-        statement = (
-            select(table.sensor, bucket, func.avg(table.millidegrees))
-            .where(table.taken_ms >= since_ms, table.taken_ms < until_ms)
-            .group_by(table.sensor, bucket)
-            .order_by(bucket)
-        )
-    else:
-        hours = schema.readings_by_hour.c
-        statement = (
-            select(hours.sensor, hours.hour * HOUR_MS, func.sum(hours.total) / func.sum(hours.readings))
-            .where(hours.hour >= since_ms // HOUR_MS, hours.hour <= until_ms // HOUR_MS)
-            .group_by(hours.sensor, hours.hour)
-            .order_by(hours.hour)
-        )
-    return connection.execute(statement)
-
-
-def _thin(points: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:
-    """``points``, or of each group of neighbours their mean, so that there are at most ``most``."""
-    width = -(-len(points) // most)
-    if width <= 1:
-        return points
-    groups = [points[start : start + width] for start in range(0, len(points), width)]
-    return [(group[0][0], sum(value for _, value in group) / len(group)) for group in groups]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kegnet_client.hub.dashboard import words_doing
+from kegnet_client.hub.dashboard import words_brewing, words_doing
 
 LANGUAGES = ("en", "de")
 
@@ -86,7 +86,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "cleared": ("over, not acknowledged", "vorbei, nicht bestätigt"),
     "ended": ("over", "vorbei"),
     "history": ("History", "Verlauf"),
+    "profiles": ("Profiles", "Profile"),
     "by": ("Acknowledged by", "Bestätigt von"),
+    **words_brewing.WORDS,
     **words_doing.WORDS,
 }
 

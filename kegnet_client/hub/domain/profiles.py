@@ -59,6 +59,25 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, such as day 5.2 of 21."""
+
+    days: float
+    """Since the start; less than nothing before it."""
+    length_days: float
+
+    @property
+    def parts(self) -> int:
+        """Of a day, in which it is told: hours where it takes less than a day, as a mash does."""
+        return _HOURS if 0 < self.length_days < 1 else 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last point is behind; its temperature goes on."""
+        return self.days > self.length_days
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A profile's run from ``started_ms`` on; ``versions`` are all that was said of it, the oldest first."""
 
@@ -82,17 +101,33 @@ class Run:
         """How many days it runs by then; less than nothing before the start."""
         return (time_ms - self.started_ms) / DAY_MS
 
-    def describe(self, now_ms: int) -> str:
-        """How far it is, such as "day 5.2 of 21"; in hours where it takes less than a day, as a mash does."""
+    def line(self, until_ms: int) -> list[tuple[int, int | None]]:
+        """Times from the start to ``until_ms`` and millidegrees Celsius; between two it went, or will go, straight.
+
+        A step has two of one time; None ends a line where the profile had no point from then on.
+        """
+        changes = [one.recorded_ms for one in self.versions if self.started_ms < one.recorded_ms < until_ms]
+        found: list[tuple[int, int | None]] = []
+        for begin_ms, end_ms in pairwise(sorted({self.started_ms, *changes, max(self.started_ms, until_ms)})):
+            version = self.version_at(begin_ms)
+            if version is None or not version.points:
+                found.append((begin_ms, None))
+                continue
+            found.append((begin_ms, self.set_point(begin_ms)))
+            for days, wanted in version.points:
+                at_ms = self.started_ms + round(days * DAY_MS)
+                if begin_ms < at_ms <= end_ms:
+                    found.append((at_ms, to_millidegrees(wanted, version.unit)))
+            last = set_point(version.points, self.days_at(end_ms))
+            if last is not None:
+                found.append((end_ms, to_millidegrees(last, version.unit)))
+        return found
+
+    def progress(self, now_ms: int) -> Progress:
+        """How far it is by then."""
         version = self.version_at(now_ms)
         length = length_days(version.points) if version is not None else 0.0
-        name, parts = ("hour", _HOURS) if 0 < length < 1 else ("day", 1)
-        days = self.days_at(now_ms)
-        if days < 0:
-            return f"starts in {-days * parts:.1f} {name}s"
-        if days > length:
-            return f"over since {name} {length * parts:.3g}"
-        return f"{name} {days * parts:.1f} of {length * parts:.3g}"
+        return Progress(self.days_at(now_ms), length)
 
 
 def to_millidegrees(temperature: float, unit: Literal["C", "F"]) -> int:

@@ -8,12 +8,8 @@ from sqlalchemy import Connection, select
 
 from kegnet_client.hub.domain import rules
 from kegnet_client.hub.domain.levels import level_of
-from kegnet_client.hub.domain.profiles import Run, Version
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
-from kegnet_client.hub.store import entries, schema, tapping, volumes
-
-_RECENT_MS = 30 * 24 * rules.HOUR_MS
-"""A sensor that gave nothing for so long is none any more."""
+from kegnet_client.hub.store import entries, readings, runs, schema, tapping, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +51,10 @@ def _read_limits(connection: Connection) -> _Limits:
 
 
 def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits, now_ms: int) -> Sequence[SensorState]:
-    hours, table = schema.readings_by_hour.c, schema.temperatures.c
-    recent = select(hours.sensor).where(hours.sensor != "", hours.hour >= (now_ms - _RECENT_MS) // rules.HOUR_MS)
-    runs = _read_runs(connection)
+    table = schema.temperatures.c
+    running = {place[0]: one for place, one in runs.read_running(connection).items() if place[0] is not None}
     found = []
-    for sensor in sorted(connection.scalars(recent.distinct())):
+    for sensor in readings.read_sensors(connection, now_ms):
         own = limits.of(f"sensor {sensor}")
         columns = select(table.taken_ms, table.millidegrees, table.device).where(table.sensor == sensor)
         newest = columns.order_by(table.taken_ms.desc(), table.id.desc())
@@ -71,28 +66,9 @@ def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits
             *connection.execute(newest.where(table.taken_ms >= since_ms)),
             *connection.execute(newest.where(table.taken_ms < since_ms).limit(1)),
         ]
-        readings = [(row.taken_ms, row.millidegrees) for row in reversed(rows)]
-        found.append(SensorState(sensor, names.get(sensor, sensor), last.device, readings, runs.get(sensor), own))
-    return found
-
-
-def _read_runs(connection: Connection) -> dict[str, Run]:
-    """The profile that runs on each sensor: of several, the one that was started last."""
-    found: dict[str, Run] = {}
-    said = entries.read_open(connection, "run")
-    for one in sorted(said, key=lambda one: int(one.body["started_ms"])):
-        if one.body.get("sensor") is None:
-            continue
-        history = entries.read_history(connection, "profile", one.body["profile"])
-        versions = [
-            Version(
-                entry.recorded_ms,
-                [(point["days"], point["temperature"]) for point in entry.body["temperatures"]],
-                entry.body["unit"],
-            )
-            for entry in history
-        ]
-        found[one.body["sensor"]] = Run(one.body["started_ms"], versions)
+        last_readings = [(row.taken_ms, row.millidegrees) for row in reversed(rows)]
+        run = runs.read_run(connection, running[sensor]) if sensor in running else None
+        found.append(SensorState(sensor, names.get(sensor, sensor), last.device, last_readings, run, own))
     return found
 
 

@@ -1,10 +1,11 @@
 """Every text of the pages stands in every language, and numbers are read as people of the settings' units read them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from kegnet_client.hub.dashboard import figures, words
+from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing
 from kegnet_client.hub.dashboard.words import Words
 
 
@@ -14,6 +15,13 @@ def test_every_text_stands_in_every_language_with_the_same_places() -> None:
         places = [re.findall(r"{(\w+)}", text) for text in texts]
         assert all(sorted(one) == sorted(places[0]) for one in places), name
         assert all(texts), name
+
+
+def test_no_text_takes_the_place_of_another_one() -> None:
+    parts = [words_brewing.WORDS, words_doing.WORDS]
+    names = re.findall(r'^    "(\w+)": \(', Path(words.__file__).read_text(), re.MULTILINE)
+    names += [name for part in parts for name in part]
+    assert len(names) == len(set(names)) == len(words._WORDS)
 
 
 def test_an_unknown_language_is_english() -> None:

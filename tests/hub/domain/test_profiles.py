@@ -91,24 +91,19 @@ PILS = profiles.Run(NOW_MS, [profiles.Version(NOW_MS - 5, [(0, 10), (21, 31)])])
 
 
 @pytest.mark.parametrize(
-    ("days", "described", "wanted"),
-    [
-        (-1.5, "starts in 1.5 days", None),
-        (0, "day 0.0 of 21", 10_000),
-        (5.2, "day 5.2 of 21", 15_200),
-        (21, "day 21.0 of 21", 31_000),
-        (22, "over since day 21", 31_000),
-    ],
+    ("days", "is_over", "wanted"),
+    [(-1.5, False, None), (0, False, 10_000), (5.2, False, 15_200), (21, False, 31_000), (22, True, 31_000)],
 )
-def test_a_run_tells_how_far_it_is_and_what_is_wanted(days: float, described: str, wanted: int | None) -> None:
+def test_a_run_tells_how_far_it_is_and_what_is_wanted(days: float, is_over: bool, wanted: int | None) -> None:
     at_ms = time_of(PILS, days)
-    assert (PILS.describe(at_ms), PILS.set_point(at_ms)) == (described, wanted)
-    assert PILS.days_at(at_ms) == days
+    assert (PILS.progress(at_ms), PILS.set_point(at_ms)) == (profiles.Progress(days, 21), wanted)
+    assert (PILS.progress(at_ms).is_over, PILS.progress(at_ms).parts) == (is_over, 1)
 
 
 def test_a_mash_is_told_in_hours() -> None:
     mash = profiles.Run(NOW_MS, [profiles.Version(0, [(0, 149), (1.5 / 24, 168)], "F")])
-    assert mash.describe(NOW_MS + 2_700_000) == "hour 0.8 of 1.5"
+    assert mash.progress(NOW_MS + 2_700_000) == profiles.Progress(0.75 / 24, 1.5 / 24)
+    assert mash.progress(NOW_MS).parts == 24
     assert mash.set_point(NOW_MS) == 65_000
     assert mash.set_point(NOW_MS + DAY_MS) == 75_556
 
@@ -123,5 +118,41 @@ def test_a_profile_that_is_changed_while_it_runs_stays_what_it_was_before() -> N
 
 def test_a_run_of_which_nothing_is_said_wants_nothing() -> None:
     assert profiles.Run(NOW_MS, []).set_point(NOW_MS) is None
-    assert profiles.Run(NOW_MS, []).describe(NOW_MS + 5) == "over since day 0"
+    assert profiles.Run(NOW_MS, []).progress(NOW_MS + 5).is_over
+    assert profiles.Run(NOW_MS, []).line(NOW_MS + 5) == [(NOW_MS, None)]
     assert profiles.Run(NOW_MS, [profiles.Version(0, [])]).set_point(NOW_MS) is None
+
+
+def test_the_line_of_a_run_goes_straight_from_point_to_point() -> None:
+    assert PILS.line(time_of(PILS, 30)) == [
+        (NOW_MS, 10_000),
+        (time_of(PILS, 21), 31_000),
+        (time_of(PILS, 30), 31_000),
+    ]
+    assert PILS.line(NOW_MS - 1) == []
+
+
+def test_the_line_of_a_run_that_was_changed_keeps_what_was_wanted_before() -> None:
+    changed_ms = NOW_MS + 2 * DAY_MS
+    first = profiles.Version(0, [(0, 10), (7, 10), (7, 20)])
+    second = profiles.Version(changed_ms, [(0, 12), (4, 12), (4, 0)])
+    assert profiles.Run(NOW_MS, [first, second]).line(NOW_MS + 5 * DAY_MS) == [
+        (NOW_MS, 10_000),
+        (changed_ms, 10_000),
+        (changed_ms, 12_000),
+        (NOW_MS + 4 * DAY_MS, 12_000),
+        (NOW_MS + 4 * DAY_MS, 0),
+        (NOW_MS + 5 * DAY_MS, 0),
+    ]
+    emptied = profiles.Version(changed_ms, [])
+    assert profiles.Run(NOW_MS, [first, emptied]).line(NOW_MS + 5 * DAY_MS)[-1] == (changed_ms, None)
+
+
+@given(RISING, st.floats(0.01, 100))
+def test_the_line_of_a_run_is_what_is_wanted_at_each_time(points: list[tuple[float, float]], days: float) -> None:
+    run = profiles.Run(NOW_MS, [profiles.Version(0, points)])
+    line = run.line(time_of(run, days))
+    assert [at_ms for at_ms, _ in line] == sorted(at_ms for at_ms, _ in line)
+    last = dict(line)
+    steps = {round(day * DAY_MS) for day, _ in points}
+    assert all(run.set_point(at_ms) == wanted for at_ms, wanted in last.items() if at_ms - NOW_MS not in steps)
