@@ -100,7 +100,7 @@ def test_as_many_as_it_takes_at_once_have_one_verdict_each(to_broker: Connect) -
     assert dispositions(sink, pours) == [Disposition.ACCEPTED] * len(pours)
 
 
-@pytest.mark.case(85)
+@pytest.mark.case(88)
 def test_a_broker_that_was_killed_defers_and_takes_records_again_when_it_is_back(
     broker: Mosquitto, to_broker: Connect
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_broker_that_was_killed_defers_and_takes_records_again_when_it_is_back
     assert dispositions(sink, [POUR]) == [Disposition.ACCEPTED]
 
 
-@pytest.mark.case(86)
+@pytest.mark.case(89)
 def test_a_record_is_acknowledged_by_its_own_puback_and_by_nothing_else(start: Start, open_sink: Open) -> None:
     def take_one_and_die(connection: Connection) -> None:
         mqtt_server.greet(connection)
@@ -129,7 +129,7 @@ def test_a_record_is_acknowledged_by_its_own_puback_and_by_nothing_else(start: S
     assert [one.disposition for one in verdicts] == [Disposition.DEFERRED, Disposition.ACCEPTED]
 
 
-@pytest.mark.case(87)
+@pytest.mark.case(90)
 def test_a_session_that_is_taken_over_says_who_to_look_for(start: Start, open_sink: Open) -> None:
     def take_over(connection: Connection) -> None:
         mqtt_server.greet(connection)
@@ -143,7 +143,7 @@ def test_a_session_that_is_taken_over_says_who_to_look_for(start: Start, open_si
     assert "another client has this device's uuid" in verdict.reason
 
 
-@pytest.mark.case(87)
+@pytest.mark.case(90)
 def test_a_session_that_was_taken_over_between_two_records_is_taken_back(to_broker: Connect) -> None:
     first, second = to_broker(), to_broker()
     for sink in (first, second, first):
@@ -159,7 +159,7 @@ def test_a_check_does_not_take_over_the_daemons_session(broker: Mosquitto, to_br
     assert len(connections) == 1
 
 
-@pytest.mark.case(88)
+@pytest.mark.case(91)
 def test_a_message_that_the_broker_may_not_take_from_this_user_stays_and_says_what_to_do(
     start: Start, open_sink: Open
 ) -> None:
@@ -175,7 +175,7 @@ def test_a_message_that_the_broker_may_not_take_from_this_user_stays_and_says_wh
     assert f"kegnet/{DEVICE}/pour" in verdicts[0].reason
 
 
-@pytest.mark.case(88)
+@pytest.mark.case(91)
 @pytest.mark.parametrize(
     ("code", "disposition"),
     [
@@ -283,7 +283,7 @@ def test_a_password_file_that_will_not_do_is_told_at_once(
         ("k" * 201, "is longer than 200 bytes"),
     ],
 )
-@pytest.mark.case(89)
+@pytest.mark.case(92)
 def test_a_topic_that_is_none_is_told_as_a_fault_of_the_configuration(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         parse_topic(text)
