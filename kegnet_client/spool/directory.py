@@ -99,9 +99,7 @@ def enqueue(directory: Path, record: Record) -> str:
 
     Raises `SpoolError` that says what is wrong with the spool.
     """
-    when, what = _name_parts(record)
-    # The random part keeps a rename from ever meeting another record's name.
-    name = f"{when}-{what}-{secrets.token_hex(4)}{spool_suffix(record)}"
+    name = new_name(record)
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -113,6 +111,16 @@ def enqueue(directory: Path, record: Record) -> str:
     except OSError as error:
         raise SpoolError(f"{directory}: {explain(error)}") from error
     return name
+
+
+def new_name(record: Record) -> str:
+    """A name for ``record`` in the spool; its random part keeps a rename from ever meeting another record's name."""
+    match record:
+        case Pour(pin=pin, started_ms=at_ms):
+            what = f"pin{pin}"
+        case Reading(sensor=what, taken_ms=at_ms):  # pragma: no branch
+            pass
+    return f"{at_ms}-{what}-{secrets.token_hex(4)}{spool_suffix(record)}"
 
 
 def find_no_room(fd: int) -> str | None:
@@ -390,11 +398,3 @@ def _why_stuck(error: OSError) -> str:
             return "cannot be read; give it to the group of the spool (chgrp) and make it readable for that (chmod g+r)"
         case _:
             return f"cannot be read: {explain(error)}"
-
-
-def _name_parts(record: Record) -> tuple[int, str]:
-    match record:
-        case Pour(pin=pin, started_ms=started_ms):
-            return started_ms, f"pin{pin}"
-        case Reading(sensor=sensor, taken_ms=taken_ms):
-            return taken_ms, sensor

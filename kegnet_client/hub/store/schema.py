@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0005"
+VERSION = "0006"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -239,6 +239,7 @@ meter_periods = Table(
     Column("tap", BigInteger),
     Column("keg", BigInteger),
     Index("meter_periods_by_keg", "keg"),
+    Index("meter_periods_by_tap", "tap"),
 )
 """For each meter what holds from when until before when: its calibration, its tap and the keg there."""
 
