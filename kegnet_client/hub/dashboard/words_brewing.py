@@ -71,7 +71,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "message": ("Message", "Nachricht"),
     "no_messages": ("Nothing was said yet.", "Noch nichts gesagt."),
     "hold_still": ("Hold still", "Anhalten"),
-    "close": ("Close", "Schließen"),
     "publish": ("Publish", "Senden"),
     "published": ("Published", "Gesendet"),
     "simulations": ("Simulations", "Simulationen"),
