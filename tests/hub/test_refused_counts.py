@@ -56,6 +56,7 @@ async def counting(counts: RefusedCounts, work: Callable[[], None]) -> None:
         await running
 
 
+@pytest.mark.case(93)
 def test_a_flood_is_one_row_a_minute_and_nothing_of_who_is_not_registered(bar: Store) -> None:
     commits = []
     bar.on_write = lambda: commits.append(1)
