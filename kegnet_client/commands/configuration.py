@@ -8,6 +8,7 @@ from kegnet_client.config import parse
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.host.root import find_root
 from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.runner.section import RUNNER
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.mqtt_section import MQTT
 from kegnet_client.spool.section import SPOOL
@@ -17,6 +18,7 @@ SECTIONS: tuple[AnySection, ...] = (
     MQTT,
     SPOOL,
     THERMOMETER,
+    RUNNER,
 )
 """In the order of the shipped file."""
 

@@ -14,7 +14,7 @@ from kegnet_client.runner.sequences import FILE, Sequences
 from kegnet_client.runner.statement import signed_bytes
 from kegnet_client.runner.trust import Trust
 
-from .conftest import MAC_ID, Document, Operator, command, program
+from ..support.operators import MAC_ID, Document, Operator, command, program
 
 NOTHING = Allowed(network=False, spool=False, devices=frozenset(), memory_mib=128)
 NAMES = frozenset({str(MAC_ID), "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"})

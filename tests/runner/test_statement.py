@@ -15,7 +15,7 @@ from kegnet_client.runner.statement import (
     signed_bytes,
 )
 
-from .conftest import MAC_ID, command, program
+from ..support.operators import MAC_ID, command, program
 
 UUID = "3F2B8C1E-5D47-4A96-8E0B-7C1D2A9F6B54"
 
