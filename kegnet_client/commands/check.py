@@ -7,15 +7,20 @@ import argparse
 import contextlib
 import errno
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from kegnet_client.commands import configuration
+from kegnet_client.commands.meters import describe_meter, find_meters
 from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.report import Report, print_part
 from kegnet_client.core.errors import (
     ClockError,
+    LineError,
     SpoolError,
     ThermometerError,
     TransportError,
@@ -51,6 +56,8 @@ def handle(options: argparse.Namespace) -> int:
     if identity and reachable:
         report.on("server", lambda: send_heartbeat(settings, clock, os.environ), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
+    for name, meter in find_meters(config).items():
+        report.on("flow meter", partial(_look_at_meter, name, meter), str)
     return report.code
 
 
@@ -100,6 +107,12 @@ def _shake_hands(settings: KegNetSettings, clock: Clock) -> str:
             raise type(error)(f"{base.host}:{base.port}: {error}") from error
         certificate = secured.getpeercert() or {}
         return f"{secured.version()}, {base.host}'s certificate is good until {certificate.get('notAfter')}"
+
+
+def _look_at_meter(name: str, meter: Mapping[str, Any]) -> str:
+    if meter["problem"]:
+        raise LineError(meter["problem"])
+    return f"{name}: {describe_meter(meter)}"
 
 
 def _read_bus(settings: ThermometerSettings) -> str:
