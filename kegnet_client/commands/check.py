@@ -6,6 +6,7 @@ It does for real what the daemon does: it connects, it signs, it sends one sign 
 import argparse
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from kegnet_client.commands import configuration
 from kegnet_client.commands.meters import describe_meter, find_meters
 from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.report import Report, print_part
+from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
     ClockError,
     LineError,
@@ -29,6 +31,7 @@ from kegnet_client.core.records import format_celsius
 from kegnet_client.host.clock import Clock
 from kegnet_client.producers.one_wire import BusReader, name_missing
 from kegnet_client.producers.thermometer_section import THERMOMETER, ThermometerSettings
+from kegnet_client.sinks.destinations import find_addresses, open_destination, send_sign_of_life
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.open import find_identity, reach, send_heartbeat
 from kegnet_client.spool.directory import Spool, count_waiting, explain, find_no_room
@@ -48,17 +51,32 @@ def handle(options: argparse.Namespace) -> int:
     config = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
     if config is None:
         return report.code
-    settings = config.section(KEGNET)
-    identity = report.on("key", lambda: find_identity(settings, os.environ), lambda found: found.algorithm)
+    kegnet = config.find(KEGNET)
+    has_key = kegnet is None or _look_at_key(report, kegnet)
     report.on("spool", lambda: _look_at_spool(config.section(SPOOL).directory), str)
     report.on("clock", lambda: _look_at_clock(clock), str)
-    reachable = report.on("TLS", lambda: _shake_hands(settings, clock), str)
-    if identity and reachable:
-        report.on("server", lambda: send_heartbeat(settings, clock, os.environ), str)
+    if kegnet is not None and _look_at_server(report, kegnet, clock) and has_key:
+        report.on("server", lambda: send_heartbeat(kegnet, clock, os.environ), str)
+    for name in find_addresses(config):
+        if name != "kegnet":
+            report.on(name, functools.partial(_look_at_sink, name, config, clock), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
     for name, meter in find_meters(config).items():
         report.on("flow meter", partial(_look_at_meter, name, meter), str)
     return report.code
+
+
+def _look_at_key(report: Report, settings: KegNetSettings) -> bool:
+    identity = report.on("key", lambda: find_identity(settings, os.environ), lambda found: found.algorithm)
+    return identity is not None
+
+
+def _look_at_server(report: Report, settings: KegNetSettings, clock: Clock) -> bool:
+    return report.on("TLS", lambda: _shake_hands(settings, clock), str) is not None
+
+
+def _look_at_sink(name: str, config: Config, clock: Clock) -> str:
+    return send_sign_of_life(open_destination(name, config, clock, os.environ, is_beside=True), clock)
 
 
 def _look_at_spool(directory: Path) -> str:

@@ -10,10 +10,12 @@ from kegnet_client.host.root import find_root
 from kegnet_client.producers.flow_meter_section import FLOW_METER
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import KEGNET
+from kegnet_client.sinks.mqtt_section import MQTT
 from kegnet_client.spool.section import SPOOL
 
 SECTIONS: tuple[AnySection, ...] = (
     KEGNET,
+    MQTT,
     SPOOL,
     THERMOMETER,
     FLOW_METER,

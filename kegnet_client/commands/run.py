@@ -22,7 +22,6 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Heartbeat, Reading
-from kegnet_client.core.wire.base_url import Version
 from kegnet_client.delivery.engine import Engine
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.report import make_state, make_status_line
@@ -36,7 +35,8 @@ from kegnet_client.producers.heartbeat import SignOfLife
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.producers.thermometer_section import THERMOMETER
-from kegnet_client.sinks.kegnet_section import KEGNET
+from kegnet_client.sinks.destinations import open_the_one
+from kegnet_client.sinks.kegnet_section import DEFAULT_PING_INTERVAL_S, KEGNET
 from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.spool.section import SPOOL
 
@@ -59,9 +59,9 @@ def handle(options: argparse.Namespace) -> int:
 class Producers:
     """What this process itself produces under one configuration: temperatures, and signs of life without them."""
 
-    def __init__(self, config: Config, bus: BusReader, daemon: "Daemon") -> None:
+    def __init__(self, config: Config, bus: BusReader, takes_all_sensors: bool, daemon: "Daemon") -> None:
         self.bus = bus
-        self.interval_s = config.section(KEGNET).ping_interval_s
+        self.interval_s = _ping_interval_s(config)
         sign_of_life = SignOfLife(self.interval_s, daemon.send_heartbeat, daemon.clock)
 
         def take(reading: Reading) -> None:
@@ -72,7 +72,7 @@ class Producers:
             bus=bus,
             interval_s=self.interval_s,
             sensor=config.section(THERMOMETER).sensor,
-            all_sensors=_takes_all_sensors(config),
+            all_sensors=takes_all_sensors,
             enqueue=take,
             changed=daemon.tell_again,
             clock=daemon.clock,
@@ -118,7 +118,8 @@ class Daemon:
         self._state = StateWriter(StateFile(config.root))
         self._config = config
         self._engine = self._make_engine(config, spool)
-        self._producers = Producers(config, BusReader(config.section(THERMOMETER).directory), self)
+        bus = BusReader(config.section(THERMOMETER).directory)
+        self._producers = Producers(config, bus, self._takes_all_sensors(), self)
         self._engine.start()
         self._producers.start()
         self._serve()
@@ -164,7 +165,8 @@ class Daemon:
 
     def _tell(self) -> None:
         statuses = [(producer.status(), producer.problem) for producer in self._producers.all.values()]
-        state = make_state(self._progress, self._started_ms, self._engine.server, self._engine.key, statuses)
+        to = self._engine.destination
+        state = make_state(self._progress, self._started_ms, to.server, to.key, statuses)
         now_ms = self.clock.wall_ms()
         # Of this round or the one before: what is older says nothing of now.
         since_ms = now_ms - 2000 * self._producers.interval_s
@@ -194,13 +196,13 @@ class Daemon:
         uploader.nudge()  # else it would sleep for as long as there is nothing to do
 
     def _make_engine(self, config: Config, spool: Spool) -> Engine:
-        settings = config.section(KEGNET)
-        return Engine(settings, spool, self._environ, self.clock, self._progress, self._report, self.guard)
+        destination = open_the_one(config, self.clock, self._environ)
+        return Engine(destination, spool, self.clock, self._progress, self._report, self.guard)
 
     def _reload(self) -> None:
         """Take over what the configuration says now, or keep what there is if it is not good."""
         self._supervisor.reloading()
-        old, old_config = self._engine, self._config
+        old, was_producing = self._engine, self._producing()
         spool = old.spool
         try:
             config = self._load()
@@ -222,7 +224,7 @@ class Daemon:
                 log_left_behind(old.spool.path)
             self._config, self._engine = config, new
             new.start()
-            if _producing(config) != _producing(old_config):
+            if self._producing() != was_producing:
                 self._replace_producers()
             log.info("reloaded: %s", new)
         if self._ready:  # else `_report` says so once the first scan is done
@@ -232,18 +234,22 @@ class Daemon:
         self._producers.stop()
         directory, bus = self._config.section(THERMOMETER).directory, self._producers.bus
         # A read that hangs is not joined by another one of the same bus.
-        self._producers = Producers(self._config, bus if bus.directory == directory else BusReader(directory), self)
+        bus = bus if bus.directory == directory else BusReader(directory)
+        self._producers = Producers(self._config, bus, self._takes_all_sensors(), self)
         self._producers.start()
 
+    def _producing(self) -> tuple[object, ...]:
+        """What of the configuration is the producers'; all else they follow without an interruption."""
+        return self._config.section(THERMOMETER), _ping_interval_s(self._config), self._takes_all_sensors()
 
-def _producing(config: Config) -> tuple[object, ...]:
-    """What of ``config`` is the producers'; all else they follow without an interruption."""
-    return config.section(THERMOMETER), config.section(KEGNET).ping_interval_s, _takes_all_sensors(config)
+    def _takes_all_sensors(self) -> bool:
+        """Whether every sensor is told of: REST v1 and v2 know one temperature a device."""
+        return self._engine.destination.knows_sensors and self._config.section(THERMOMETER).sensor is None
 
 
-def _takes_all_sensors(config: Config) -> bool:
-    """Whether the server is told of every sensor: REST v1 and v2 know one temperature a device."""
-    return config.section(KEGNET).base.version is Version.V3 and config.section(THERMOMETER).sensor is None
+def _ping_interval_s(config: Config) -> int:
+    kegnet = config.find(KEGNET)
+    return DEFAULT_PING_INTERVAL_S if kegnet is None else kegnet.ping_interval_s
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -12,8 +12,7 @@ from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerEr
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.sinks.kegnet_section import KEGNET
-from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.sinks.destinations import open_the_one
 from kegnet_client.spool.directory import Spool, count_waiting
 from kegnet_client.spool.section import SPOOL
 
@@ -26,14 +25,13 @@ def handle(options: argparse.Namespace) -> int:
     """Try each record once and print a summary; the exit code says the worst that happened."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = configuration.load(options)
-    settings = config.section(KEGNET)
     directory = config.section(SPOOL).directory
     clock = Clock()
-    open_sink = connect(settings, clock, find_identity(settings, os.environ))
+    destination = open_the_one(config, clock, os.environ)
     progress = Progress()
     with contextlib.closing(Spool(directory, make=False)) as spool:
         spool.lock()
-        Uploader(spool, open_sink, clock, random.random, progress).drain()
+        Uploader(spool, destination.connect, clock, random.random, progress).drain()
     remaining = count_waiting(directory)
     print(f"{progress.accepted} delivered, {progress.rejected} rejected, {remaining} left in the spool")
     if remaining and progress.was_refused:

@@ -13,7 +13,7 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
-from kegnet_client.sinks.kegnet_section import KEGNET
+from kegnet_client.sinks.destinations import find_addresses
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
@@ -40,7 +40,7 @@ def handle(options: argparse.Namespace) -> int:
         "spool": str(spool),
         "waiting": waiting or 0,
         "rejected": rejected,
-        "server": config.section(KEGNET).base.url,
+        "server": ", ".join(find_addresses(config).values()),
         **(state or {}),
     }
     meters = find_meters(config)

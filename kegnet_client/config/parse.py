@@ -61,8 +61,11 @@ def parse(text: str, sections: Sequence[AnySection], root: Path, file: Path) -> 
             f"let the first setting follow a line [{sections[0].title(sections[0].example_name)}]"
         ) from None
     values: dict[str, dict[str, dict[str, object]]] = {}
+    absent = _find_absent(given, sections)
     for section in sections:
         names = [name for kind, name in given if kind == section.name] if section.example_name else [""]
+        if section in absent:
+            names = []
         values[section.name] = {
             name: _convert(section, name, given.get((section.name, name), {}), text, root, faults) for name in names
         }
@@ -86,6 +89,20 @@ def names(text: str, section: AnySection) -> frozenset[str]:
         return frozenset(name for kind, name in _read_sections(text, (section,))[0] if kind == section.name)
     except configparser.MissingSectionHeaderError:
         return frozenset()
+
+
+def _find_absent(given: _Given, sections: Sequence[AnySection]) -> list[AnySection]:
+    """The sections that another one of their group stands in for."""
+    absent: list[AnySection] = []
+    for group in {section.one_of for section in sections if section.one_of}:
+        members = [section for section in sections if section.one_of == group]
+        there = [one for one in members if _has_required(given.get((one.name, ""), {}), one)] or members[:1]
+        absent += [one for one in members if one not in there]
+    return absent
+
+
+def _has_required(given: Mapping[str, str], section: AnySection) -> bool:
+    return any(setting.required and setting.field in given for setting in section.settings)
 
 
 def _convert(

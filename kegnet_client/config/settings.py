@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+from kegnet_client.core.errors import ConfigError
+
 T = TypeVar("T")
 
 MAKE_DEVICE = "run `kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`"
@@ -46,13 +48,15 @@ class Section(Generic[T]):
     """A section, and the dataclass that takes its values: ``make`` gets each setting's field, None for no value.
 
     One with an ``example_name`` stands in the file as often as there are such things, each time with a name of its
-    own: ``[FlowMeter tap1]``. Any other is always there, if only with its defaults.
+    own: ``[FlowMeter tap1]``. Of those that are ``one_of`` the same things at least one is there: each that has a
+    required setting, and the first where none has. Any other is always there, if only with its defaults.
     """
 
     name: str
     make: Callable[..., T]
     settings: tuple[Setting, ...]
     example_name: str = ""
+    one_of: str = ""
 
     def title(self, name: str) -> str:
         """What stands in brackets for the one called ``name``, which is empty where there is but one."""
@@ -69,8 +73,17 @@ class Config:
     """What each section made, by the section's name and then by its own, which is empty where there is but one."""
 
     def section(self, section: Section[T]) -> T:
-        """What ``section`` says, of which there is one."""
-        return cast(T, self.values[section.name][""])
+        """What ``section`` says, of which there is one. Raises `ConfigError` where it is absent, as others may do."""
+        found = self.find(section)
+        if found is None:
+            required = " and ".join(setting.name for setting in section.settings if setting.required)
+            command = next((f": {setting.command}" for setting in section.settings if setting.command), "")
+            raise ConfigError(f"{self.file}: [{section.name}] has no {required}, which this takes{command}")
+        return found
+
+    def find(self, section: Section[T]) -> T | None:
+        """What ``section`` says, of which there is one; None where it is absent because another one will do."""
+        return cast(T | None, self.values[section.name].get(""))
 
     def sections(self, section: Section[T]) -> dict[str, T]:
         """What each of the sections of this kind says, by its name in lower case, in the file's order."""

@@ -1,14 +1,13 @@
-"""One configuration's delivery: key, server, spool and the uploader's thread, from start to end."""
+"""One configuration's delivery: sink, spool and the uploader's thread, from start to end."""
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.sinks.kegnet_section import KegNetSettings
-from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.sinks.destinations import Destination
 from kegnet_client.spool.directory import Spool
 
 FINISH_S = 1.0
@@ -17,7 +16,7 @@ ABORT_S = 0.5
 
 
 class Engine:
-    """Delivers from ``spool``, which is locked, once it is started. Raises `ConfigError` when it cannot be.
+    """Delivers from ``spool``, which is locked, to ``destination``, once it is started.
 
     ``guard`` runs the uploader's work and sees to faults of our own; ``changed`` is called when ``progress`` has
     changed.
@@ -25,24 +24,20 @@ class Engine:
 
     def __init__(
         self,
-        settings: KegNetSettings,
+        destination: Destination,
         spool: Spool,
-        environ: Mapping[str, str],
         clock: Clock,
         progress: Progress,
         changed: Callable[[], None],
         guard: Callable[[Callable[[], object]], object],
     ) -> None:
         self.spool = spool
-        self.server = settings.base.url
-        self._device = settings.uuid
-        identity = find_identity(settings, environ)
-        self.key = identity.fingerprint
-        self.uploader = Uploader(spool, connect(settings, clock, identity), clock, random.random, progress, changed)
+        self.destination = destination
+        self.uploader = Uploader(spool, destination.connect, clock, random.random, progress, changed)
         self._thread = threading.Thread(target=guard, args=(self.uploader.run,), name="uploader", daemon=True)
 
     def __str__(self) -> str:
-        return f"delivers from {self.spool.path} to {self.server} as {self._device}"
+        return f"delivers from {self.spool.path} to {self.destination}"
 
     def start(self) -> None:
         """Deliver, in a thread of its own."""

@@ -19,7 +19,7 @@ def make_state(
     progress: Progress,
     started_ms: int,
     server: str,
-    key: str,
+    key: str | None,
     producers: Iterable[tuple[Mapping[str, Any], str | None]],
 ) -> dict[str, Any]:
     """The state of the process that was ``started_ms``; of each producer come its status and its problem."""

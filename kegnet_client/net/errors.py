@@ -14,11 +14,16 @@ _X509_SELF_SIGNED = (18, 19)
 _X509_UNKNOWN_ISSUER = (2, 20, 21)
 
 
-def explain_failure(error: Exception, deadline_s: float, wall_ms: int) -> TransportError:
-    """What the failed exchange's ``error`` means to a person; ``wall_ms`` is the Unix time."""
+def explain_failure(
+    error: Exception, deadline_s: float, wall_ms: int, setting: str = "serviceBaseURL"
+) -> TransportError:
+    """What the failed exchange's ``error`` means to a person; ``wall_ms`` is the Unix time.
+
+    ``setting`` is what says which host it is.
+    """
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return UntrustedServerError(_explain_certificate(cause, wall_ms))
+            return UntrustedServerError(_explain_certificate(cause, wall_ms, setting))
         if isinstance(cause, socket.gaierror):
             return TransportError(f"the server's name is not found ({cause.strerror})")
         if isinstance(cause, ssl.SSLError):
@@ -42,7 +47,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found[::-1]
 
 
-def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int) -> str:
+def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int, setting: str) -> str:
     clock = datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     match error.verify_code:
         case code if code == _X509_NOT_YET_VALID:
@@ -54,7 +59,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int) -> s
                 "both are right, the CA in caBundle has expired: copy the new one there"
             )
         case code if code in _X509_WRONG_NAME:
-            return "the server's certificate is for another host: mend the host in serviceBaseURL"
+            return f"the server's certificate is for another host: mend the host in {setting}"
         case code if code in _X509_SELF_SIGNED:
             return "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"
         case code if code in _X509_UNKNOWN_ISSUER:

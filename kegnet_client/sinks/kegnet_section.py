@@ -8,6 +8,10 @@ from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
 from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
 
+DEFAULT_PING_INTERVAL_S = 600
+SINK = "sink"
+"""What the sections of sinks are one of."""
+
 
 @dataclass(frozen=True, slots=True)
 class KegNetSettings:
@@ -21,7 +25,8 @@ class KegNetSettings:
     deadline_s: int
 
 
-def _to_uuid(text: str, _root: Path) -> str:
+def to_uuid(text: str, _root: Path) -> str:
+    """A device's uuid, as it is spelled."""
     if not is_uuid(text):
         raise ValueError("is not a uuid; write it as 8-4-4-4-12 hexadecimal digits, as the server knows this device")
     return text
@@ -31,7 +36,8 @@ def _to_base(text: str, _root: Path) -> BaseUrl:
     return parse_base_url(text)
 
 
-def _to_ca_bundle(text: str, root: Path) -> Path:
+def to_ca_bundle(text: str, root: Path) -> Path:
+    """A file of certificates, or the word for the system's own."""
     return SYSTEM_CA_BUNDLE if text == "system" else root / text
 
 
@@ -43,7 +49,7 @@ KEGNET = Section(
             "uuid",
             "uuid",
             ("Which device this is, as the server knows it. It is sent exactly as it stands here.",),
-            _to_uuid,
+            to_uuid,
             example="00000000-0000-4000-8000-000000000000",
             required=True,
             command=MAKE_DEVICE,
@@ -74,7 +80,7 @@ KEGNET = Section(
                 "The file with the certificates (CA) that vouch for the server; no others are believed. The word",
                 f"system stands for those that every public web site uses: {SYSTEM_CA_BUNDLE}",
             ),
-            _to_ca_bundle,
+            to_ca_bundle,
             default="conf/ca.crt",
         ),
         Setting(
@@ -82,7 +88,7 @@ KEGNET = Section(
             "pingInterval",
             ("Seconds from one temperature to the next, 1 to 86400 (a day).",),
             to_seconds(86400),
-            default="600",
+            default=str(DEFAULT_PING_INTERVAL_S),
         ),
         Setting(
             "deadline_s",
@@ -92,4 +98,5 @@ KEGNET = Section(
             default="10",
         ),
     ),
+    one_of=SINK,
 )

@@ -138,7 +138,7 @@ def test_drips_are_shown_and_recorded_at_the_end(bar: Bar) -> None:
     assert bar.pours() == [(3, 5)]
 
 
-@pytest.mark.case(88)
+@pytest.mark.case(94)
 def test_a_meter_that_chatters_is_one_line_and_no_pour_and_the_others_go_on(
     bar: Bar, lines: Callable[[], list[str]]
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_meter_that_chatters_is_one_line_and_no_pour_and_the_others_go_on(
     assert len([line for line in lines() if line.startswith("flow meter tap0: pulses come faster")]) == 1
 
 
-@pytest.mark.case(89)
+@pytest.mark.case(95)
 @pytest.mark.usefixtures("soon")
 def test_a_line_that_cannot_be_had_is_one_line_and_tried_again_and_the_others_go_on(
     bar: Bar, lines: Callable[[], list[str]]
@@ -174,7 +174,7 @@ def test_a_line_that_cannot_be_had_is_one_line_and_tried_again_and_the_others_go
     assert bar.problem() == ""
 
 
-@pytest.mark.case(90)
+@pytest.mark.case(96)
 @pytest.mark.usefixtures("soon")
 def test_a_chip_that_vanishes_in_a_pour_costs_no_pulse_and_is_waited_for(bar: Bar) -> None:
     bar.open(3)

@@ -54,7 +54,7 @@ def test_a_line_is_looked_for_by_its_name(chip: GpioChip, tmp_path: Path, monkey
         GpioLine("GPIO4", None, Bias.UP)
 
 
-@pytest.mark.case(89)
+@pytest.mark.case(95)
 @pytest.mark.parametrize(
     ("line", "path", "bias", "why"),
     [

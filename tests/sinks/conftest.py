@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.wire.base_url import parse_base_url
+from kegnet_client.core.wire.mqtt import parse_broker
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import parse_identity
+from kegnet_client.sinks import mqtt
 from kegnet_client.sinks.base import Sink
 from kegnet_client.sinks.kegnet_section import KegNetSettings
+from kegnet_client.sinks.mqtt_section import MqttSettings
 from kegnet_client.sinks.open import connect
 
 from ..net.server import Behaviour, Connection, Server
 from ..support.authority import Authority
+from . import mqtt_server
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 
@@ -53,19 +57,73 @@ def _answer_batch(connection: Connection, request: bytes, rejected: list[dict[st
     connection.answer("Content-Type: application/json", body=json.dumps(body).encode())
 
 
+def answering(status: str) -> Behaviour:
+    """A server that answers each request so."""
+
+    def behave(connection: Connection) -> None:
+        while connection.request():
+            connection.answer(status=status)
+
+    return behave
+
+
+UNAUTHORIZED = answering("401 Unauthorized")
+NOT_FOUND = answering("404 Not Found")
+UNAVAILABLE = answering("503 Service Unavailable")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a sink is made of here: the server's port, the CA that it is to prove itself to, and a device's key."""
+
+    port: int
+    ca: Path
+    key_pem: bytes
+    directory: Path
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of sink: the end of its address, and servers that accept all of its records, or reject the second one."""
+    """A kind of sink, and servers that accept all of its records, reject the second one and say why, refuse the
+    device, are not where records go, or are too busy."""
 
-    path: str
+    make: Callable[[Stage], Sink]
     accept: Behaviour
     reject_second: Behaviour
+    refuse: Behaviour = UNAUTHORIZED
+    misplaced: Behaviour = NOT_FOUND
+    busy: Behaviour = UNAVAILABLE
+    why_rejected: str = "no such pin"
+
+
+def _kegnet(path: str) -> Callable[[Stage], Sink]:
+    def make(stage: Stage) -> Sink:
+        base = parse_base_url(f"https://localhost:{stage.port}{path}")
+        settings = KegNetSettings(DEVICE, base, stage.directory / "privkey.pem", stage.ca, 600, 20)
+        return connect(settings, Clock(), parse_identity(DEVICE, stage.key_pem, base.version, stage.directory))()
+
+    return make
+
+
+def _mqtt(stage: Stage) -> Sink:
+    broker = parse_broker(f"mqtts://localhost:{stage.port}")
+    settings = MqttSettings(broker, "kegnet", stage.ca, None, None, None)
+    return mqtt.connect(settings, DEVICE, Clock().wall_ms)()
 
 
 SINKS = {
-    "REST v1": Kind("/rest/v1", _accept_form, _reject_second_form),
-    "REST v2": Kind("/rest/v2", _accept_form, _reject_second_form),
-    "REST v3": Kind("/rest/v3", _accept_batch, _reject_second_of_batch),
+    "REST v1": Kind(_kegnet("/rest/v1"), _accept_form, _reject_second_form),
+    "REST v2": Kind(_kegnet("/rest/v2"), _accept_form, _reject_second_form),
+    "REST v3": Kind(_kegnet("/rest/v3"), _accept_batch, _reject_second_of_batch),
+    "MQTT": Kind(
+        _mqtt,
+        accept=mqtt_server.accept,
+        reject_second=mqtt_server.reject_second,
+        refuse=mqtt_server.refusing(mqtt_server.BAD_LOGIN),
+        misplaced=mqtt_server.refusing(mqtt_server.SERVER_MOVED),
+        busy=mqtt_server.refusing(mqtt_server.SERVER_BUSY),
+        why_rejected="Payload format invalid",
+    ),
 }
 
 Open = Callable[..., Sink]
@@ -101,9 +159,7 @@ def open_sink(kind: Kind, authority: Authority, key_pem: bytes, tmp_path: Path) 
     opened: list[Sink] = []
 
     def make(port: int, ca: Path = authority.bundle) -> Sink:
-        base = parse_base_url(f"https://localhost:{port}{kind.path}")
-        settings = KegNetSettings(DEVICE, base, tmp_path / "privkey.pem", ca, 600, 20)
-        opened.append(connect(settings, Clock(), parse_identity(DEVICE, key_pem, base.version, tmp_path))())
+        opened.append(kind.make(Stage(port, ca, key_pem, tmp_path)))
         return opened[-1]
 
     yield make

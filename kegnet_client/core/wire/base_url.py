@@ -59,7 +59,7 @@ def parse_base_url(text: str) -> BaseUrl:
         raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v3")
     if not _is_host(host):
         raise ValueError(f"{host[:60]!r} can be no host's name; write it as https://HOST/rest/v3")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http is not encrypted and is taken for this machine only; write https://")
     rest, _, last = parts.path.rpartition("/")
     version = next((version for version in Version if version.value == last), None)
@@ -77,7 +77,8 @@ def _is_host(host: str) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine, whatever a resolver says."""
     if host == "localhost":
         return True
     try:

@@ -97,8 +97,13 @@ def identify(record: Record | Heartbeat, device: str) -> str:
 
 def format_content(device: str, batch: Mapping[str, Record | Heartbeat]) -> bytes:
     """The content of the request that carries ``batch``, each record under its identity."""
-    items = [{"id": identity, **_fields(record)} for identity, record in batch.items()]
+    items = [make_item(identity, record) for identity, record in batch.items()]
     return json.dumps({"device": device, "records": items}, separators=(",", ":")).encode("ascii")
+
+
+def make_item(identity: str, record: Record | Heartbeat) -> dict[str, str | int]:
+    """``record`` under its ``identity``, as one object of JSON."""
+    return {"id": identity, **_fields(record)}
 
 
 def parse_content(content: bytes) -> Content:

@@ -138,14 +138,8 @@ def make_router(hub_store: records.Store) -> APIRouter:
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
     async def answer(
-        request: Request,
-        asked: Filter,
-        rows: Table | Select[Any],
-        time: str,
-        kind: type[BaseModel],
-        **equal: str | int | None,
+        request: Request, query: pages.Query, rows: Table | Select[Any], time: str, kind: type[BaseModel]
     ) -> Response:
-        query = pages.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
         form = pages.Form.CSV if _wants_csv(request.headers.get("accept", "")) else pages.Form.JSON
         page = await hub_store.page_text(rows, list(kind.model_fields), time, query, form)
         headers = {"Vary": "Accept"}
@@ -157,24 +151,26 @@ def make_router(hub_store: records.Store) -> APIRouter:
     @router.get("/pours", response_model=Pours)
     async def pours(request: Request, asked: Annotated[PourFilter, Query()]) -> Response:
         """Pours, newest first by when they started."""
-        rows = volumes.SELECT_POURS
-        if asked.unassigned:
-            rows = rows.where(volumes.IS_UNASSIGNED)
-        equal = {"device": asked.device, "pin": asked.pin, "tap": asked.tap, "keg": asked.keg}
-        return await answer(request, asked, rows, "started_ms", Pour, **equal)
+        query = _query(asked, device=asked.device, pin=asked.pin)
+        rows = volumes.select_pours(query, asked.tap, asked.keg, unassigned=asked.unassigned)
+        return await answer(request, query, rows, "started_ms", Pour)
 
     @router.get("/temperatures", response_model=Readings)
     async def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
         """Readings, newest first by when they were taken."""
-        rows = schema.temperatures
-        return await answer(request, asked, rows, "taken_ms", Reading, device=asked.device, sensor=asked.sensor)
+        query = _query(asked, device=asked.device, sensor=asked.sensor)
+        return await answer(request, query, schema.temperatures, "taken_ms", Reading)
 
     @router.get("/devices", response_model=Devices)
     async def devices(request: Request, asked: Annotated[Filter, Query()]) -> Response:
         """Devices, newest first by when they were registered."""
-        return await answer(request, asked, schema.devices, "added_ms", Device, uuid=asked.device)
+        return await answer(request, _query(asked, uuid=asked.device), schema.devices, "added_ms", Device)
 
     return router
+
+
+def _query(asked: Filter, **equal: str | int | None) -> pages.Query:
+    return pages.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
 
 
 def _position(after: str | None) -> tuple[int, int] | None:

@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0005"
+VERSION = "0007"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -187,6 +187,16 @@ heartbeats = _records("heartbeats", "at_ms", Column("address", String(45)))
 
 RECORDS = (pours, temperatures, heartbeats)
 
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("minute", BigInteger, primary_key=True),
+    Column("device", ForeignKey("devices.uuid"), primary_key=True),
+    Column("records", BigInteger, nullable=False),
+)
+"""How many records were refused in each minute since 1970 that were, or said that they were, from a device; the last
+days' (`kegnet_client.hub.store.refusals`)."""
+
 pours_by_day = Table(
     "pours_by_day",
     metadata,
@@ -239,6 +249,7 @@ meter_periods = Table(
     Column("tap", BigInteger),
     Column("keg", BigInteger),
     Index("meter_periods_by_keg", "keg"),
+    Index("meter_periods_by_tap", "tap"),
 )
 """For each meter what holds from when until before when: its calibration, its tap and the keg there."""
 

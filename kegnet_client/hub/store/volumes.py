@@ -12,11 +12,24 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, and_, case, cast, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from kegnet_client.hub.domain.meters import DRIPS_NL_PER_MS
 from kegnet_client.hub.domain.periods import Meter
-from kegnet_client.hub.store import schema
+from kegnet_client.hub.store import pages, schema
 
 DAY_MS = 86_400_000
 
@@ -61,6 +74,49 @@ SELECT_POURS: Select[Any] = select(
     _adjustments.reason,
 ).select_from(POURS)
 """Every pour with its volume, tap and keg."""
+
+
+def select_pours(
+    query: pages.Query, tap: int | None = None, keg: int | None = None, *, unassigned: bool = False
+) -> Select[Any]:
+    """The pours of which ``query`` asks for a page: all, those of a tap or a keg, or those that nobody has assigned.
+
+    Those of a tap or a keg are found by the periods that it had, and not among all others. A tap may have run for
+    years: of its pours only a page is looked at as a whole.
+    """
+    statement = SELECT_POURS
+    if unassigned:
+        statement = statement.where(IS_UNASSIGNED)
+    if tap is not None:
+        found = _in_periods(_periods.tap == tap)
+        if keg is None and not unassigned:
+            found = pages.select_page(found, "started_ms", query)
+        statement = statement.where(_pours.id.in_(select(found.subquery().c.id)))
+    if keg is not None:
+        # An adjustment may have brought a pour to a keg or taken it away.
+        metered = _in_periods(_periods.keg == keg).subquery()
+        adjusted = select(_adjustments.pour).where(_adjustments.keg == keg)
+        statement = statement.where(_pours.id.in_(union_all(select(metered.c.id), adjusted)), KEG.in_([keg]))
+    return statement
+
+
+def _in_periods(which: ColumnElement[bool]) -> Select[Any]:
+    """The pours at the meters of these periods while those lasted, with what a page is chosen by."""
+    pours = schema.pours.alias()
+    return (
+        select(pours.c.id, pours.c.device, pours.c.pin, pours.c.started_ms)
+        .select_from(schema.meter_periods)
+        .join(
+            pours,
+            and_(
+                pours.c.device == _periods.device,
+                pours.c.pin == _periods.pin,
+                pours.c.started_ms >= _periods.from_ms,
+                pours.c.started_ms < _periods.until_ms,
+            ),
+        )
+        .where(which)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""Records to an MQTT broker: a message each, acknowledged by its PUBACK and not before.
+
+Imported only where it is configured, because of what it imports.
+
+Limits: delivery is at least once. A broker keeps nothing of a message for whoever comes later, and passes a repetition
+on; listeners know it by its ``id``.
+"""
+
+import os
+import ssl
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kegnet_client.core.errors import ConfigError
+from kegnet_client.core.records import Heartbeat, Record
+from kegnet_client.core.verdict import Verdict
+from kegnet_client.core.wire.mqtt import MQTT_ADVICE, format_message
+from kegnet_client.host.regular_file import open_regular, read_whole
+from kegnet_client.net.tls import client_context
+from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.mqtt_connection import MAX_IN_FLIGHT, Connection, Login
+from kegnet_client.sinks.mqtt_section import MqttSettings
+
+DEADLINE_S = 10.0
+_MAX_PASSWORD_BYTES = 4096
+_REMEDY = "put the password there, on its first line"
+
+
+class Mqtt:
+    """Publishes as ``device``, a lower-case uuid; ``make_connection`` connects at once."""
+
+    max_records = MAX_IN_FLIGHT
+    # A batch fills a round trip by itself, and the broker takes one connection of a name.
+    max_connections = 1
+    advice = MQTT_ADVICE
+
+    def __init__(self, device: str, topic: str, make_connection: Callable[[], Connection]) -> None:
+        self._device = device
+        self._topic = topic
+        self._make_connection = make_connection
+        self._connection: Connection | None = None
+
+    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+        """What came of publishing ``records``."""
+        if self._connection is None or self._connection.is_over:
+            self.close()
+            self._connection = self._make_connection()
+        return self._connection.publish([format_message(one, self._device, self._topic) for one in records])
+
+    def abort(self) -> None:
+        """End the exchange that is under way."""
+        if (connection := self._connection) is not None:
+            connection.abort()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def connect(settings: MqttSettings, device: str, wall_ms: Callable[[], int], purpose: str = "") -> OpenSink:
+    """Opens connections to the configured broker as ``device``. Raises `ConfigError` at once.
+
+    A broker ends the connection of whoever has the same name: what connects beside the daemon has a ``purpose``.
+    """
+    broker, device = settings.broker, device.lower()
+    login = Login(f"kegnet-client-{device}{purpose}", settings.user, _read_password(settings))
+    context: ssl.SSLContext | None = client_context(settings.ca_bundle) if broker.has_tls else None
+
+    def make_connection() -> Connection:
+        return Connection(broker, context, login, DEADLINE_S, wall_ms)
+
+    return lambda: Mqtt(device, settings.topic, make_connection)
+
+
+def _read_password(settings: MqttSettings) -> str | None:
+    path = settings.password_file
+    if path is None:
+        return None
+    if settings.user is None:
+        raise ConfigError("[MQTT] passwordFile needs a user: write the name to log in with, or put a # before it")
+    try:
+        lines = _read_private(path).decode().splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: passwordFile: is no UTF-8 text; {_REMEDY}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: passwordFile: cannot be read ({error.strerror}); {_REMEDY}") from None
+    if not lines or not lines[0]:
+        raise ConfigError(f"{path}: passwordFile: holds no password; {_REMEDY}")
+    return lines[0]
+
+
+def _read_private(path: Path) -> bytes:
+    fd = open_regular(path)
+    try:
+        if os.fstat(fd).st_mode & stat.S_IRWXO:
+            raise ConfigError(f"{path}: passwordFile: is open to others; run chmod o= {path}")
+        return read_whole(fd, _MAX_PASSWORD_BYTES)
+    finally:
+        os.close(fd)
