@@ -4,12 +4,12 @@ import argparse
 import contextlib
 import json
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
+from kegnet_client.commands.meters import describe_meter, find_meters, when
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
@@ -52,6 +52,9 @@ def handle(options: argparse.Namespace) -> int:
     }
     if queues:
         status["queues"] = {name: asdict(queue) | {"server": servers.get(name)} for name, queue in queues.items()}
+    meters = find_meters(config)
+    status["meters"] = meters
+    problems += [one["problem"] for one in meters.values() if one["problem"]]
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
@@ -76,22 +79,27 @@ def _lines(status: dict[str, Any]) -> list[str]:
     ]
     lines += [_describe_queue(name, queue) for name, queue in status.get("queues", {}).items()]
     if not status["running"]:
-        return [f"kegnet-client {__version__} does not run", *lines, *_problems(status)]
+        head = f"kegnet-client {__version__} does not run"
+        return [head, *lines, *_meters(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
     lines += [_describe_link(sink) for sink in status.get("sinks", {"": status}).values()]
     lines += [
         f"delivered    {counters['accepted']} since the start"
-        + (f"; last acknowledgement at {_when(acknowledged)}" if acknowledged else ""),
+        + (f"; last acknowledgement at {when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
         f"{counters['rejected']} records rejected, {counters['readings_not_taken']} readings not spooled",
     ]
     lines += [
-        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {_when(one['taken_ms'])}"
+        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += _problems(status)
-    return [f"kegnet-client {status['version']} runs since {_when(status['started_ms'])}, pid {status['pid']}", *lines]
+    lines += [*_meters(status), *_problems(status)]
+    return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
+
+
+def _meters(status: dict[str, Any]) -> list[str]:
+    return [f"flow meter   {name}: {describe_meter(one)}" for name, one in status["meters"].items()]
 
 
 def _describe_queue(name: str, queue: dict[str, Any]) -> str:
@@ -108,7 +116,3 @@ def _describe_link(sink: dict[str, Any]) -> str:
 
 def _problems(status: dict[str, Any]) -> list[str]:
     return [f"look at      {problem}" for problem in status["problems"]]
-
-
-def _when(unix_ms: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"

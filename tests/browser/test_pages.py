@@ -40,7 +40,9 @@ def test_a_pour_is_on_the_screen_as_it_arrives(open_page: OpenPage, api: httpx.C
 
 
 @pytest.mark.usefixtures("tap")
-@pytest.mark.parametrize("place", ["taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings"])
+@pytest.mark.parametrize(
+    "place", ["taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger"]
+)
 def test_texts_of_others_are_text_and_a_phone_shows_all_of_a_page(open_page: OpenPage, place: str) -> None:
     page = open_page(place, width=360, height=740)
     page.get_by_role("link", name="Taps").wait_for()
@@ -80,8 +82,8 @@ def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -
 def test_a_pour_is_voided_with_a_reason(open_page: OpenPage, api: httpx.Client, key: rsa.RSAPrivateKey) -> None:
     pour(api, key, 777)
     page = open_page("pours")
-    page.get_by_text("144 ml").first.click()
-    page.get_by_text("It was no pour").click()
+    page.get_by_role("button", name="Change 144 ml").click()
+    page.get_by_role("radio", name="It was no pour").click()
     page.get_by_label("Why").fill("line cleaned")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("It was no pour line cleaned").wait_for()

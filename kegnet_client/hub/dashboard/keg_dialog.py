@@ -4,6 +4,7 @@ from nicegui import ui
 from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard.context import Visit
+from kegnet_client.hub.dashboard.dialogs import open_dialog
 from kegnet_client.hub.store import bodies, tapping
 
 
@@ -11,9 +12,8 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
     """Add what an operator may do with the keg at ``tap``; the button that ends the one there is."""
     words = visit.words
 
-    async def open_dialog() -> None:
-        with ui.dialog() as dialog, ui.card():
-            ui.label(words("new_keg")).classes("text-xl")
+    async def ask() -> None:
+        with open_dialog(words("new_keg")) as dialog:
             name = ui.input(words("beverage")).props("autofocus maxlength=100")
             size = ui.number(words("size"), value=20, min=0.1, max=1000)
 
@@ -26,13 +26,12 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
             with ui.row():
                 ui.button(words("save"), on_click=save)
                 ui.button(words("cancel"), on_click=dialog.close).props("flat")
-        dialog.open()
 
     async def end() -> None:
         await _change(visit, tap, None)
 
     with ui.row().classes("gap-1"):
-        ui.button(words("new_keg"), on_click=open_dialog).props("flat dense no-caps")
+        ui.button(words("new_keg"), on_click=ask).props("flat dense no-caps")
         calibrate = ui.button(words("calibrate"), on_click=lambda: ui.navigate.to(f"/calibrate?tap={tap}"))
         calibrate.props("flat dense no-caps")
         return ui.button(words("end_keg"), on_click=end).props("flat dense no-caps")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from kegnet_client.hub.domain.periods import Meter
-from kegnet_client.hub.store import entries
+from kegnet_client.hub.store import entries, schema
 
-Names = Mapping[tuple[str, int], str]
-"""By kind and number."""
+Names = Mapping[tuple[str, int | str], str]
+"""By kind and number, a device by its uuid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,14 @@ class TapMeter:
     meter: Meter
 
 
-def read_names(connection: Connection) -> dict[tuple[str, int], str]:
-    """What taps and kegs are called; a keg by what is in it."""
+def read_names(connection: Connection) -> Names:
+    """What taps, kegs and devices are called; a keg by what is in it."""
     beverages = {one.subject: one.body["name"] for one in entries.read_all(connection, "beverage")}
-    found = {("tap", one.subject): str(one.body["name"]) for one in entries.read_all(connection, "tap")}
+    found: dict[tuple[str, int | str], str] = {
+        ("tap", one.subject): str(one.body["name"]) for one in entries.read_all(connection, "tap")
+    }
+    for uuid, name in connection.execute(select(schema.devices.c.uuid, schema.devices.c.name)):
+        found["device", uuid] = str(name)
     for one in entries.read_all(connection, "keg"):
         found["keg", one.subject] = f"{beverages.get(one.body['beverage'], '')} #{one.subject}".strip()
     return found

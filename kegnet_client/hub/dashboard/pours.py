@@ -1,123 +1,130 @@
-"""What was poured, newest first: with its volume, tap and keg, and what a person said that it was."""
+"""What was poured, newest first, and what belongs to no keg yet.
 
-from typing import Any
+A pour is dragged to its keg, or a dialog asks what it was; either can be undone.
+"""
 
 from fastapi import Request
 from nicegui import ui
+from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
-from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
-from kegnet_client.hub.dashboard.names import read_names
-from kegnet_client.hub.store import bodies, volumes
-from kegnet_client.hub.store.pages import Query
+from kegnet_client.hub.dashboard.history import undo
+from kegnet_client.hub.dashboard.kegs import Kegs
+from kegnet_client.hub.dashboard.names import Names, read_names
+from kegnet_client.hub.dashboard.pour_dialog import open_pour, pour_teller, say_what_it_was
+from kegnet_client.hub.dashboard.pour_row import PourList, PourText, tell
+from kegnet_client.hub.store import schema, volumes
+from kegnet_client.hub.store.entries import Entry
+from kegnet_client.hub.store.pages import Query, select_page
 
 CHANNELS = ("pours", "adjustments", "calibrations", "taps", "kegs", "beverages")
-PAGE = 50
+PAGE = 25
+MAX_IN_TRAY = 5
+MAX_LOOKED_AT = 1000
 
 
 async def page(hub: Hub, request: Request) -> None:
-    """Show them."""
+    """Show them; who may operate may say what they were."""
     visit = await Visit.begin(hub, request)
-    words = visit.words
-    after: list[tuple[int, int]] = []
-    columns = [
-        {"name": name, "label": words(name), "field": name, "align": "left"}
-        for name in ("when", "tap", "keg", "volume", "took", "remark")
-    ]
     with frame(visit, "pours"):
-        with ui.row().classes("items-center gap-4"):
-            unassigned = ui.switch(words("unassigned"))
-            newest = ui.button(words("newest")).props("flat dense no-caps")
-            older = ui.button(words("more")).props("flat dense no-caps")
-        table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full").props("flat dense wrap-cells")
-    next_page: list[tuple[int, int] | None] = [None]
+        pours = _Pours(visit)
+    await pours.refresh()
+    visit.follow(CHANNELS, pours.refresh)
 
-    async def refresh() -> None:
-        names = await hub.read(read_names)
+
+class _Pours:
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self._after: list[tuple[int, int]] = []
+        self._next: tuple[int, int] | None = None
+        self._dragged: PourText | None = None
+        self._said: Entry | None = None
+        words = visit.words
+        with ui.element("div").classes("grid gap-4 lg:grid-cols-[1fr_18rem] items-start"):
+            with ui.column().classes("w-full gap-3 min-w-0"):
+                with (
+                    ui.card().classes("w-full sticky top-14 z-10") as self._undo,
+                    ui.row().classes("w-full items-center justify-between"),
+                ):
+                    self._done = ui.label().props('role="status"')
+                    ui.button(words("undo"), on_click=self._take_back).props("no-caps")
+                self._undo.set_visibility(False)
+                with ui.card().classes("w-full border-l-8 border-[var(--q-primary)]") as self._tray:
+                    ui.label(words("tray")).classes("text-xl")
+                    self._in_tray = PourList(visit, self._drag, self._change)
+                    self._more_in_tray = ui.label(words("tray_more")).classes("text-sm opacity-70")
+                with ui.row().classes("items-center gap-4"):
+                    self._unassigned = ui.switch(words("unassigned"), on_change=self._to_newest)
+                    self._newest = ui.button(words("newest"), on_click=self._to_newest).props("flat dense no-caps")
+                    self._older = ui.button(words("more"), on_click=self._go_on).props("flat dense no-caps")
+                self._list = PourList(visit, self._drag, self._change)
+            self._kegs = Kegs(visit, self._drop)
+
+    async def refresh(self) -> None:
+        """Show what holds now."""
+        visit = self._visit
+        names = await visit.hub.read(read_names)
         statement = volumes.SELECT_POURS
-        if unassigned.value:
+        if self._unassigned.value:
             statement = statement.where(volumes.IS_UNASSIGNED)
-        query = Query(PAGE, after[-1] if after else None)
-        found = await run_in_threadpool(hub.store.page, statement, "started_ms", query)
-        next_page[0] = found.next
-        older.set_visibility(found.next is not None)
-        newest.set_visibility(bool(after))
-        rows = [_row(visit, dict(row._mapping), names) for row in found.rows]
-        if rows != table.rows:
-            table.rows = rows
-            table.update()
+        query = Query(PAGE, self._after[-1] if self._after else None)
+        found = await run_in_threadpool(visit.hub.store.page, statement, "started_ms", query)
+        self._next = found.next
+        self._older.set_visibility(found.next is not None)
+        self._newest.set_visibility(bool(self._after))
+        self._list.show([tell(visit, dict(row._mapping), names) for row in found.rows])
+        in_tray = await visit.hub.read(lambda connection: _read_tray(visit, connection, names))
+        self._tray.set_visibility(bool(in_tray) and not self._unassigned.value)
+        self._more_in_tray.set_visibility(len(in_tray) > MAX_IN_TRAY)
+        self._in_tray.show(in_tray[:MAX_IN_TRAY])
+        await self._kegs.refresh(names)
 
-    async def go_on() -> None:
-        if next_page[0] is not None:
-            after.append(next_page[0])
-            await refresh()
+    async def _go_on(self) -> None:
+        if self._next is not None:
+            self._after.append(self._next)
+            await self.refresh()
 
-    async def go_back() -> None:
-        after.clear()
-        await refresh()
+    async def _to_newest(self) -> None:
+        self._after.clear()
+        await self.refresh()
 
-    unassigned.on_value_change(refresh)
-    older.on_click(go_on)
-    newest.on_click(go_back)
-    if visit.may_operate:
-        table.on("rowClick", lambda event: _adjust(visit, int(event.args[1]["id"])))
-    await refresh()
-    visit.follow(CHANNELS, refresh)
+    def _drag(self, pour: PourText) -> None:
+        self._dragged = pour
+
+    async def _drop(self, what: str, keg: int | None) -> None:
+        pour, self._dragged = self._dragged, None
+        if pour is not None:  # else it is something from elsewhere
+            entry = await say_what_it_was(self._visit, pour.id, {"what": what, "keg": keg} if keg else {"what": what})
+            if entry is not None:
+                await self._done_with(pour, entry)
+
+    async def _change(self, pour: PourText) -> None:
+        async def on_said(entry: Entry) -> None:
+            await self._done_with(pour, entry)
+
+        await open_pour(self._visit, pour, on_said)
+
+    async def _done_with(self, pour: PourText, entry: Entry) -> None:
+        names = await self._visit.hub.read(read_names)
+        self._said = entry
+        self._done.text = f"{pour.volume}, {pour.when}: {pour_teller(self._visit, names)(entry)}"
+        self._undo.set_visibility(True)
+        await self.refresh()
+
+    async def _take_back(self) -> None:
+        if self._said is not None and await undo(self._visit, self._said):
+            self._said = None
+            self._undo.set_visibility(False)
+            await self.refresh()
 
 
-def _row(visit: Visit, pour: dict[str, Any], names: dict[tuple[str, int], str]) -> dict[str, Any]:
-    settings, words = visit.settings, visit.words
-    volume_nl = pour["volume_nl"]
-    pulses = f"{pour['pulses']} {words('pulses')}"
-    return {
-        "id": pour["id"],
-        "when": figures.moment(pour["started_ms"], settings.timezone),
-        "tap": names.get(("tap", pour["tap"]), f"{pour['device'][:8]} {words('pin')} {pour['pin']}"),
-        "keg": names.get(("keg", pour["keg"]), "-"),
-        "volume": pulses if volume_nl is None else figures.small_volume(volume_nl / 1_000_000, settings.units),
-        "took": f"{pour['elapsed_ms'] / 1000:.1f} s",
-        "remark": " ".join(
-            filter(None, (words(pour["adjustment"]) if pour["adjustment"] in _WAYS else "", pour["reason"]))
-        ),
-    }
-
-
-_WAYS = ("void", "spill")
-
-
-async def _adjust(visit: Visit, pour: int) -> None:
-    words = visit.words
-    names = await visit.hub.read(read_names)
-    kegs = {number: name for (kind, number), name in names.items() if kind == "keg"}
-    ways = {
-        "void": words("void"),
-        "spill": words("spill"),
-        "volume": words("volume_was"),
-        "keg": words("keg_was"),
-        "none": words("none"),
-    }
-    with ui.dialog() as dialog, ui.card():
-        ui.label(words("adjust")).classes("text-xl")
-        what = ui.radio(ways, value="void")
-        volume = ui.number("ml", min=0, max=bodies.MAX_ML).bind_visibility_from(what, "value", value="volume")
-        keg = ui.select(kegs, label=words("keg")).bind_visibility_from(what, "value", value="keg")
-        reason = ui.input(words("reason")).props("maxlength=500")
-
-        async def save() -> None:
-            if (what.value == "volume" and volume.value is None) or (what.value == "keg" and keg.value is None):
-                return
-            body = bodies.Adjustment(
-                what=what.value,
-                volume_ml=volume.value if what.value == "volume" else None,
-                keg=keg.value if what.value == "keg" else None,
-                reason=reason.value or "",
-            )
-            if await visit.say("adjustment", pour, body):
-                dialog.close()
-
-        with ui.row():
-            ui.button(words("save"), on_click=save)
-            ui.button(words("cancel"), on_click=dialog.close).props("flat")
-    dialog.open()
+def _read_tray(visit: Visit, connection: Connection, names: Names) -> list[PourText]:
+    """Of the newest pours those that belong to no keg, and one more than are shown, if there are."""
+    table = schema.pours.c
+    # Where nearly all belong to one, those that do not are not looked for through years.
+    newest = select(table.id).order_by(table.id.desc()).limit(MAX_LOOKED_AT)
+    unassigned = volumes.SELECT_POURS.where(table.id.in_(newest), volumes.IS_UNASSIGNED)
+    rows = connection.execute(select_page(unassigned, "started_ms", Query(MAX_IN_TRAY)))
+    return [tell(visit, dict(row._mapping), names) for row in rows]
