@@ -11,12 +11,15 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.commands.report import Report, print_part
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
+    BoardError,
     ClockError,
     SpoolError,
     ThermometerError,
@@ -56,7 +59,16 @@ def handle(options: argparse.Namespace) -> int:
         if name != "kegnet":
             report.on(name, functools.partial(_look_at_sink, name, config, clock), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
+    for one in read_producers(config):
+        report.on(one["kind"], functools.partial(_look_at_producer, one), str)
     return report.code
+
+
+def _look_at_producer(producer: dict[str, Any]) -> str:
+    text = "\n".join(describe(producer))
+    if not producer["running"] or producer["problem"]:
+        raise BoardError(text)
+    return text
 
 
 def _look_at_key(report: Report, settings: KegNetSettings) -> bool:

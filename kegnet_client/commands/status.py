@@ -3,13 +3,13 @@
 import argparse
 import contextlib
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producer_status import describe, read_producers, when
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
@@ -46,6 +46,10 @@ def handle(options: argparse.Namespace) -> int:
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    producers = read_producers(config)
+    if producers:
+        status["producers"] = producers
+    problems += [f"{one['kind']} {one['name']}: {one['problem']}" for one in producers if one.get("problem")]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
     print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
@@ -66,6 +70,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
     ]
     if not status["running"]:
+        lines += _producers(status)
         return [f"kegnet-client {__version__} does not run", *lines, *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
@@ -73,21 +78,21 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"server       {status['server']}, {status['link']}"
         + (f": {status['link_reason']}" if status["link_reason"] else ""),
         f"delivered    {counters['accepted']} since the start"
-        + (f"; last acknowledgement at {_when(acknowledged)}" if acknowledged else ""),
+        + (f"; last acknowledgement at {when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
         f"{counters['rejected']} records rejected, {counters['readings_not_taken']} readings not spooled",
     ]
     lines += [
-        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {_when(one['taken_ms'])}"
+        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += _problems(status)
-    return [f"kegnet-client {status['version']} runs since {_when(status['started_ms'])}, pid {status['pid']}", *lines]
+    lines += [*_producers(status), *_problems(status)]
+    return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
 
 
 def _problems(status: dict[str, Any]) -> list[str]:
     return [f"look at      {problem}" for problem in status["problems"]]
 
 
-def _when(unix_ms: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"
+def _producers(status: dict[str, Any]) -> list[str]:
+    return [f"{one['kind']:<11}  {line}" for one in status.get("producers", ()) for line in describe(one)]
