@@ -74,7 +74,8 @@ class Kegboard:
         self._path: Path | None = None
         self._hello: HelloMessage | None = None
         self._uptime_ms: int | None = None
-        self._opened_s = math.inf
+        self._silent_since_s = math.inf
+        """Since when nobody has listened to the board; until its first hello."""
         self._calm_at_s = math.inf
         self._retry_s = FIRST_RETRY_S
         self._absent = Condition(log)
@@ -110,6 +111,7 @@ class Kegboard:
                             self._listen(port, stop)
                 except BoardError as error:
                     self._path = None
+                    self._silent_since_s = min(self._silent_since_s, self._clock.monotonic_s())
                     self._absent.begin(str(error), f"{self._name}: {error}; it is tried again", key=type(error))
                     self._tell()
                     self._wait(stop)
@@ -120,7 +122,7 @@ class Kegboard:
     def _listen(self, port: BoardPort, stop: Stop) -> None:
         self._absent.end(f"{self._name}: the board is back at {port.path}")
         self._path = port.path
-        self._opened_s = self._clock.monotonic_s()
+        self._silent_since_s = min(self._silent_since_s, self._clock.monotonic_s())
         port.send(PingCommand())
         self._tell()
         while not stop.is_set():
@@ -201,8 +203,10 @@ class Kegboard:
             self._meters.said_hello()
             return
         before_ms, self._uptime_ms = self._uptime_ms, hello.uptime_ms + DAY_MS * (hello.uptime_days or 0)
-        opened_before_ms = (self._clock.monotonic_s() - self._opened_s) * 1000
-        if self._uptime_ms < max(before_ms or 0, opened_before_ms):
+        # One that was lost, or reset by the opening, has been up for less than it was not heard.
+        silent_ms = (self._clock.monotonic_s() - self._silent_since_s) * 1000
+        self._silent_since_s = math.inf
+        if self._uptime_ms < max(before_ms or 0, silent_ms):
             self._meters.restarted()
 
     def _take_total(self, meter_name: str, total: int) -> None:

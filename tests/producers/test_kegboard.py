@@ -211,6 +211,15 @@ def test_a_meter_that_chatters_is_no_pour(stand: Stand, lines: Lines) -> None:
     assert "pin 0: pulses come faster" in (stand.board.problem or "")
 
 
+def test_totals_that_come_late_and_several_at_a_time_are_all_counted(stand: Stand, lines: Lines) -> None:
+    script: list[Said] = [hello(100.0), total(0), 1.0]
+    for round_number in range(1, 101):  # 640 pulses a second, of which every third report is late
+        script += [0.19, total(64 * round_number)] if round_number % 3 else [0.01, total(64 * round_number)]
+    stand.hear(*script, IDLE_S)
+    assert stand.pours() == [(0, 6400)]
+    assert stand.board.problem is None
+
+
 def test_what_flows_when_the_board_is_unplugged_ends_as_a_pour(stand: Stand, lines: Lines) -> None:
     lost, absent = BoardError("ttyUSB0: the board was unplugged"), BoardError("ttyUSB0: no such device")
     stand.hear(hello(100.0), total(1000), 1.0, total(1100), lost, absent, absent, hello(0.1), 5.0)
