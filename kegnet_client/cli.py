@@ -20,6 +20,7 @@ COMMANDS = (
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
     Command("rejected", "list rejected records or put them back"),
     Command("kegboard", "make pours and temperatures of what Kegboards on USB say"),
+    Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground"),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),

@@ -1,10 +1,10 @@
 """How the producers of the configuration stand: what the process of each says of itself, if one runs."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kegnet_client.commands.meters import when
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
@@ -55,8 +55,3 @@ def describe(producer: dict[str, Any]) -> Iterator[str]:
         )
     for one in producer.get("temperatures", ()):
         yield f"{format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
-
-
-def when(unix_ms: int) -> str:
-    """Local time for people."""
-    return f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
+from kegnet_client.commands.meters import describe_meter, find_meters, when
 from kegnet_client.commands.parser import Parser
-from kegnet_client.commands.producer_status import describe, read_producers, when
+from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
@@ -43,6 +44,9 @@ def handle(options: argparse.Namespace) -> int:
         "server": ", ".join(find_addresses(config).values()),
         **(state or {}),
     }
+    meters = find_meters(config)
+    status["meters"] = meters
+    problems += [one["problem"] for one in meters.values() if one["problem"]]
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
@@ -70,8 +74,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
     ]
     if not status["running"]:
-        lines += _producers(status)
-        return [f"kegnet-client {__version__} does not run", *lines, *_problems(status)]
+        head = f"kegnet-client {__version__} does not run"
+        return [head, *lines, *_meters(status), *_producers(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
     lines += [
@@ -86,8 +90,12 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += [*_producers(status), *_problems(status)]
+    lines += [*_meters(status), *_producers(status), *_problems(status)]
     return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
+
+
+def _meters(status: dict[str, Any]) -> list[str]:
+    return [f"flow meter   {name}: {describe_meter(one)}" for name, one in status["meters"].items()]
 
 
 def _problems(status: dict[str, Any]) -> list[str]:
