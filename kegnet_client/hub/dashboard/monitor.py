@@ -1,6 +1,6 @@
 """What every channel carries, as it comes, in the words in which a client of `/socket` hears it.
 
-Bounded: the last `MAX_LINES` messages are kept, each shown up to `MAX_TEXT` characters, a few times a second at most.
+Bounded: the last `MAX_LINES` messages are kept, each shown up to `MAX_TEXT` characters, twice a second at most.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from kegnet_client.hub.store.events import Event
 
 MAX_LINES = 100
 MAX_TEXT = 240
-DRAW_S = 0.25
+DRAW_S = 0.5
 """Between one drawing and the next."""
 _ALL = ""
 _MISSED = "-"
