@@ -40,9 +40,8 @@ class LogoField:
             on_upload=self._take,
             on_rejected=self._refuse,
         )
-        self._upload.props('accept=".png,.jpg,.jpeg,.webp,.gif" flat bordered').classes(
-            "w-full max-w-md [&_.q-uploader\\_\\_list]:hidden"
-        )
+        self._upload.props('accept=".png,.jpg,.jpeg,.webp,.gif" flat bordered')
+        self._upload.classes(r"w-full max-w-md [&_.q-uploader\_\_list]:hidden")
         with ui.row().classes("items-center gap-3") as self._chosen:
             self._image = show_logo(self.url)
             ui.button(words("no_logo"), on_click=lambda: self._choose("")).props("flat dense no-caps")
