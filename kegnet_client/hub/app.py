@@ -50,6 +50,7 @@ from kegnet_client.hub.maelstrom.socket import Sockets
 from kegnet_client.hub.outlets import metrics
 from kegnet_client.hub.outlets.open import Outlet
 from kegnet_client.hub.refusals import Refusals
+from kegnet_client.hub.refused_counts import RefusedCounts
 from kegnet_client.hub.store import tokens
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
@@ -81,7 +82,8 @@ def create_app(
     """The application over ``store``, opened by ``token``; ``ca_pem`` is what a device that joins is to trust."""
     store.limit_reads(READ_LIMIT_S)
     bus = Bus(store)
-    background = Background(store, bus, clock_ms, settings.events_kept_days, outlets)
+    refused = RefusedCounts(store, clock_ms)
+    background = Background(store, bus, clock_ms, settings.events_kept_days, outlets, refused)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -130,7 +132,7 @@ def create_app(
         trouble.end("the database works again")
 
     counted = metrics.Metrics(store, clock_ms)
-    writing = routes.make_router(commits, refusals, stored, unavailable, counted)
+    writing = routes.make_router(commits, refusals, stored, unavailable, counted, refused.count)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.judge import Judge
 from kegnet_client.hub.outlets.open import Outlet
+from kegnet_client.hub.refused_counts import RefusedCounts
 from kegnet_client.hub.store import events
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.lead import lead
@@ -32,13 +33,20 @@ class Background:
     """The work beside the requests, over ``store``; events are kept for ``kept_days``."""
 
     def __init__(
-        self, store: Store, bus: Bus, clock_ms: Callable[[], int], kept_days: int, outlets: Sequence[Outlet]
+        self,
+        store: Store,
+        bus: Bus,
+        clock_ms: Callable[[], int],
+        kept_days: int,
+        outlets: Sequence[Outlet],
+        refused: RefusedCounts | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
         self._clock_ms = clock_ms
         self._kept_days = kept_days
         self._outlets = outlets
+        self._refused = refused or RefusedCounts(store, clock_ms)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -53,7 +61,12 @@ class Background:
         self._store.on_write = on_write
         if notifier is not None:
             notifier.start()
-        works: list[Work] = [self._bus.run, self._trim, Judge(self._store, self._bus, self._clock_ms).run]
+        works: list[Work] = [
+            self._bus.run,
+            self._trim,
+            self._refused.run,
+            Judge(self._store, self._bus, self._clock_ms).run,
+        ]
         if self._outlets:
             works.append(lambda: lead(self._store, self._tell))
         tasks = [asyncio.create_task(_go_on(work)) for work in works]

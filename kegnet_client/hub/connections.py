@@ -126,9 +126,10 @@ class Connections:
     def establish(
         self, connection: Connection, close: Callable[[], None], end: Callable[[], None], now_s: float
     ) -> None:
-        """The TLS handshake of ``connection`` is done."""
+        """The TLS handshake of ``connection`` is done; its first request may have come along, and be under way."""
         connection.close, connection.end = close, end
-        connection.due_s = now_s + UNPROVEN_IDLE_S
+        if not connection.requests and not connection.is_proven:
+            connection.due_s = now_s + UNPROVEN_IDLE_S
 
     def find(self, peer: Pair | None, local: Pair | None) -> Connection | None:
         """The connection between these two, if it is still there."""

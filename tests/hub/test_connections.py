@@ -32,10 +32,14 @@ class Desk:
 
         connection = Connection((host, next(PORTS)), LOCAL, end)
         if self.connections.admit(connection, self.now_s):
-            self.connections.establish(connection, lambda: self.closed.append(connection), end, self.now_s)
+            self.establish(connection)
         else:
             self.ended.append(connection)
         return connection
+
+    def establish(self, connection: Connection) -> None:
+        close, end = (lambda: self.closed.append(connection)), connection.end
+        self.connections.establish(connection, close, end, self.now_s)
 
     def proven(self, host: str) -> Connection:
         """A new connection from ``host`` that has shown a signature."""
@@ -171,6 +175,15 @@ def test_a_connection_is_busy_until_the_last_of_its_pipelined_requests(desk: Des
     for _ in range(2):
         desk.connections.begin_request(device, desk.now_s)
     desk.connections.end_request(device, desk.now_s)
+    desk.pass_time(1000)
+    assert desk.closed == desk.ended == []
+
+
+def test_a_request_that_came_along_with_the_handshake_may_last(desk: Desk) -> None:
+    device = desk.open("10.0.0.1")
+    desk.connections.begin_request(device, desk.now_s)
+    desk.connections.prove(device)
+    desk.establish(device)
     desk.pass_time(1000)
     assert desk.closed == desk.ended == []
 

@@ -17,8 +17,6 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_websocket
 
 from kegnet_client.hub import connections, listener, serve
 from kegnet_client.hub.app import create_app
@@ -29,6 +27,7 @@ from kegnet_client.hub.store.records import Store
 from kegnet_client.hub.websocket import MAX_MESSAGE_BYTES, WebSocketProtocol
 
 from ..support.waits import WAIT_S
+from ..support.websocket import WebSocket as Client
 from .test_roles import make_token, revoke
 
 SHORT_S = 0.2
@@ -59,14 +58,12 @@ class Hub:
         self._port = port
         self._stack = stack
 
-    def connect(self, path: str, token: str | None = None, **headers: str) -> ClientConnection:
+    def connect(self, path: str, token: str | None = None, **headers: str) -> Client:
         """A websocket; the first token is the one of the file."""
         context = ssl.create_default_context(cafile=self._home.ca_certificate)
         headers["Authorization"] = f"Bearer {self._home.token() if token is None else token}"
         url = f"wss://localhost:{self._port}{path}"
-        return self._stack.enter_context(
-            connect_websocket(url, ssl=context, additional_headers=headers, proxy=None, ping_interval=None)
-        )
+        return self._stack.enter_context(Client(url, context, headers, ping_interval=None))
 
     def connect_bare(self, path: str) -> ssl.SSLSocket:
         """The connection under a websocket, on which nobody answers anything."""

@@ -19,7 +19,7 @@ def handle(options: argparse.Namespace) -> int:
     """Print it, whether the hub runs or not."""
     from kegnet_client.hub.api import taps
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.store import entries
+    from kegnet_client.hub.store import entries, refusals
 
     now_ms = wall_ms()
     with closing(open_store(find_home(options))) as store:
@@ -30,9 +30,20 @@ def handle(options: argparse.Namespace) -> int:
                 now_ms,
             )
         )
+        hour = store.read(lambda connection: refusals.read_sums(connection, now_ms - refusals.HOUR_MS))
+        day = store.read(lambda connection: refusals.read_sums(connection, now_ms - 24 * refusals.HOUR_MS))
         devices = [one for one in store.devices() if one.revoked_ms is None]
     if options.json:
-        heard = [{"uuid": one.uuid, "name": one.name, "last_seen_ms": one.last_seen_ms} for one in devices]
+        heard = [
+            {
+                "uuid": one.uuid,
+                "name": one.name,
+                "last_seen_ms": one.last_seen_ms,
+                "refused_within_hour": hour.get(one.uuid, 0),
+                "refused_within_day": day.get(one.uuid, 0),
+            }
+            for one in devices
+        ]
         print(json.dumps({"now_ms": now_ms, "taps": shown, "devices": heard}))
         return 0
     for tap in shown:
@@ -41,7 +52,9 @@ def handle(options: argparse.Namespace) -> int:
         print("No tap is set up yet.")
     for device in devices:
         seen = "never heard of" if device.last_seen_ms is None else f"heard of {_ago(now_ms - device.last_seen_ms)}"
-        print(f"Device {device.name}: {seen}")
+        refused = day.get(device.uuid, 0)
+        told = f"; {refused} records refused within a day, {hour.get(device.uuid, 0)} of them within the last hour"
+        print(f"Device {device.name}: {seen}{told if refused else ''}")
     return 0
 
 

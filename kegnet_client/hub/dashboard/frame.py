@@ -9,7 +9,7 @@ from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.logo import show_logo
 from kegnet_client.hub.store import alarms
 
-PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings")
+PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
 
 
 @contextmanager

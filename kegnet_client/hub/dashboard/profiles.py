@@ -32,9 +32,9 @@ async def page(hub: Hub, request: Request) -> None:
             detail = None if chosen is None else _Detail(visit, chosen)
 
     async def refresh() -> None:
-        now_ms, units = hub.clock_ms(), visit.settings.units
+        now_ms = hub.clock_ms()
         run = detail.run if detail is not None else None
-        state = await hub.read(lambda connection: profile_state.read(connection, chosen, run, now_ms, units))
+        state = await hub.read(lambda connection: profile_state.read(connection, chosen, run, now_ms))
         found.show(state, now_ms)
         if detail is not None:
             detail.show(state, now_ms)

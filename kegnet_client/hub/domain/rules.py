@@ -99,12 +99,12 @@ class SensorState:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """A device that is not revoked; ``refused_ms`` are the times of what was refused from it in the last hour."""
+    """A device that is not revoked; ``refused`` says when how many records were refused from it."""
 
     device: str
     name: str
     last_seen_ms: int | None
-    refused_ms: Sequence[int] = ()
+    refused: Sequence[tuple[int, int]] = ()
     rules: Rules = DEFAULT
 
 
@@ -185,7 +185,7 @@ def _judge_device(device: DeviceState, listening_since_ms: int, now_ms: int) -> 
         silent_ms = now_ms - max(device.last_seen_ms, listening_since_ms)
         if silent_ms > rules.device_silent_ms:
             yield Finding("device-silent", subject, f"{device.name}: silent for {_duration(silent_ms)}")
-    refused = sum(now_ms - HOUR_MS < one <= now_ms for one in device.refused_ms)
+    refused = sum(count for at_ms, count in device.refused if now_ms - HOUR_MS < at_ms <= now_ms)
     if rules.refused_per_hour is not None and refused > rules.refused_per_hour:
         yield Finding("refused", subject, f"{device.name}: {refused} records refused within an hour")
 

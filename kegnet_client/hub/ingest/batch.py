@@ -68,7 +68,7 @@ class Batch:
                 records.append((item.id, item.record))
         verdicts = batch.format_verdicts(self.request.content_digest, content.items, reasons)
         fingerprint = key_fingerprint(signer)
-        return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts)
+        return Proven(self.device, Version.V3, tuple(records), fingerprint, self.request, verdicts, len(reasons))
 
 
 def read_batch(request: SignedRequest) -> Batch:

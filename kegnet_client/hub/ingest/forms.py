@@ -13,6 +13,7 @@ recognised by its identity.
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -97,6 +98,8 @@ class Proven:
     proof: SignedString | SignedRequest
     verdicts: bytes = b""
     """The answer, where the protocol has one for each record."""
+    rejected: int = 0
+    """How many more records there were that are not well-formed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,15 @@ def read_claim(name: str, version: Version, body: bytes) -> Claim:
     """The record that the call ``name`` of ``version`` carries; `RecordError` says what is wrong with it."""
     call, signature = forms.read_call(name, body)
     return _claim(call, version, signature)
+
+
+def find_device(body: bytes) -> str:
+    """The uuid that ``body``, which is no record, says it is from; empty where it names none."""
+    try:
+        (device,) = parse_qs(body.decode("ascii"), max_num_fields=16)["id"]
+    except (ValueError, KeyError):
+        return ""
+    return device.lower() if forms.is_uuid(device) else ""
 
 
 def reread_claim(name: str, version: Version, signed: bytes, signature: bytes) -> Claim:

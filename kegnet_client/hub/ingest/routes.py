@@ -75,8 +75,12 @@ def make_router(
     on_stored: Callable[[], None],
     on_trouble: Callable[[StoreError], Response],
     counts: Counts,
+    count_refused: Callable[[str, int], None],
 ) -> APIRouter:
-    """The routes under ``/rest``, writing into ``commits``; ``on_trouble`` makes the answer where that fails."""
+    """The routes under ``/rest``, writing into ``commits``; ``on_trouble`` makes the answer where that fails.
+
+    ``count_refused`` is told from which device how many records were refused.
+    """
     router = APIRouter()
 
     def add(path: str, read: Read, answer: Callable[[Receipt], Response], **described: Any) -> None:
@@ -99,10 +103,12 @@ def make_router(
             except (RecordError, batch.ContentError) as error:
                 refusals.tell(request, device, error)
                 counts.count_refused()
+                count_refused(device or _claimed_device(request), 1)
                 return _text(400, str(error))
             except RefusedError as error:
                 refusals.tell(request, device, error)
                 counts.count_refused()
+                count_refused(device, 1)
                 return _text(401, str(error), _CHALLENGE)
             except StoreError as error:
                 return on_trouble(error)
@@ -111,6 +117,7 @@ def make_router(
             prove(request.scope)
             refusals.over(request, device)
             _tell(receipt)
+            count_refused(device, receipt.proven.rejected)
             return answer(receipt)
 
         router.add_api_route(path, endpoint, methods=["POST"], **described)
@@ -147,6 +154,7 @@ def endpoints_of(router: APIRouter) -> dict[str, Endpoint]:
 def _read_claim(name: str, version: Version) -> Read:
     async def read(request: Request) -> Submission:
         body = await read_body(request, forms.CONTENT_TYPE, ingest_forms.MAX_BODY_BYTES)
+        request.state.form = body
         return ingest_forms.read_claim(name, version, body)
 
     return read
@@ -172,6 +180,11 @@ async def _read_batch(request: Request) -> Submission:
             content=content,
         )
     )
+
+
+def _claimed_device(request: Request) -> str:
+    """Whose a form says it is that is no record."""
+    return ingest_forms.find_device(getattr(request.state, "form", b""))
 
 
 def _tell(receipt: Receipt) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
 from kegnet_client.hub.api import taps
-from kegnet_client.hub.store import entries, schema
+from kegnet_client.hub.store import entries, refusals, schema
 from kegnet_client.hub.store.records import Store
 
 PATH = "/metrics"
@@ -88,6 +88,15 @@ class _Stored(Collector):
         for uuid, name, last_seen_ms in connection.execute(statement):
             seen.add_metric([uuid, name], last_seen_ms / 1000)
         yield seen
+        refused = GaugeMetricFamily(
+            "kegnet_device_refused_records",
+            "Records that were refused from a device, or from who says it is, within the last hour.",
+            labels=["device", "name"],
+        )
+        counts = refusals.read_sums(connection, self._clock_ms() - refusals.HOUR_MS)
+        for uuid, name in connection.execute(select(table.uuid, table.name).where(table.revoked_ms.is_(None))):
+            refused.add_metric([uuid, name], counts.get(uuid, 0))
+        yield refused
 
     def _taps(self, connection: Connection) -> Iterable[GaugeMetricFamily]:
         labels = ["tap", "name", "beverage"]

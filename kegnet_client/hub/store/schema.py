@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0006"
+VERSION = "0007"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -186,6 +186,16 @@ heartbeats = _records("heartbeats", "at_ms", Column("address", String(45)))
 """Signs of life without a temperature, and the addresses that devices tell."""
 
 RECORDS = (pours, temperatures, heartbeats)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("minute", BigInteger, primary_key=True),
+    Column("device", ForeignKey("devices.uuid"), primary_key=True),
+    Column("records", BigInteger, nullable=False),
+)
+"""How many records were refused in each minute since 1970 that were, or said that they were, from a device; the last
+days' (`kegnet_client.hub.store.refusals`)."""
 
 pours_by_day = Table(
     "pours_by_day",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from kegnet_client.hub.domain import rules
 from kegnet_client.hub.domain.levels import level_of
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
-from kegnet_client.hub.store import entries, readings, runs, schema, tapping, volumes
+from kegnet_client.hub.store import entries, readings, refusals, runs, schema, tapping, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> 
     return State(
         listening_since_ms,
         sensors=_read_sensors(connection, names, limits, now_ms),
-        devices=_read_devices(connection, limits),
+        devices=_read_devices(connection, limits, now_ms),
         kegs=_read_kegs(connection, limits, now_ms),
         meters=_read_meters(connection, {one.subject: str(one.body["name"]) for one in taps}, limits, now_ms),
     )
@@ -72,11 +72,12 @@ def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits
     return found
 
 
-def _read_devices(connection: Connection, limits: _Limits) -> Sequence[DeviceState]:
+def _read_devices(connection: Connection, limits: _Limits, now_ms: int) -> Sequence[DeviceState]:
     table = schema.devices.c
     statement = select(table.uuid, table.name, table.last_seen_ms).where(table.revoked_ms.is_(None)).order_by(table.id)
+    refused = refusals.read_times(connection, now_ms - rules.HOUR_MS)
     return [
-        DeviceState(uuid, name, last_seen_ms, rules=limits.of(f"device {uuid}"))
+        DeviceState(uuid, name, last_seen_ms, refused.get(uuid, ()), limits.of(f"device {uuid}"))
         for uuid, name, last_seen_ms in connection.execute(statement)
     ]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from ...support.brewpi import BrewPi
 from ...support.program import COMMAND, Program
 from ...support.waits import WAIT_S
 from ...support.watchdog import wait_until_fed
+from ...support.websocket import WebSocket
 from .hub_process import Hub
 
 
@@ -40,7 +40,7 @@ def hear(hub: Hub, beer: str) -> None:
     """Until the hub tells of this temperature, as it does to one who subscribes late as well."""
     headers = {"Authorization": f"Bearer {hub.token}"}
     address = f"wss://localhost:{hub.port}/socket"
-    with connect(address, ssl=hub.context, additional_headers=headers, proxy=None) as connection:
+    with WebSocket(address, hub.context, headers) as connection:
         connection.send(json.dumps({"action": "subscribe", "channel": "data"}))
         while json.loads(json.loads(connection.recv(timeout=WAIT_S))["data"])["payload"]["beer"] != beer:
             pass

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
 from kegnet_client.core.errors import ControllerError
 from kegnet_client.core.wire import brewpi as wire
@@ -23,6 +22,7 @@ from ...support.authority import Authority
 from ...support.brewpi import DISPLAY, BrewPi
 from ...support.server import Server
 from ...support.waits import WAIT_S, wait_until
+from ...support.websocket import WebSocket
 
 Add = Callable[..., int]
 MakeBrewPi = Callable[[str], BrewPi]
@@ -33,13 +33,13 @@ def listen(hub_url: str, hub_home: Home, trust: ssl.SSLContext) -> Iterator[Call
     """``listen(channel, number or source)``: the next payload there that is of that controller."""
     headers = {"Authorization": f"Bearer {hub_home.token()}"}
     address = f"{hub_url.replace('https', 'wss')}/socket"
-    with connect(address, ssl=trust, additional_headers=headers, proxy=None) as connection:
+    with WebSocket(address, trust, headers) as connection:
         for channel in ("data", "alarms", "logs"):
             connection.send(json.dumps({"action": "subscribe", "channel": channel}))
         yield lambda channel, what: _next(connection, channel, what)
 
 
-def _next(connection: ClientConnection, channel: str, what: object) -> dict[str, Any]:
+def _next(connection: WebSocket, channel: str, what: object) -> dict[str, Any]:
     until_s = time.monotonic() + WAIT_S
     heard = []
     while time.monotonic() < until_s:

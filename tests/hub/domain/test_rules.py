@@ -137,9 +137,9 @@ def test_a_silent_device_is_one_alarm_and_not_one_for_each_of_its_sensors() -> N
 
 def test_records_refused_within_an_hour_are_counted() -> None:
     seen = replace(DEVICE, last_seen_ms=NOW_MS)
-    refused = [NOW_MS - HOUR_MS] * 50 + [NOW_MS - number for number in range(10)]
-    assert found(State(LONG_AGO_MS, devices=[replace(seen, refused_ms=refused)])) == []
-    more = replace(seen, refused_ms=[*refused, NOW_MS])
+    refused = [(NOW_MS - HOUR_MS, 50), (NOW_MS - HOUR_MS + 1, 4), (NOW_MS, 6), (NOW_MS + 1, 50)]
+    assert found(State(LONG_AGO_MS, devices=[replace(seen, refused=refused)])) == []
+    more = replace(seen, refused=[*refused, (NOW_MS - 1, 1)])
     assert found(State(LONG_AGO_MS, devices=[more])) == [("refused", "device d", True)]
     assert found(State(LONG_AGO_MS, devices=[replace(more, rules=Rules(refused_per_hour=None))])) == []
 
@@ -239,7 +239,7 @@ def test_whatever_is_known_at_whatever_time_can_be_judged_once_for_each(
     state = State(
         seen_ms,
         [SensorState("28-1", "cellar", "d", [(seen_ms, 9000)], None, replace(WARM, off_for_ms=0))],
-        [DeviceState("d", "bar", seen_ms, [seen_ms] * 20)],
+        [DeviceState("d", "bar", seen_ms, [(seen_ms, 20)])],
         [KegState(7, "Helles", Level(0, -5))],
         [MeterState("d", 3, "left", poured)],
     )

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from kegnet_client.hub.home import Home
 
 from ...support.waits import WAIT_S
+from ...support.websocket import WebSocket
 
-Connect = Callable[..., ClientConnection]
+Connect = Callable[..., WebSocket]
 
 # The body that the bridge of 2014 posts, as its reference has it.
 PAYLOAD = {
@@ -36,14 +36,13 @@ DATA = json.dumps({"channel": "data", "payload": PAYLOAD})
 def open_socket(hub_url: str, hub_home: Home, trust: ssl.SSLContext) -> Iterator[Connect]:
     """``open_socket("data")``: a websocket that has subscribed these channels."""
 
-    def make(*channels: str, token: str | None = None, origin: Any = None) -> ClientConnection:
+    def make(*channels: str, token: str | None = None, origin: Any = None) -> WebSocket:
         socket = stack.enter_context(
-            connect(
+            WebSocket(
                 f"{hub_url.replace('https', 'wss')}/socket",
-                ssl=trust,
-                additional_headers={"Authorization": f"Bearer {token or hub_home.token()}"},
+                trust,
+                {"Authorization": f"Bearer {token or hub_home.token()}"},
                 origin=origin,
-                proxy=None,
             )
         )
         for channel in channels:
@@ -55,14 +54,14 @@ def open_socket(hub_url: str, hub_home: Home, trust: ssl.SSLContext) -> Iterator
         yield make
 
 
-def settle(socket: ClientConnection) -> None:
+def settle(socket: WebSocket) -> None:
     """Until all that was sent is acted upon; what was received meanwhile is dropped."""
     socket.send(json.dumps({"action": "ping", "channel": "_heartbeat"}))
     while receive(socket)["channel"] != "_heartbeat":
         pass
 
 
-def receive(socket: ClientConnection) -> dict[str, Any]:
+def receive(socket: WebSocket) -> dict[str, Any]:
     """The next message, with its text decoded."""
     message = json.loads(socket.recv(timeout=WAIT_S))
     assert set(message) == {"channel", "data"}
@@ -240,7 +239,7 @@ def test_what_is_not_understood_is_ignored(open_socket: Connect, text: str) -> N
     settle(socket)
 
 
-def closes(socket: ClientConnection) -> int | None:
+def closes(socket: WebSocket) -> int | None:
     try:
         while True:
             socket.recv(timeout=WAIT_S)
