@@ -36,7 +36,7 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
         run | send | check | rotate-key) words=$everywhere ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;
@@ -44,6 +44,7 @@ _kegnet_client() {
         status) words="--json $everywhere" ;;
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
+        kegboard) words="--device --verbose $everywhere" ;;
         flow-meter) words="import --verbose $everywhere" ;;
         'flow-meter import')
             words="--verbose $everywhere"

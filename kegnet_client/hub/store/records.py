@@ -18,7 +18,7 @@ from kegnet_client.hub.store import devices, events, schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
 from kegnet_client.hub.store.events import Event
-from kegnet_client.hub.store.pages import Form, Query, TextPage, read_page, select_page
+from kegnet_client.hub.store.pages import Form, Query, Rows, TextPage, read_page, select_page
 from kegnet_client.keys import PublicKey, key_fingerprint, normal_pem
 
 
@@ -68,9 +68,7 @@ class Store(Database):
         last = found[query.limit - 1]._mapping
         return Page(found[: query.limit], (last[time_column], last["id"]))
 
-    async def page_text(
-        self, rows: Table | Select[Any], names: Sequence[str], time_column: str, query: Query, form: Form
-    ) -> TextPage:
+    async def page_text(self, rows: Rows, names: Sequence[str], time_column: str, query: Query, form: Form) -> TextPage:
         """The same page as the database puts its columns ``names`` together."""
         return await self.read_soon(lambda connection: read_page(connection, rows, names, time_column, query, form))
 
