@@ -36,7 +36,7 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
         run | check | rotate-key) words=$everywhere ;;
         send) words="--sink $everywhere" ;;
         init) words="--url --ca $everywhere" ;;
@@ -45,6 +45,7 @@ _kegnet_client() {
         status) words="--json $everywhere" ;;
         rejected) words="list retry --sink $everywhere" ;;
         'rejected '*) words="--sink $everywhere" ;;
+        kegboard) words="--device --verbose $everywhere" ;;
         flow-meter) words="import --verbose $everywhere" ;;
         'flow-meter import')
             words="--verbose $everywhere"

@@ -11,6 +11,7 @@ from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.meters import describe_meter, find_meters, when
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
@@ -58,6 +59,10 @@ def handle(options: argparse.Namespace) -> int:
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    producers = read_producers(config)
+    if producers:
+        status["producers"] = producers
+    problems += [f"{one['kind']} {one['name']}: {one['problem']}" for one in producers if one.get("problem")]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
     print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
@@ -80,7 +85,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
     lines += [_describe_queue(name, queue) for name, queue in status.get("queues", {}).items()]
     if not status["running"]:
         head = f"kegnet-client {__version__} does not run"
-        return [head, *lines, *_meters(status), *_problems(status)]
+        return [head, *lines, *_meters(status), *_producers(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
     lines += [_describe_link(sink) for sink in status.get("sinks", {"": status}).values()]
@@ -94,7 +99,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += [*_meters(status), *_problems(status)]
+    lines += [*_meters(status), *_producers(status), *_problems(status)]
     return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
 
 
@@ -116,3 +121,7 @@ def _describe_link(sink: dict[str, Any]) -> str:
 
 def _problems(status: dict[str, Any]) -> list[str]:
     return [f"look at      {problem}" for problem in status["problems"]]
+
+
+def _producers(status: dict[str, Any]) -> list[str]:
+    return [f"{one['kind']:<11}  {line}" for one in status.get("producers", ()) for line in describe(one)]

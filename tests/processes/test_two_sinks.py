@@ -182,7 +182,7 @@ def test_what_one_sink_rejects_is_listed_and_goes_back_to_that_sink_alone(
     assert device.command("rejected", "list", "--sink", "kegbot").returncode == 64
 
 
-@pytest.mark.case(101)
+@pytest.mark.case(105)
 def test_every_pour_of_another_user_is_at_both_in_the_end_however_often_the_daemon_is_killed(
     plain_users_device: Device, server: Server, broker: Mosquitto
 ) -> None:

@@ -103,7 +103,7 @@ def test_names_of_any_length_and_any_bytes_go_over(spool: Spool) -> None:
     assert len(queued(spool, A)) == len(queued(spool, B)) == len(names)
 
 
-@pytest.mark.case(97)
+@pytest.mark.case(101)
 def test_killed_before_any_step_it_is_in_each_queue_once_in_the_end(spool: Spool) -> None:
     step, is_over = 0, False
     while not is_over:
@@ -144,7 +144,7 @@ schedules = st.lists(
 CONFIGURATIONS = ([A, B], [B, A], [A, B, C], [A], [B, C])
 
 
-@pytest.mark.case(97)
+@pytest.mark.case(101)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=schedules)
 def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_the_sinks_of_one_configuration(
@@ -182,7 +182,7 @@ def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_th
     assert hidden(spool) == []
 
 
-@pytest.mark.case(98)
+@pytest.mark.case(102)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(tmp_path: Path, seed: int) -> None:
     """Every state that the file system may be in then; what was delivered by then may be delivered once more."""
@@ -243,7 +243,7 @@ def _start_upon(
     assert set(delivered) <= {(sink, data.decode()) for sink in (A, B) for data in files.values()}
 
 
-@pytest.mark.case(99)
+@pytest.mark.case(103)
 def test_what_cannot_be_removed_from_the_spool_waits_and_goes_on_when_it_can(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +265,7 @@ def _refuse(_file: object) -> bool:
     raise OSError(30, "Read-only file system")
 
 
-@pytest.mark.case(100)
+@pytest.mark.case(104)
 def test_no_room_for_a_copy_leaves_the_record_in_the_spool(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(spool, 1)
     file = spool.read("1.pour")
