@@ -7,6 +7,8 @@ from pathlib import Path
 from kegnet_client.config import parse
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.host.root import find_root
+from kegnet_client.producers.flow_meter_section import FLOW_METER
+from kegnet_client.producers.kegboard_section import KEGBOARD
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.runner.section import RUNNER
 from kegnet_client.sinks.kegnet_section import KEGNET
@@ -18,6 +20,8 @@ SECTIONS: tuple[AnySection, ...] = (
     MQTT,
     SPOOL,
     THERMOMETER,
+    KEGBOARD,
+    FLOW_METER,
     RUNNER,
 )
 """In the order of the shipped file."""

@@ -72,7 +72,7 @@ class Lab:
 
     def add_devices(self) -> None:
         for device in self.devices:
-            words = [COMMAND, "runner", "identity", "--json", "--root", device.root]
+            words = [str(COMMAND), "runner", "identity", "--json", "--root", str(device.root)]
             identity = subprocess.run(words, capture_output=True, text=True, check=True).stdout
             file = self.directory / f"{device.mac_id}.json"
             file.write_text(identity)

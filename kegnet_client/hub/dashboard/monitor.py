@@ -1,6 +1,6 @@
 """What every channel carries, as it comes, in the words in which a client of `/socket` hears it.
 
-Bounded: the last `MAX_LINES` messages are kept, each shown up to `MAX_TEXT` characters, a few times a second at most.
+Bounded: the last `MAX_LINES` messages are kept, each shown up to `MAX_TEXT` characters, twice a second at most.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from kegnet_client.hub.store.events import Event
 
 MAX_LINES = 100
 MAX_TEXT = 240
-DRAW_S = 0.25
+DRAW_S = 0.5
 """Between one drawing and the next."""
 _ALL = ""
 _MISSED = "-"
@@ -55,7 +55,9 @@ class Monitor:
             self._channel.on_value_change(self._draw)
             self._channel.classes("w-52")
             self._is_still = ui.switch(words("hold_still"), on_change=self._draw)
-        self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full max-h-[75vh]")
+        with ui.element("div").classes("w-full max-h-[75vh] overflow-y-auto") as scrolled:
+            scrolled.props(f'tabindex=0 role="region" aria-label="{words("live")}"')  # for who has no mouse
+            self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full")
         self._table.props("flat dense wrap-cells").on("rowClick", self._open)
         self._empty = ui.label(words("no_messages"))
 

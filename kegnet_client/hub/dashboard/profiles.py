@@ -18,6 +18,8 @@ from kegnet_client.hub.store import bodies, house, runs
 from kegnet_client.hub.store.entries import Entry
 
 CHANNELS = ("profiles", "runs", "temperatures", "controllers", "taps", "data")
+PAUSE_S = 1.0
+"""Temperatures come often, and change slowly."""
 STALE_MS = 15 * 60_000
 
 
@@ -42,7 +44,7 @@ async def page(hub: Hub, request: Request) -> None:
     if detail is not None:
         detail.on_run(refresh)
     await refresh()
-    visit.follow(CHANNELS, refresh)
+    visit.follow(CHANNELS, refresh, PAUSE_S)
 
 
 def tell_progress(visit: Visit, progress: Progress) -> str:
