@@ -23,11 +23,11 @@ STALE_MS = 30 * 60_000
 async def page(hub: Hub, request: Request) -> Response | None:
     """Show them; a hub where there is nothing yet leads through its first run."""
     visit = await Visit.begin(hub, request)
-    if visit.may_operate and await hub.read(first_run.is_fresh):
+    is_set_up = not visit.may_operate or await hub.read(first_run.read_step) is None
+    if not is_set_up and await hub.read(first_run.is_fresh):
         return RedirectResponse(f"{request.scope.get('root_path', '')}/setup", 303)
-    step = await hub.read(first_run.read_step)
     with frame(visit, "taps"):
-        if visit.may_operate and step is not None:
+        if not is_set_up:
             ui.link(visit.words("go_on_setup"), "/setup").classes("text-lg")
         cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fill,minmax(18rem,1fr))]")
     shown: dict[int, _Card] = {}
