@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, select, update
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest import verify
 from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
 from kegnet_client.hub.ingest.verify import Verification
-from kegnet_client.hub.store import events, schema
+from kegnet_client.hub.store import devices, events, schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
 from kegnet_client.hub.store.events import Event
@@ -45,11 +45,7 @@ class Store(Database):
 
     def revoke_device(self, uuid: str, now_ms: int) -> None:
         """Take nothing more from a device; `UsageError` if there is no such device."""
-        table = schema.devices
-        statement = (
-            update(table).where(table.c.uuid == uuid.lower(), table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
-        )
-        if not self.write(lambda connection: connection.execute(statement).rowcount) and self.device(uuid) is None:
+        if not self.write(lambda connection: devices.revoke(connection, uuid, now_ms)) and self.device(uuid) is None:
             raise UsageError(f"{uuid} is not registered; `kegnet-client hub devices list` shows who is")
 
     def device(self, uuid: str) -> Device | None:
