@@ -16,6 +16,7 @@ from kegnet_client.host.atomic_file import open_directory
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.lock_file import take_lock
 from kegnet_client.host.log import set_up
+from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Stop
 from kegnet_client.producers.board_sensors import BoardSensors
 from kegnet_client.producers.kegboard import Kegboard
@@ -50,6 +51,7 @@ def handle(options: argparse.Namespace) -> int:
         sections = dict(_find_for(options.device, sections))
         if not sections:
             log.info("no section [%s] is for %s, which is left alone", KEGBOARD.name, options.device)
+            Supervisor(os.environ).ready()  # a service that ends before it was ready has failed
             return 0
     elif not sections:
         raise ConfigError(f"{config.file}: there is no section [{KEGBOARD.title(options.name or 'NAME')}]: write one")

@@ -15,6 +15,11 @@ KINDS: dict[str, AnySection] = {
 }
 """The commands of producers, each with its section."""
 
+STARTS = {
+    "kegboard": "its service starts when its board is plugged in",
+}
+"""How each comes to run."""
+
 
 def state_file(root: Path, kind: str, name: str) -> StateFile:
     """Where the producer of the section ``name`` says how it stands; ``kind`` is its command."""
@@ -34,7 +39,7 @@ def read_producers(config: Config) -> list[dict[str, Any]]:
 def describe(producer: dict[str, Any]) -> Iterator[str]:
     """Lines for people about one."""
     if not producer["running"]:
-        yield f"{producer['name']} does not run: sudo systemctl start kegnet-{producer['kind']}"
+        yield f"{producer['name']} does not run: {STARTS[producer['kind']]}"
         return
     version = producer.get("firmware_version")
     where = producer.get("device")
