@@ -13,11 +13,13 @@ from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.runner.section import RUNNER
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.mqtt_section import MQTT
+from kegnet_client.sinks.xively_section import XIVELY
 from kegnet_client.spool.section import SPOOL
 
 SECTIONS: tuple[AnySection, ...] = (
     KEGNET,
     MQTT,
+    XIVELY,
     SPOOL,
     THERMOMETER,
     KEGBOARD,
