@@ -150,7 +150,7 @@ lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client
+	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
 
 # The Debian package for this machine's architecture and python3, in dist/.
 deb: dist/deb-stamp
