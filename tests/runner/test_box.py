@@ -63,9 +63,8 @@ def try_all(*attempts: str) -> str:
 
 
 def test_main_runs_with_what_is_given_from_the_first_line_on(run: Run) -> None:
-    done = run(
-        "log('%s at %d', 'top', 1)\nfrom kegnet_module import log as same\ndef main():\n same(type(should_quit()).__name__)"
-    )
+    code = "log('%s at %d', 'top', 1)\nfrom kegnet_module import log as same\n"
+    done = run(f"{code}def main(): same(type(should_quit()).__name__)")
     assert (done.stdout, done.returncode) == ("top at 1\nbool\n", 0)
 
 

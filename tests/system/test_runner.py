@@ -30,6 +30,13 @@ def main():
     (spool / ".new.tmp").write_text("0,4711,8123,%d\\n" % (time.time() * 1000))
     (spool / ".new.tmp").rename(spool / "new.pour")
     log("poured")
+    forked = 0
+    try:
+        for forked in range(1000):
+            if os.fork() == 0:
+                time.sleep(600)
+    except OSError:
+        log("forks end at %d", forked)
     while not should_quit():
         time.sleep(0.1)
 """
@@ -60,6 +67,7 @@ def test_a_producer_that_was_pushed_pours_from_its_box_and_reaches_nothing_else(
     for what in ("key", "password", "configuration", "system"):
         assert re.search(rf"^\[producer\] {what} fails: (FileNotFound|OS|Permission)Error$", said, re.MULTILINE), said
     assert "[producer] state 4" in said
+    runner.wait_for(f"journalctl -u {UNIT} --no-pager -o cat | grep -E 'forks end at [456][0-9]$'")
     assert runner.sh(f"stat -c %U {STATE}/programs/*.json") == UNIT
     report = runner.sh(f"systemd-analyze security --no-pager {UNIT}")
     match = re.search(r"Overall exposure level for .*: ([0-9.]+)", report)
