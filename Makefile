@@ -5,7 +5,7 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto redis-server chromium
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
@@ -92,7 +92,7 @@ define install_wheel
 	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
 	$(1)/bin/pip install -q --upgrade pip; \
 	wheel=$$(ls dist/*.whl); \
-	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]"; \
+	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,redis,test]"; \
 	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
 endef
 
@@ -131,7 +131,7 @@ test-packages:
 .venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]'
+	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,redis,test]'
 	touch $@
 
 $(SIGNATURES)/package.json: | .venv-test/editable

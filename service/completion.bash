@@ -36,8 +36,8 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
-        run | send | check | rotate-key) words=$everywhere ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate local-events demo hub $everywhere" ;;
+        run | send | check | rotate-key | local-events) words=$everywhere ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;
         pour) words="--pin --pulses --elapsed-ms --started-ms $everywhere" ;;
