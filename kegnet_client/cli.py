@@ -24,6 +24,8 @@ COMMANDS = (
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),
     Command("local-events", "make pours and temperatures of what Kegbot's sensor programs say"),
+    Command("runner", "run the signed programs of a database, in boxes"),
+    Command("module", "an operator's side of that: sign, push, run, status"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),
     Command("hub", "your own KegNet server; its commands: hub --help"),
 )

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.sinks.destinations import find_addresses
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
+from kegnet_client.spool.fan_out import find_queues
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
@@ -36,14 +38,21 @@ def handle(options: argparse.Namespace) -> int:
         rejected = count_rejected(spool)
     except SpoolError as error:
         rejected, problems = 0, [str(error)]
+    try:
+        queues = find_queues(spool)
+    except SpoolError as error:
+        queues, problems = {}, [*problems, str(error)]
+    servers = find_addresses(config)
     status = {
         "running": state is not None,
         "spool": str(spool),
         "waiting": waiting or 0,
         "rejected": rejected,
-        "server": ", ".join(find_addresses(config).values()),
+        "server": ", ".join(servers.values()),
         **(state or {}),
     }
+    if queues:
+        status["queues"] = {name: asdict(queue) | {"server": servers.get(name)} for name, queue in queues.items()}
     meters = find_meters(config)
     status["meters"] = meters
     problems += [one["problem"] for one in meters.values() if one["problem"]]
@@ -73,14 +82,14 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"waiting      {status['waiting']} in {status['spool']}",
         f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
     ]
+    lines += [_describe_queue(name, queue) for name, queue in status.get("queues", {}).items()]
     if not status["running"]:
         head = f"kegnet-client {__version__} does not run"
         return [head, *lines, *_meters(status), *_producers(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
+    lines += [_describe_link(sink) for sink in status.get("sinks", {"": status}).values()]
     lines += [
-        f"server       {status['server']}, {status['link']}"
-        + (f": {status['link_reason']}" if status["link_reason"] else ""),
         f"delivered    {counters['accepted']} since the start"
         + (f"; last acknowledgement at {when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
@@ -96,6 +105,18 @@ def _lines(status: dict[str, Any]) -> list[str]:
 
 def _meters(status: dict[str, Any]) -> list[str]:
     return [f"flow meter   {name}: {describe_meter(one)}" for name, one in status["meters"].items()]
+
+
+def _describe_queue(name: str, queue: dict[str, Any]) -> str:
+    rejected = f", {queue['rejected']} rejected (see kegnet-client rejected list --sink {name})"
+    nobody = "" if queue["server"] else "; client.conf names no such sink any more, so it stays"
+    return f"queue        {queue['waiting']} for {name}{rejected if queue['rejected'] else ''}{nobody}"
+
+
+def _describe_link(sink: dict[str, Any]) -> str:
+    return f"server       {sink['server']}, {sink['link']}" + (
+        f": {sink['link_reason']}" if sink["link_reason"] else ""
+    )
 
 
 def _problems(status: dict[str, Any]) -> list[str]:

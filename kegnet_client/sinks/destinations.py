@@ -11,10 +11,12 @@ from kegnet_client.core.records import Heartbeat
 from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks import xively
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.mqtt_section import MQTT, MqttSettings
 from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.sinks.xively_section import XIVELY, XivelySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +74,9 @@ def open_destination(
     return kind.open(_Circumstances(config, clock, environ, is_beside), config.section(kind.section))
 
 
-def open_the_one(config: Config, clock: Clock, environ: Mapping[str, str]) -> Destination:
-    """The one sink that ``config`` names. Raises `ConfigError`."""
-    first, *others = find_addresses(config)
-    if others:
-        names = " and ".join(_KINDS[name].section.name for name in (first, *others))
-        raise ConfigError(
-            f"{config.file}: records go to one place at a time, it names {names}; put a # before all but one"
-        )
-    return open_destination(first, config, clock, environ)
+def open_all(config: Config, clock: Clock, environ: Mapping[str, str]) -> list[Destination]:
+    """Every sink that ``config`` names. Raises `ConfigError`."""
+    return [open_destination(name, config, clock, environ) for name in find_addresses(config)]
 
 
 def send_sign_of_life(destination: Destination, clock: Clock) -> str:
@@ -124,9 +120,15 @@ def _open_mqtt(on: _Circumstances, settings: MqttSettings) -> Destination:
     return Destination("mqtt", _address_of_mqtt(settings), device, connect_mqtt)
 
 
+def _open_xively(on: _Circumstances, settings: XivelySettings) -> Destination:
+    feed = f"feed {settings.feed_id}"
+    return Destination("xively", xively.address(settings), feed, xively.connect(settings, on.clock.wall_ms))
+
+
 _KINDS = {
     "kegnet": _Kind(KEGNET, _address_of_kegnet, _open_kegnet),
     "mqtt": _Kind(MQTT, _address_of_mqtt, _open_mqtt),
+    "xively": _Kind(XIVELY, xively.address, _open_xively),
 }
 
 
