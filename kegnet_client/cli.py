@@ -19,6 +19,7 @@ COMMANDS = (
     Command("status", "show what waits, what was rejected, how the server is reached"),
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
     Command("rejected", "list rejected records or put them back"),
+    Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground"),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),

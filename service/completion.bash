@@ -29,14 +29,14 @@ _kegnet_client() {
             -*) ;;
             *)
                 case $command in
-                    '' | hub | 'hub devices' | 'hub token' | 'hub taps' | 'hub kegs' | 'hub profiles' | 'hub alarms' | rejected) command=${command:+$command }$word ;;
+                    '' | hub | 'hub devices' | 'hub token' | 'hub taps' | 'hub kegs' | 'hub profiles' | 'hub alarms' | rejected | flow-meter) command=${command:+$command }$word ;;
                 esac
                 ;;
         esac
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
         run | send | check | rotate-key) words=$everywhere ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;
@@ -44,6 +44,11 @@ _kegnet_client() {
         status) words="--json $everywhere" ;;
         rejected) words="list retry $everywhere" ;;
         'rejected '*) words=$everywhere ;;
+        flow-meter) words="import --verbose $everywhere" ;;
+        'flow-meter import')
+            words="--verbose $everywhere"
+            [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
         kegboard-monitor) words="--json --device $everywhere" ;;
         kegboard-simulate) words="--link --serial-number --meters $everywhere" ;;
         demo) words="--once $everywhere" ;;

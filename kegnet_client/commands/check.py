@@ -8,16 +8,21 @@ import contextlib
 import errno
 import functools
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from kegnet_client.commands import configuration
+from kegnet_client.commands.meters import describe_meter, find_meters
 from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.report import Report, print_part
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
     ClockError,
+    LineError,
     SpoolError,
     ThermometerError,
     TransportError,
@@ -56,6 +61,8 @@ def handle(options: argparse.Namespace) -> int:
         if name != "kegnet":
             report.on(name, functools.partial(_look_at_sink, name, config, clock), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
+    for name, meter in find_meters(config).items():
+        report.on("flow meter", partial(_look_at_meter, name, meter), str)
     return report.code
 
 
@@ -118,6 +125,12 @@ def _shake_hands(settings: KegNetSettings, clock: Clock) -> str:
             raise type(error)(f"{base.host}:{base.port}: {error}") from error
         certificate = secured.getpeercert() or {}
         return f"{secured.version()}, {base.host}'s certificate is good until {certificate.get('notAfter')}"
+
+
+def _look_at_meter(name: str, meter: Mapping[str, Any]) -> str:
+    if meter["problem"]:
+        raise LineError(meter["problem"])
+    return f"{name}: {describe_meter(meter)}"
 
 
 def _read_bus(settings: ThermometerSettings) -> str:

@@ -3,12 +3,12 @@
 import argparse
 import contextlib
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
+from kegnet_client.commands.meters import describe_meter, find_meters, when
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
@@ -43,6 +43,9 @@ def handle(options: argparse.Namespace) -> int:
         "server": ", ".join(find_addresses(config).values()),
         **(state or {}),
     }
+    meters = find_meters(config)
+    status["meters"] = meters
+    problems += [one["problem"] for one in meters.values() if one["problem"]]
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
@@ -66,28 +69,29 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
     ]
     if not status["running"]:
-        return [f"kegnet-client {__version__} does not run", *lines, *_problems(status)]
+        head = f"kegnet-client {__version__} does not run"
+        return [head, *lines, *_meters(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
     lines += [
         f"server       {status['server']}, {status['link']}"
         + (f": {status['link_reason']}" if status["link_reason"] else ""),
         f"delivered    {counters['accepted']} since the start"
-        + (f"; last acknowledgement at {_when(acknowledged)}" if acknowledged else ""),
+        + (f"; last acknowledgement at {when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
         f"{counters['rejected']} records rejected, {counters['readings_not_taken']} readings not spooled",
     ]
     lines += [
-        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {_when(one['taken_ms'])}"
+        f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += _problems(status)
-    return [f"kegnet-client {status['version']} runs since {_when(status['started_ms'])}, pid {status['pid']}", *lines]
+    lines += [*_meters(status), *_problems(status)]
+    return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
+
+
+def _meters(status: dict[str, Any]) -> list[str]:
+    return [f"flow meter   {name}: {describe_meter(one)}" for name, one in status["meters"].items()]
 
 
 def _problems(status: dict[str, Any]) -> list[str]:
     return [f"look at      {problem}" for problem in status["problems"]]
-
-
-def _when(unix_ms: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d %H:%M:%S}"

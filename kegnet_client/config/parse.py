@@ -83,6 +83,14 @@ def given(text: str, section: AnySection) -> frozenset[str]:
         return frozenset()
 
 
+def names(text: str, section: AnySection) -> frozenset[str]:
+    """What those of ``section`` are called that ``text`` has, in lower case."""
+    try:
+        return frozenset(name for kind, name in _read_sections(text, (section,))[0] if kind == section.name)
+    except configparser.MissingSectionHeaderError:
+        return frozenset()
+
+
 def _find_absent(given: _Given, sections: Sequence[AnySection]) -> list[AnySection]:
     """The sections that another one of their group stands in for."""
     absent: list[AnySection] = []

@@ -61,6 +61,12 @@ class UntrustedServerError(TransportError):
     exit_code = 77
 
 
+class LineError(KegnetError):
+    """A GPIO line cannot be read: see to what the message names; the other meters go on."""
+
+    exit_code = 75
+
+
 class BoardError(KegnetError):
     """A Kegboard cannot be reached, or what is there is none: plug it in, or mend what the message names."""
 

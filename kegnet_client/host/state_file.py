@@ -1,4 +1,4 @@
-"""What the daemon tells ``kegnet-client status``: one small JSON file, written by the one, read by the other.
+"""What a process tells ``kegnet-client status``: one small JSON file, written by the one, read by the other.
 
 It holds what a restart may lose. It is in /run/kegnet-client for the installed root, so that no SD card wears
 out for it, and in ROOT/.state for every other root and where /run is not ours to write.
@@ -28,10 +28,16 @@ log = logging.getLogger(__name__)
 class StateFile:
     """The file of one root. ``problem`` says why it cannot be written, if so."""
 
-    def __init__(self, root: Path, run_directory: Path = RUN_DIRECTORY) -> None:
+    def __init__(self, root: Path, run_directory: Path = RUN_DIRECTORY, file_name: str = FILE_NAME) -> None:
+        self._file_name = file_name
         self._directories = [*([run_directory] if root == DEFAULT_ROOT else []), root / ".state"]
         self._path: Path | None = None
         self.problem: str | None = None
+
+    @classmethod
+    def of_producer(cls, root: Path, producer: str) -> "StateFile":
+        """That of a producer which is a process of its own, and has its own directory in /run."""
+        return cls(root, Path(f"/run/kegnet-{producer}"), f"{producer}.json")
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what readers see; without fsync, since a power cut may have it."""
@@ -41,8 +47,8 @@ class StateFile:
                 directory.mkdir(mode=0o755, exist_ok=True)
                 with open_directory(directory) as fd:
                     # The group may read it and not write, whatever the umask leaves it in the spool.
-                    write_volatile_file(fd, FILE_NAME, data.encode(), 0o644)
-                self._path = directory / FILE_NAME
+                    write_volatile_file(fd, self._file_name, data.encode(), 0o644)
+                self._path = directory / self._file_name
                 self.problem = None
             except OSError as error:
                 self.problem = f"{directory}: {error.strerror}; kegnet-client status knows nothing of this process"
@@ -59,7 +65,7 @@ class StateFile:
         """What a running process says of itself; None when none runs."""
         for directory in self._directories:
             try:
-                state = json.loads(read_regular(directory / FILE_NAME, MAX_FILE_BYTES))
+                state = json.loads(read_regular(directory / self._file_name, MAX_FILE_BYTES))
             except (OSError, ValueError, RecursionError):
                 continue
             if not isinstance(state, dict) or not isinstance(state.get("pid"), int):

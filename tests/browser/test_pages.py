@@ -40,7 +40,9 @@ def test_a_pour_is_on_the_screen_as_it_arrives(open_page: OpenPage, api: httpx.C
 
 
 @pytest.mark.usefixtures("tap")
-@pytest.mark.parametrize("place", ["taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings"])
+@pytest.mark.parametrize(
+    "place", ["taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger"]
+)
 def test_texts_of_others_are_text_and_a_phone_shows_all_of_a_page(open_page: OpenPage, place: str) -> None:
     page = open_page(place, width=360, height=740)
     page.get_by_role("link", name="Taps").wait_for()

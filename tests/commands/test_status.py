@@ -35,6 +35,7 @@ def test_when_nothing_runs_it_says_so_and_what_waits(device: Device, server: Ser
         "waiting": 1,
         "rejected": 1,
         "server": server.url,
+        "meters": {},
         "problems": [
             "directory.pour stays where it is: not a regular file; a record is one, so remove it or rename it"
         ],

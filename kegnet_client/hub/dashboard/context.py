@@ -21,6 +21,8 @@ from kegnet_client.hub.store.records import Store
 
 REFRESH_S = 10.0
 """Ages are shown anew this often, whether anything happened or not."""
+PAUSE_S = 0.1
+"""At least so long between two refreshes: what comes thick and fast is shown together, and holds up no device."""
 RETRY_S = 2.0
 
 _T = TypeVar("_T")
@@ -106,22 +108,32 @@ class Visit:
             text = str(error)
         ui.notify(self.words("wrong", text=text), type="negative")
 
-    def follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
-        """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open."""
-        task = background_tasks.create(self._follow(channels, refresh), name="page")
+    def follow(
+        self, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float = PAUSE_S
+    ) -> None:
+        """Call ``refresh`` after each event of ``channels``, and every `REFRESH_S`, for as long as the page is open.
+
+        What comes within ``pause_s`` of the last one is shown with the next.
+        """
+        task = background_tasks.create(keep_fresh(self.hub.bus, channels, refresh, pause_s), name="page")
         ui.context.client.on_delete(task.cancel)
 
-    async def _follow(self, channels: Collection[str], refresh: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                async with self.hub.bus.subscribe(channels) as subscription:
-                    while True:
-                        await refresh()
-                        try:
-                            async with asyncio.timeout(REFRESH_S):
-                                await subscription.get()
-                        except TimeoutError:
-                            continue
-                        subscription.drop_waiting()  # what is read next tells of them, too
-            except (CutOffError, TooManyError, StoreError):
-                await asyncio.sleep(RETRY_S)
+
+async def keep_fresh(
+    bus: Bus, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float
+) -> None:
+    """As `Visit.follow`, until cancelled."""
+    while True:
+        try:
+            async with bus.subscribe(channels) as subscription:
+                while True:
+                    await refresh()
+                    await asyncio.sleep(pause_s)
+                    try:
+                        async with asyncio.timeout(REFRESH_S):
+                            await subscription.get()
+                    except TimeoutError:
+                        continue
+                    subscription.drop_waiting()  # what is read next tells of them, too
+        except (CutOffError, TooManyError, StoreError):
+            await asyncio.sleep(RETRY_S)

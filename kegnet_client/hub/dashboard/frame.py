@@ -8,7 +8,7 @@ from nicegui import ui
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.store import alarms
 
-PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings")
+PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
 
 
 @contextmanager

@@ -15,7 +15,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kegnet_client.hub import access
 from kegnet_client.hub.bus import Bus
-from kegnet_client.hub.dashboard import alarms, calibrate, devices, pours, profiles, settings, taps, temperatures
+from kegnet_client.hub.dashboard import (
+    alarms,
+    calibrate,
+    debugger,
+    devices,
+    pours,
+    profiles,
+    settings,
+    taps,
+    temperatures,
+)
 from kegnet_client.hub.dashboard.context import Hub
 from kegnet_client.hub.store.records import Store
 
@@ -32,6 +42,7 @@ PAGES: dict[str, ModuleType] = {
     "alarms": alarms,
     "devices": devices,
     "settings": settings,
+    "debugger": debugger,
 }
 """Each page and its file; another one is a file and its name here."""
 

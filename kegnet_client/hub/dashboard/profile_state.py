@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -61,7 +62,7 @@ class ProfileState:
         return self.places.get(place) or sensor or f"{controller}/{chamber or 1}"
 
 
-def read(connection: Connection, chosen: int | None, run: int | None, now_ms: int, units: str) -> ProfileState:
+def read(connection: Connection, chosen: int | None, run: int | None, now_ms: int) -> ProfileState:
     """All of it; of the profile ``chosen`` its run ``run``, or the newest."""
     found = entries.read_open(connection, "profile")
     history = [] if chosen is None else entries.read_history(connection, "profile", chosen)
@@ -70,7 +71,7 @@ def read(connection: Connection, chosen: int | None, run: int | None, now_ms: in
         found,
         runs.read_running(connection),
         _read_places(connection, now_ms),
-        _read_detail(connection, history, run, now_ms, units) if is_there else None,
+        _read_detail(connection, history, run, now_ms) if is_there else None,
     )
 
 
@@ -90,9 +91,7 @@ def _read_places(connection: Connection, now_ms: int) -> dict[Place, str]:
     return places
 
 
-def _read_detail(
-    connection: Connection, history: Sequence[Entry], chosen: int | None, now_ms: int, units: str
-) -> Detail:
+def _read_detail(connection: Connection, history: Sequence[Entry], chosen: int | None, now_ms: int) -> Detail:
     profile = history[-1].subject
     of_it = [one for one in entries.read_all(connection, "run") if one.body["profile"] == profile]
     of_it.sort(key=lambda one: (one.body.get("ended_ms") is None, one.body["started_ms"]), reverse=True)
@@ -111,7 +110,7 @@ def _read_detail(
         ]
         last = readings.read_last(connection, sensor)
     elif controller is not None:
-        told = _read_told(connection, controller, chamber, units)
+        told = _read_told(connection, controller, chamber, history[-1].body["unit"])
         points = [(at_ms, value) for at_ms, value in told if run.started_ms <= at_ms <= read_until_ms]
         last = told[-1] if told else None
     return Detail(history, of_it, entry, run, until_ms, run.line(until_ms), readings.thin(points, MAX_POINTS), last)
@@ -128,12 +127,17 @@ def _end_of(run: Run, ended_ms: int | None, now_ms: int) -> int:
     return run.started_ms + max(length_ms, min(now_ms - run.started_ms, round(length_ms * _BEYOND)))
 
 
-def _read_told(connection: Connection, controller: int, chamber: int | None, units: str) -> list[tuple[int, int]]:
-    """What a controller said of its chamber, of the last messages that are kept."""
+def _read_told(
+    connection: Connection, controller: int, chamber: int | None, unit: Literal["C", "F"]
+) -> list[tuple[int, int]]:
+    """What a controller said of its chamber, of the last messages that are kept.
+
+    It does not tell its unit, and is taken to speak in that of the profile which it follows.
+    """
     found = []
     for event in events.read_last(connection, "data", channels.MAX_DATA):
         body = json.loads(event.body)
         value = values.read_value(str(body.get("data")), controller, chamber)
         if value is not None:
-            found.append((event.at_ms, to_millidegrees(value, "F" if units == "us" else "C")))
+            found.append((event.at_ms, to_millidegrees(value, unit)))
     return found

@@ -18,6 +18,8 @@ from kegnet_client.hub.store import bodies, house, runs
 from kegnet_client.hub.store.entries import Entry
 
 CHANNELS = ("profiles", "runs", "temperatures", "controllers", "taps", "data")
+PAUSE_S = 1.0
+"""Temperatures come often, and change slowly."""
 STALE_MS = 15 * 60_000
 
 
@@ -32,9 +34,9 @@ async def page(hub: Hub, request: Request) -> None:
             detail = None if chosen is None else _Detail(visit, chosen)
 
     async def refresh() -> None:
-        now_ms, units = hub.clock_ms(), visit.settings.units
+        now_ms = hub.clock_ms()
         run = detail.run if detail is not None else None
-        state = await hub.read(lambda connection: profile_state.read(connection, chosen, run, now_ms, units))
+        state = await hub.read(lambda connection: profile_state.read(connection, chosen, run, now_ms))
         found.show(state, now_ms)
         if detail is not None:
             detail.show(state, now_ms)
@@ -42,7 +44,7 @@ async def page(hub: Hub, request: Request) -> None:
     if detail is not None:
         detail.on_run(refresh)
     await refresh()
-    visit.follow(CHANNELS, refresh)
+    visit.follow(CHANNELS, refresh, PAUSE_S)
 
 
 def tell_progress(visit: Visit, progress: Progress) -> str:

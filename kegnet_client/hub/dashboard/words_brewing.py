@@ -1,4 +1,4 @@
-"""The texts of the brewer's pages: profiles. Pure.
+"""The texts of the brewer's pages: profiles, and trying things out. Pure.
 
 Each in English and in German, as in `kegnet_client.hub.dashboard.words`.
 """
@@ -64,4 +64,30 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "take_theirs": ("Show theirs", "Deren Stand zeigen"),
     "who": ("Who", "Wer"),
+    "debugger": ("Debugger", "Ausprobieren"),
+    "live": ("What the channels carry", "Was die Kanäle tragen"),
+    "channel": ("Channel", "Kanal"),
+    "all_channels": ("All channels", "Alle Kanäle"),
+    "message": ("Message", "Nachricht"),
+    "no_messages": ("Nothing was said yet.", "Noch nichts gesagt."),
+    "hold_still": ("Hold still", "Anhalten"),
+    "publish": ("Publish", "Senden"),
+    "published": ("Published", "Gesendet"),
+    "simulations": ("Simulations", "Simulationen"),
+    "simulations_hint": (
+        "They write into this hub as a client would: there is no other place where they happen.",
+        "Sie schreiben in diesen Hub wie ein Programm: einen anderen Ort, an dem sie geschehen, gibt es nicht.",
+    ),
+    "simulate_alarms": ("Two alarms", "Zwei Alarme"),
+    "simulate_acknowledge": ("Acknowledge all alarms", "Alle Alarme bestätigen"),
+    "simulate_logs": ("Four log lines", "Vier Logzeilen"),
+    "simulate_controllers": ("Controllers and devices", "Regler und Geräte"),
+    "simulate_profiles": ("Profiles that run", "Laufende Profile"),
+    "simulate_logo": ("Setting: logo", "Einstellung: Logo"),
+    "simulate_theme": ("Settings: logo and theme", "Einstellungen: Logo und Thema"),
+    "simulate_mash": ("Mash", "Maische"),
+    "simulate_lager": ("Lager", "Lager"),
+    "simulate_ale": ("Ale", "Ale"),
+    "simulation_step": ("{title}: {step} of {steps}", "{title}: {step} von {steps}"),
+    "simulation_stopped": ("Stopped.", "Angehalten."),
 }
