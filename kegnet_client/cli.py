@@ -19,6 +19,7 @@ COMMANDS = (
     Command("status", "show what waits, what was rejected, how the server is reached"),
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
     Command("rejected", "list rejected records or put them back"),
+    Command("kegboard", "make pours and temperatures of what Kegboards on USB say"),
     Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground"),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),

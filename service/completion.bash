@@ -16,7 +16,7 @@ _kegnet_client() {
             return
             ;;
         --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
-            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters)
+            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink)
             return
             ;;
     esac
@@ -25,7 +25,7 @@ _kegnet_client() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --config | --dir | --csv | --ca) ((i++)) ;;
+            --root | --config | --dir | --csv | --ca | --sink) ((i++)) ;;
             -*) ;;
             *)
                 case $command in
@@ -36,14 +36,16 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
-        run | send | check | rotate-key) words=$everywhere ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
+        run | check | rotate-key) words=$everywhere ;;
+        send) words="--sink $everywhere" ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;
         pour) words="--pin --pulses --elapsed-ms --started-ms $everywhere" ;;
         status) words="--json $everywhere" ;;
-        rejected) words="list retry $everywhere" ;;
-        'rejected '*) words=$everywhere ;;
+        rejected) words="list retry --sink $everywhere" ;;
+        'rejected '*) words="--sink $everywhere" ;;
+        kegboard) words="--device --verbose $everywhere" ;;
         flow-meter) words="import --verbose $everywhere" ;;
         'flow-meter import')
             words="--verbose $everywhere"

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "producers": BELOW_DELIVERY,
     "runner": BELOW_DELIVERY,
     "hub": BASE | {"keys", "net", "config"},
-    "demo": BELOW_DELIVERY | {"hub"},
+    "demo": BELOW_DELIVERY | {"hub", "producers"},
     "commands": BELOW_DELIVERY | {"delivery", "enrolment", "producers", "runner", "hub", "demo"},
     "cli": BASE | {"commands"},
 }

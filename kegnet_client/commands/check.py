@@ -10,7 +10,6 @@ import functools
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,9 +17,11 @@ from typing import Any
 from kegnet_client.commands import configuration
 from kegnet_client.commands.meters import describe_meter, find_meters
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.commands.report import Report, print_part
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
+    BoardError,
     ClockError,
     LineError,
     SpoolError,
@@ -62,8 +63,17 @@ def handle(options: argparse.Namespace) -> int:
             report.on(name, functools.partial(_look_at_sink, name, config, clock), str)
     report.on("thermometer", lambda: _read_bus(config.section(THERMOMETER)), str)
     for name, meter in find_meters(config).items():
-        report.on("flow meter", partial(_look_at_meter, name, meter), str)
+        report.on("flow meter", functools.partial(_look_at_meter, name, meter), str)
+    for one in read_producers(config):
+        report.on(one["kind"], functools.partial(_look_at_producer, one), str)
     return report.code
+
+
+def _look_at_producer(producer: dict[str, Any]) -> str:
+    text = "\n".join(describe(producer))
+    if not producer["running"] or producer["problem"]:
+        raise BoardError(text)
+    return text
 
 
 def _look_at_key(report: Report, settings: KegNetSettings) -> bool:

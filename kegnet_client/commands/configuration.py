@@ -8,6 +8,7 @@ from kegnet_client.config import parse
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.host.root import find_root
 from kegnet_client.producers.flow_meter_section import FLOW_METER
+from kegnet_client.producers.kegboard_section import KEGBOARD
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.mqtt_section import MQTT
@@ -18,6 +19,7 @@ SECTIONS: tuple[AnySection, ...] = (
     MQTT,
     SPOOL,
     THERMOMETER,
+    KEGBOARD,
     FLOW_METER,
 )
 """In the order of the shipped file."""

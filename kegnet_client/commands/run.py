@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Heartbeat, Reading
 from kegnet_client.delivery.engine import Engine
-from kegnet_client.delivery.progress import Progress
-from kegnet_client.delivery.report import make_state, make_status_line
+from kegnet_client.delivery.progress import Progress, add_up
+from kegnet_client.delivery.report import make_sinks, make_state, make_status_line
 from kegnet_client.delivery.uploader import log_left_behind
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
@@ -35,7 +36,7 @@ from kegnet_client.producers.heartbeat import SignOfLife
 from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 from kegnet_client.producers.thermometer_section import THERMOMETER
-from kegnet_client.sinks.destinations import open_the_one
+from kegnet_client.sinks.destinations import open_all
 from kegnet_client.sinks.kegnet_section import DEFAULT_PING_INTERVAL_S, KEGNET
 from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.spool.section import SPOOL
@@ -96,12 +97,14 @@ class Daemon:
 
     def __init__(self, load: Callable[[], Config], environ: Mapping[str, str]) -> None:
         self.clock = Clock()
-        self._progress = Progress()
+        self._progress: defaultdict[str, Progress] = defaultdict(Progress)
         self._load = load
         self._environ = environ
         self._supervisor = Supervisor(environ)
         self._started_ms = self.clock.wall_ms()
         self._ready = False
+        self._first = threading.Lock()
+        """Around the look whether it is ready, which several uploaders may have at once."""
         self._crashed = False
         self._main = threading.get_ident()
 
@@ -148,7 +151,7 @@ class Daemon:
 
     def send_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Send it by the configuration in force."""
-        self._engine.uploader.heartbeat(heartbeat)
+        self._engine.heartbeat(heartbeat)
 
     def tell_again(self) -> None:
         """Tell systemd and the status how things are, if the uploader is not about to tell all of it."""
@@ -156,22 +159,29 @@ class Daemon:
             self._tell()
 
     def _report(self) -> None:
-        """Tell how things are; called by the uploader, once a second at most."""
-        if self._engine.uploader.scanned.is_set() and not self._ready:
-            self._ready = True
-            self._supervisor.ready()
-            log.info("kegnet-client %s %s", __version__, self._engine)
+        """Tell how things are; called by each uploader, once a second at most."""
+        with self._first:
+            if self._engine.is_scanned and not self._ready:
+                self._ready = True
+                self._supervisor.ready()
+                log.info("kegnet-client %s %s", __version__, self._engine)
         self._tell()
 
     def _tell(self) -> None:
         statuses = [(producer.status(), producer.problem) for producer in self._producers.all.values()]
-        to = self._engine.destination
-        state = make_state(self._progress, self._started_ms, to.server, to.key, statuses)
+        engine = self._engine
+        servers = {one.name: one.server for one in engine.destinations}
+        at_work = {name: self._progress[name] for name in engine.uploaders}
+        progress = add_up(at_work, servers)
+        key = next((one.key for one in engine.destinations if one.key), None)
+        state = make_state(progress, self._started_ms, ", ".join(servers.values()), key, statuses)
+        if len(at_work) > 1:
+            state["sinks"] = make_sinks(at_work, servers)
         now_ms = self.clock.wall_ms()
         # Of this round or the one before: what is older says nothing of now.
         since_ms = now_ms - 2000 * self._producers.interval_s
         fresh = [one for one in state["temperatures"] if one["taken_ms"] >= since_ms]
-        self._supervisor.status(make_status_line(self._progress, fresh, now_ms))
+        self._supervisor.status(make_status_line(progress, fresh, now_ms))
         self._state.write(state)
 
     def _serve(self) -> None:
@@ -190,14 +200,13 @@ class Daemon:
     def _feed_watchdog(self) -> None:
         if self._supervisor.watchdog_s is None:
             return
-        uploader = self._engine.uploader
-        if self.clock.monotonic_s() - uploader.alive_at_s < self._supervisor.watchdog_s:
+        if self.clock.monotonic_s() - self._engine.alive_at_s < self._supervisor.watchdog_s:
             self._supervisor.alive()
-        uploader.nudge()  # else it would sleep for as long as there is nothing to do
+        self._engine.nudge()  # else it would sleep for as long as there is nothing to do
 
     def _make_engine(self, config: Config, spool: Spool) -> Engine:
-        destination = open_the_one(config, self.clock, self._environ)
-        return Engine(destination, spool, self.clock, self._progress, self._report, self.guard)
+        destinations = open_all(config, self.clock, self._environ)
+        return Engine(destinations, spool, self.clock, self._progress, self._report, self.guard)
 
     def _reload(self) -> None:
         """Take over what the configuration says now, or keep what there is if it is not good."""
@@ -219,6 +228,7 @@ class Daemon:
             log.error("reload: the configuration is not good, the one before it stays in force")
         else:
             old.stop()
+            old.leave_queues()
             if spool is not old.spool:
                 old.leave_spool()
                 log_left_behind(old.spool.path)
@@ -244,7 +254,8 @@ class Daemon:
 
     def _takes_all_sensors(self) -> bool:
         """Whether every sensor is told of: REST v1 and v2 know one temperature a device."""
-        return self._engine.destination.knows_sensors and self._config.section(THERMOMETER).sensor is None
+        all_know = all(one.knows_sensors for one in self._engine.destinations)
+        return all_know and self._config.section(THERMOMETER).sensor is None
 
 
 def _ping_interval_s(config: Config) -> int:

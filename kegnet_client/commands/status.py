@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.meters import describe_meter, find_meters, when
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.sinks.destinations import find_addresses
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
+from kegnet_client.spool.fan_out import find_queues
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
@@ -35,20 +38,31 @@ def handle(options: argparse.Namespace) -> int:
         rejected = count_rejected(spool)
     except SpoolError as error:
         rejected, problems = 0, [str(error)]
+    try:
+        queues = find_queues(spool)
+    except SpoolError as error:
+        queues, problems = {}, [*problems, str(error)]
+    servers = find_addresses(config)
     status = {
         "running": state is not None,
         "spool": str(spool),
         "waiting": waiting or 0,
         "rejected": rejected,
-        "server": ", ".join(find_addresses(config).values()),
+        "server": ", ".join(servers.values()),
         **(state or {}),
     }
+    if queues:
+        status["queues"] = {name: asdict(queue) | {"server": servers.get(name)} for name, queue in queues.items()}
     meters = find_meters(config)
     status["meters"] = meters
     problems += [one["problem"] for one in meters.values() if one["problem"]]
     if state is None and waiting is not None:
         names = find_irregular(spool)
         problems += [f"{printable(name)} stays where it is: {NOT_REGULAR}" for name in names]
+    producers = read_producers(config)
+    if producers:
+        status["producers"] = producers
+    problems += [f"{one['kind']} {one['name']}: {one['problem']}" for one in producers if one.get("problem")]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
     print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
@@ -68,14 +82,14 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"waiting      {status['waiting']} in {status['spool']}",
         f"rejected     {status['rejected']}" + (" (see kegnet-client rejected list)" if status["rejected"] else ""),
     ]
+    lines += [_describe_queue(name, queue) for name, queue in status.get("queues", {}).items()]
     if not status["running"]:
         head = f"kegnet-client {__version__} does not run"
-        return [head, *lines, *_meters(status), *_problems(status)]
+        return [head, *lines, *_meters(status), *_producers(status), *_problems(status)]
     counters = status["counters"]
     acknowledged = status["last_acknowledged_ms"]
+    lines += [_describe_link(sink) for sink in status.get("sinks", {"": status}).values()]
     lines += [
-        f"server       {status['server']}, {status['link']}"
-        + (f": {status['link_reason']}" if status["link_reason"] else ""),
         f"delivered    {counters['accepted']} since the start"
         + (f"; last acknowledgement at {when(acknowledged)}" if acknowledged else ""),
         f"not taken    {counters['deferred']} tries deferred, {counters['misconfigured']} refused, "
@@ -85,7 +99,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"temperature  {format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"
         for one in status["temperatures"]
     ]
-    lines += [*_meters(status), *_problems(status)]
+    lines += [*_meters(status), *_producers(status), *_problems(status)]
     return [f"kegnet-client {status['version']} runs since {when(status['started_ms'])}, pid {status['pid']}", *lines]
 
 
@@ -93,5 +107,21 @@ def _meters(status: dict[str, Any]) -> list[str]:
     return [f"flow meter   {name}: {describe_meter(one)}" for name, one in status["meters"].items()]
 
 
+def _describe_queue(name: str, queue: dict[str, Any]) -> str:
+    rejected = f", {queue['rejected']} rejected (see kegnet-client rejected list --sink {name})"
+    nobody = "" if queue["server"] else "; client.conf names no such sink any more, so it stays"
+    return f"queue        {queue['waiting']} for {name}{rejected if queue['rejected'] else ''}{nobody}"
+
+
+def _describe_link(sink: dict[str, Any]) -> str:
+    return f"server       {sink['server']}, {sink['link']}" + (
+        f": {sink['link_reason']}" if sink["link_reason"] else ""
+    )
+
+
 def _problems(status: dict[str, Any]) -> list[str]:
     return [f"look at      {problem}" for problem in status["problems"]]
+
+
+def _producers(status: dict[str, Any]) -> list[str]:
+    return [f"{one['kind']:<11}  {line}" for one in status.get("producers", ()) for line in describe(one)]

@@ -107,3 +107,14 @@ def to_seconds(most: int) -> Callable[[str, Path], int]:
         return int(text)
 
     return convert
+
+
+def to_whole(least: int, most: int) -> Callable[[str, Path], int]:
+    """The converter for a whole number, ``least`` to ``most``; none is below 0."""
+
+    def convert(text: str, _root: Path) -> int:
+        if not (text.isascii() and text.isdecimal()) or not least <= int(text[:10]) <= most:
+            raise ValueError(f"is not a number that can be here; write a whole number from {least} to {most}")
+        return int(text)
+
+    return convert

@@ -214,22 +214,23 @@ def _link_news(state: DeliveryState, state_before: LinkState, staying: str) -> l
             return []
 
 
-def log_news(news: Sequence[News]) -> None:
-    """Log what `settle` says."""
+def log_news(news: Sequence[News], label: str = "") -> None:
+    """Log what `settle` says, with ``label`` before it."""
     for one in news:
-        log.log(one.level, "%s", one.line, extra=one.extra)
+        log.log(one.level, "%s%s", label, one.line, extra=one.extra)
 
 
-def log_delivered(fates: Fates, elapsed_ms: float) -> None:
+def log_delivered(fates: Fates, elapsed_ms: float, label: str = "") -> None:
     """A line for each accepted record; for many one for the whole request, which took ``elapsed_ms``."""
     answered = "acknowledged" if fates.code is None else f"answered {fates.code}"
     answered = f"{answered} after {elapsed_ms:.0f} ms"
     if len(fates.accepted) > MAX_NAMED:
         first, last = (printable(fates.accepted[index].file.name) for index in (0, -1))
         fields = {"KEGNET_RECORDS": len(fates.accepted), "KEGNET_HTTP_STATUS": fates.code}
-        log.info("delivered %d records, %s to %s (%s)", len(fates.accepted), first, last, answered, extra=fields)
+        many = len(fates.accepted)
+        log.info("%sdelivered %d records, %s to %s (%s)", label, many, first, last, answered, extra=fields)
         return
     for pending in fates.accepted:
         name, record = printable(pending.file.name), str(pending.record)
         about: dict[str, object] = {"KEGNET_FILE": name, "KEGNET_RECORD": record, "KEGNET_HTTP_STATUS": fates.code}
-        log.info("delivered %s: %s (%s)", name, record, answered, extra=about)
+        log.info("%sdelivered %s: %s (%s)", label, name, record, answered, extra=about)

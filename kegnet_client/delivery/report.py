@@ -51,6 +51,20 @@ def make_state(
     return state
 
 
+def make_sinks(progress: Mapping[str, Progress], servers: Mapping[str, str]) -> dict[str, Any]:
+    """How each of several sinks stands, of which ``servers`` says where it is."""
+    return {
+        name: {
+            "server": server,
+            "link": progress[name].link.value,
+            "link_reason": progress[name].link_reason,
+            "last_acknowledged_ms": progress[name].last_accepted_ms,
+            "accepted": progress[name].accepted,
+        }
+        for name, server in servers.items()
+    }
+
+
 def make_status_line(progress: Progress, temperatures: Iterable[Mapping[str, Any]], now_ms: int) -> str:
     """What ``systemctl status`` shows."""
     parts = [f"{progress.waiting} record{'' if progress.waiting == 1 else 's'} waiting"]

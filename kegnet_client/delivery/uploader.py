@@ -27,7 +27,7 @@ from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.host.clock import Clock, Moment
 from kegnet_client.host.condition import Condition
 from kegnet_client.sinks.base import OpenSink, Sink
-from kegnet_client.spool.directory import Spool, count_waiting, printable
+from kegnet_client.spool.directory import Spool, SpoolFile, count_waiting, printable
 from kegnet_client.spool.removal import SpoolRemoval
 from kegnet_client.spool.watch import Events, Watcher
 
@@ -45,7 +45,8 @@ class Uploader:
     """Delivers what stands in ``spool``, which it holds the lock on, to what ``open_sink`` gives.
 
     ``random`` gives a float in [0, 1). ``scanned`` is set once the spool has been read for the first time;
-    ``changed`` is called in the uploader's thread when ``progress`` has changed.
+    ``changed`` is called in the uploader's thread when ``progress`` has changed. ``take_out`` and ``label`` are
+    `SpoolRemoval`'s; what is taken out in another way than by its removal is not delivered yet, and not logged so.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Uploader:
         random: Callable[[], float],
         progress: Progress,
         changed: Callable[[], None] = lambda: None,
+        take_out: Callable[[SpoolFile], bool] | None = None,
+        label: str = "",
     ) -> None:
         self.progress = progress
         self.scanned = threading.Event()
@@ -66,7 +69,9 @@ class Uploader:
         self._sink = open_sink()
         self._workers = WorkerPool(open_sink, self._help, self._helped)
         self._watcher = Watcher()
-        self._removal = SpoolRemoval(spool, clock)
+        self._removal = SpoolRemoval(spool, clock, take_out, label)
+        self._label = label
+        self._is_end = take_out is None
         self._shared = Shared(DeliveryState(self._sink, random, clock.busy_s, progress))
         self._pickup = Pickup(spool, self._shared, self._watcher, self._removal, clock)
         self._unreadable = Condition(log)
@@ -283,9 +288,10 @@ class Uploader:
         with self._shared as state:
             fates = settle(state, taken, verdicts, now)
         if not self._stopping.is_set():  # an exchange that failed because of a stop is nobody's news
-            log_news(fates.news)
+            log_news(fates.news, self._label)
         self._carry_out(fates)
-        log_delivered(fates, (now.monotonic_s - started_s) * 1000)
+        if self._is_end:
+            log_delivered(fates, (now.monotonic_s - started_s) * 1000, self._label)
 
     def _carry_out(self, fates: Fates) -> None:
         """Take out of the spool what leaves it."""
@@ -303,7 +309,7 @@ class Uploader:
         with self._shared as state:
             news = settle_heartbeat(state, verdict, now)
         if not self._stopping.is_set():
-            log_news(news)
+            log_news(news, self._label)
 
     def _help(self, sink: Sink, number: int) -> None:
         """Carry the backlog beside the others, as long as there is one and so many are wanted."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import requests
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.demo.actors import SENSOR, draw
 from kegnet_client.demo.stage import Stage
+from kegnet_client.demo.thermometer import SENSOR
 from kegnet_client.host.clock import Clock
 
 ROUND_TIMEOUT_S = 30.0
+ACTOR = (sys.executable, "-P", "-m")
 
 
 def demo(*, once: bool) -> int:
@@ -47,19 +48,18 @@ A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-
   ask it         {command} status --root {stage.root}
   what is left   {command} hub status --dir {stage.hub}
 """)
-    actors = [sys.executable, "-P", "-m", "kegnet_client.demo.actors"]
-    stage.start("thermometer", *actors, "thermometer", str(stage.tree))
-    stage.start("screen", sys.executable, "-P", "-m", "kegnet_client.demo.levels", stage.url, f"{stage.hub}/ca.crt")
-    stage.start("tap", *actors, "tap", str(stage.spool))
+    stage.start("thermometer", *ACTOR, "kegnet_client.demo.thermometer", str(stage.tree))
+    stage.start("screen", *ACTOR, "kegnet_client.demo.levels", stage.url, f"{stage.hub}/ca.crt")
+    stage.start("tap", *ACTOR, "kegnet_client.demo.tap", str(stage.spool))
     while True:
         who, line = stage.next_line()
         print(f"{who:<12} {line}", flush=True)
 
 
 def _one_round(stage: Stage) -> None:
-    name = draw(stage.spool, pin=0, litres=0.1)
-    print(f"dropped      {stage.spool / name}")
-    stage.wait_for("client", f"delivered {name}", ROUND_TIMEOUT_S)
+    stage.start("tap", *ACTOR, "kegnet_client.demo.tap", str(stage.spool), "0.1")
+    print("pouring      0.1 l, pulse by pulse")
+    name = stage.wait_for("client", r"(?<=delivered )\S+\.pour", ROUND_TIMEOUT_S)
     if (stage.spool / name).exists():
         raise KegnetError(f"{name} is acknowledged but still in the spool")
     print("acknowledged and gone from the spool")

@@ -15,7 +15,7 @@ from typing import IO, Any
 import requests
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.demo.actors import SENSOR, show_temperature
+from kegnet_client.demo.thermometer import SENSOR, show_temperature
 
 PING_INTERVAL_S = 10
 START_TIMEOUT_S = 30.0

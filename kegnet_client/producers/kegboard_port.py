@@ -30,6 +30,9 @@ WRITE_S = 1.0
 
 _PATTERNS = ("serial/by-id/*", "ttyUSB*", "ttyACM*")
 _CFLAG = 2
+_BACKLOG_BYTES = 2048
+_MAX_READ_BYTES = 65536
+_REFILL_S = 0.01
 
 
 class BoardPort:
@@ -97,6 +100,11 @@ class BoardPort:
             if self._line not in ready:
                 return b""
             data: bytes = self._line.read(max(1, self._line.in_waiting))
+            # Who was held up for long gets all that came meanwhile at one time, not what a buffer of the kernel holds.
+            while len(data) >= _BACKLOG_BYTES and len(data) < _MAX_READ_BYTES:
+                if not select.select([self._line], [], [], _REFILL_S)[0]:
+                    break
+                data += self._line.read(max(1, self._line.in_waiting))
         except OSError as error:
             raise self._lost(error) from error
         return data

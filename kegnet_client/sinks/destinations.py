@@ -72,15 +72,9 @@ def open_destination(
     return kind.open(_Circumstances(config, clock, environ, is_beside), config.section(kind.section))
 
 
-def open_the_one(config: Config, clock: Clock, environ: Mapping[str, str]) -> Destination:
-    """The one sink that ``config`` names. Raises `ConfigError`."""
-    first, *others = find_addresses(config)
-    if others:
-        names = " and ".join(_KINDS[name].section.name for name in (first, *others))
-        raise ConfigError(
-            f"{config.file}: records go to one place at a time, it names {names}; put a # before all but one"
-        )
-    return open_destination(first, config, clock, environ)
+def open_all(config: Config, clock: Clock, environ: Mapping[str, str]) -> list[Destination]:
+    """Every sink that ``config`` names. Raises `ConfigError`."""
+    return [open_destination(name, config, clock, environ) for name in find_addresses(config)]
 
 
 def send_sign_of_life(destination: Destination, clock: Clock) -> str:

@@ -35,6 +35,7 @@ from kegnet_client.core.records import (
 )
 from kegnet_client.host.atomic_file import owner_in, write_file
 from kegnet_client.spool.lock import lock_spool
+from kegnet_client.spool.own_directory import make_own
 
 REJECTED = "rejected"
 REJECTED_MODE = 0o750
@@ -171,15 +172,7 @@ def explain(error: OSError) -> str:
 
 def make_rejected(spool_fd: int) -> None:
     """Make ``rejected/`` in the spool that is open as ``spool_fd``, unless something stands there."""
-    try:
-        os.mkdir(REJECTED, REJECTED_MODE, dir_fd=spool_fd)
-    except FileExistsError:
-        return
-    if os.geteuid() == 0:
-        # `sudo kegnet-client send` must not make one that the service cannot use.
-        owner = os.fstat(spool_fd)
-        os.chown(REJECTED, owner.st_uid, owner.st_gid, dir_fd=spool_fd, follow_symlinks=False)
-    os.fsync(spool_fd)
+    make_own(spool_fd, REJECTED, REJECTED_MODE)
 
 
 class Spool:

@@ -4,14 +4,12 @@ Nothing in here is ever overwritten or cleared by the program itself. The reason
 moves, so that a power cut between the two leaves the record in the spool, to be rejected again, and at worst
 a reason without a record.
 
-Security: a member of the spool's group may put anything under any name into the spool, so ``rejected/`` too, before
-there is one. So it is used only if it belongs to the owner of the spool, to root or to this user, is reached through
-descriptors that follow no link, and what is read in it is a regular file of bounded size.
+Security: it is reached as one of the delivering process's own (`kegnet_client.spool.own_directory`), and what is
+read in it is a regular file of bounded size.
 """
 
 import errno
 import os
-import pwd
 import re
 import secrets
 import stat
@@ -26,6 +24,7 @@ from kegnet_client.core.records import SUFFIXES
 from kegnet_client.host.atomic_file import owner_in, write_file
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.spool.directory import RECORD_MODE, REJECTED, Spool, SpoolFile, explain, make_rejected, printable
+from kegnet_client.spool.own_directory import open_own
 
 REASON_SUFFIX = ".reason"
 MAX_REASON_BYTES = 64 * 1024
@@ -48,10 +47,10 @@ def reject(spool: Spool, file: SpoolFile, reason: str, wall_ms: int) -> str | No
     Raises `OSError` when the directory cannot be changed; the record stays in the spool then.
     """
     make_rejected(spool.fd)
-    with _open(spool.fd) as fd:
+    with open_own(spool.fd, REJECTED) as fd:
         if not spool.holds(file):
             return None
-        target = _free_name(fd, _fitting(file.name))
+        target = _free_name(fd, fit_name(file.name))
         when = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
         line = f"{when} {reason}\n".encode("utf-8", "backslashreplace")
         write_file(fd, target + REASON_SUFFIX, line, RECORD_MODE, owner_in(fd))
@@ -141,32 +140,10 @@ def _open_both(spool: Path) -> Iterator[tuple[int, int]]:
     """The spool at ``spool`` and its ``rejected/``."""
     spool_fd = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with _open(spool_fd) as fd:
+        with open_own(spool_fd, REJECTED) as fd:
             yield spool_fd, fd
     finally:
         os.close(spool_fd)
-
-
-@contextmanager
-def _open(spool_fd: int) -> Iterator[int]:
-    fd = os.open(REJECTED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=spool_fd)
-    try:
-        owner = os.fstat(fd).st_uid
-        if owner not in (0, os.fstat(spool_fd).st_uid, os.geteuid()):
-            raise OSError(
-                f"it belongs to {_user(owner)}, who is neither the owner of the spool nor root; see what is in it, "
-                "then move it elsewhere (sudo mv), and a new one is made in its place"
-            )
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _user(uid: int) -> str:
-    try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"the user {uid}"
 
 
 def _free_name(fd: int, name: str) -> str:
@@ -185,8 +162,8 @@ def _is_taken(fd: int, name: str) -> bool:
     return True
 
 
-def _fitting(name: str) -> str:
-    """``name``, shortened where its reason's name would be too long for the file system."""
+def fit_name(name: str) -> str:
+    """``name``, shortened where it would leave no room for what comes before or behind it in ``rejected/``."""
     stem, dot, suffix = os.fsencode(name).rpartition(b".")
     return os.fsdecode(stem[: MAX_NAME_BYTES - len(dot + suffix)] + dot + suffix)
 

@@ -7,6 +7,7 @@ then, and the server stores it once.
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,10 +32,18 @@ class _Decision:
 
 
 class SpoolRemoval:
-    """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so. For any thread."""
+    """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so. For any thread.
 
-    def __init__(self, spool: Spool, clock: Clock) -> None:
+    ``take_out`` is what becomes of one that is acknowledged, if it is not just removed. ``label`` goes before what
+    the log says of a record.
+    """
+
+    def __init__(
+        self, spool: Spool, clock: Clock, take_out: Callable[[SpoolFile], bool] | None = None, label: str = ""
+    ) -> None:
         self._spool = spool
+        self._take_out = take_out or spool.remove
+        self._label = label
         self._clock = clock
         self._lock = threading.Lock()
         """Around ``_pending`` alone, never around what waits for a disk."""
@@ -58,7 +67,7 @@ class SpoolRemoval:
             return False
         where = "is kept in rejected/" if fate is _Fate.DONE else "stays in the spool until it can be moved"
         extra = {"KEGNET_FILE": name, "MESSAGE_ID": REJECTED_ID}
-        log.warning("rejected %s: %s; it %s", name, reason, where, extra=extra)
+        log.warning("%srejected %s: %s; it %s", self._label, name, reason, where, extra=extra)
         return True
 
     def is_decided(self, file: SpoolFile) -> bool:
@@ -110,7 +119,7 @@ class SpoolRemoval:
     def _carry_out(self, file: SpoolFile, reason: str | None) -> "_Fate":
         try:
             if reason is None:
-                went = self._spool.remove(file)
+                went = self._take_out(file)
             else:
                 went = reject(self._spool, file, reason, self._clock.wall_ms()) is not None
         except OSError as error:

@@ -160,7 +160,7 @@ def test_an_empty_file_asks_for_the_required_settings() -> None:
         ("deadline = 5\nDeadline = 6", "[KegNet] deadline: stands there twice, again in line 5; delete one"),
         ("[Spool]\ndirectory = a\n[Spool]", "[Spool]: begins twice, again in line 6; put its settings under one"),
         ("[spool]\ndirectory = a", "[spool]: unknown section; did you mean [Spool]?"),
-        ("[Kegboard]\nport = a", "[Kegboard]: unknown section; "),
+        ("[Barrel]\nport = a", "[Barrel]: unknown section; "),
         ("[DEFAULT]\ndeadline = 5", "[DEFAULT]: unknown section; "),
         ("[Thermometer]\nsensor = 28-0316A2795C5B", "[Thermometer] sensor: '28-0316A2795C5B': is not a 1-Wire id"),
         ("[Spool]\ndirectory =", "[Spool] directory: '': is empty"),

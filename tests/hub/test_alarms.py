@@ -14,6 +14,7 @@ from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.domain.rules import HOUR_MS, MINUTE_MS
 from kegnet_client.hub.ingest.forms import Proven, SignedString
 from kegnet_client.hub.judge import Judge
+from kegnet_client.hub.outlets.notify import read_message
 from kegnet_client.hub.store import alarms, bodies, house
 from kegnet_client.hub.store.records import Store
 
@@ -81,6 +82,20 @@ def test_a_keg_that_runs_low_is_an_alarm_once(bar: House) -> None:
     (event,) = bar.store.events_after(0, 10, ["alarms"])
     told = json.loads(event.body)
     assert (told["what"], told["alarm"]["rule"], told["acknowledged"]) == ("raised", "keg-low", False)
+
+
+def test_an_alarm_and_the_message_of_it_are_in_the_units_of_the_hub(bar: House) -> None:
+    bar.say("settings", units="us")
+    bar.say("tap", name="left", meters=[{"device": DEVICE, "pin": 0}])
+    bar.say("keg", size_ml=20_000, start_ml=1893, taps=[{"tap": 1}])
+    bar.say("rule", subject="all", limits={"keg_below_percent": 100})
+    bar.send(Pour(0, 10, 60_000, NOW_MS - MINUTE_MS))
+    bar.judge.judge()
+    (event,) = bar.store.events_after(0, 10, ["alarms"])
+    assert json.loads(event.body)["alarm"]["text"] == "keg 1: 0.50 gal left, 99.9 %"
+    message = read_message(event)
+    assert message is not None
+    assert message.text == "keg 1: 0.50 gal left, 99.9 %"
 
 
 def test_its_end_and_its_acknowledgement_end_it_and_its_life_is_kept(bar: House) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -98,7 +98,7 @@ class Listener:
         """How often something was published under ``topic``."""
         return self._counts[topic]
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> Self:
         self._client.connect("localhost", self._port)
         self._client.subscribe("#", qos=1)
         self._client.loop_start()

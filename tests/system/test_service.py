@@ -50,7 +50,9 @@ def test_the_installed_root_has_start_and_stop_commands(enrolled: Any) -> None:
     assert "active (running)" in enrolled.sh(f"{ROOT}/start-kegnet-client")
 
 
-@pytest.mark.parametrize("unit", ["kegnet-client", "kegnet-hub", "kegnet-hub-bridge"])
+@pytest.mark.parametrize(
+    "unit", ["kegnet-client", "kegnet-flow-meter", "kegnet-kegboard@ttyUSB0", "kegnet-hub", "kegnet-hub-bridge"]
+)
 def test_the_sandbox_is_scored_1_5_or_better(enrolled: Any, unit: str) -> None:
     report = enrolled.sh(f"systemd-analyze security --no-pager {unit}")
     match = re.search(r"Overall exposure level for .*: ([0-9.]+)", report)

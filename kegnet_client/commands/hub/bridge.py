@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kegnet_client.commands.hub.home import add_directory, find_home, is_loopback, reachable_host
+from kegnet_client.commands.hub.home import add_directory, find_home
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, ControllerError, UsageError
+from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import CRASHED_ID, set_up
 from kegnet_client.host.regular_file import read_regular
@@ -27,6 +28,7 @@ from kegnet_client.hub import DEFAULT_PORT
 from kegnet_client.hub.bridge.bridge import Bridge
 from kegnet_client.hub.bridge.hub_link import HubLink
 from kegnet_client.hub.bridge.poller import Poller
+from kegnet_client.hub.entrance import reachable_host
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
 

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,19 +29,6 @@ def find_home(options: argparse.Namespace) -> "Home":
     from kegnet_client.hub.home import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, Home
 
     return Home(options.dir or Path(os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY))
-
-
-def reachable_host(hosts: list[str]) -> str:
-    """The one of ``hosts`` by which other machines reach the hub, if there is one."""
-    return next((host for host in hosts if not is_loopback(host)), hosts[0])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine, wherever it is said."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def open_store(home: "Home") -> "Store":

@@ -6,10 +6,12 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, is_loopback, open_store, reachable_host
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.hub import DEFAULT_PORT
+from kegnet_client.hub.entrance import enrol_command, reachable_host, url_of
 
 MAX_VALID_MINUTES = 7 * 24 * 60
 
@@ -34,7 +36,6 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Print the command, alone on stdout."""
-    from kegnet_client.core.wire.enrolment import format_code
     from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.hub_section import HUB
@@ -58,10 +59,10 @@ def handle(options: argparse.Namespace) -> int:
     expires_ms = wall_ms() + options.valid_minutes * 60_000
     ca_der = pki.ca_der(home.ca())
     with closing(open_store(home)) as store:
-        code = format_code(ca_der, enrolment.invite(store, name, expires_ms))
+        secret = enrolment.invite(store, name, expires_ms)
     print(f"Within {options.valid_minutes} minutes, once, on the device:\n", file=sys.stderr)
     sys.stderr.flush()
-    print(f"sudo kegnet-client enroll https://{f'[{host}]' if ':' in host else host}:{port} {code}")
+    print(enrol_command(url_of(host, port), ca_der, secret))
     if is_loopback(host):
         print(
             f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "

@@ -5,11 +5,12 @@ import sys
 from contextlib import closing
 
 from kegnet_client.commands.hub.devices import check_name
-from kegnet_client.commands.hub.home import add_directory, find_home, open_store, reachable_host
+from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.hub.token import add_role
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub import DEFAULT_PORT
+from kegnet_client.hub.entrance import reachable_host, url_of
 
 
 def add_arguments(parser: Parser) -> None:
@@ -35,7 +36,7 @@ def handle(options: argparse.Namespace) -> int:
     home = find_home(options)
     host = reachable_host(home.hosts())
     port = home.config().section(HUB).port
-    url = options.url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    url = options.url or url_of(host, port)
     if not url.startswith("https://") or not url.isprintable() or " " in url:
         raise UsageError(f"--url {url!r}: write it as https://HOST:{DEFAULT_PORT}")
     with closing(open_store(home)) as store:

@@ -15,6 +15,7 @@ from kegnet_client.hub import DEFAULT_PORT
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from kegnet_client.hub.home import Home
     from kegnet_client.hub.store.records import Store
 
 
@@ -64,7 +65,7 @@ def handle(options: argparse.Namespace) -> int:
 
         rate = LogRate()
         app = create_app(store, token, ca, rate=rate, settings=settings, outlets=outlets)
-        _mount_pages(app, store)
+        _mount_pages(app, store, home, port)
         server = serve.HubServer(
             app,
             home,
@@ -80,7 +81,7 @@ def handle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _mount_pages(app: "FastAPI", store: "Store") -> None:
+def _mount_pages(app: "FastAPI", store: "Store", home: "Home", port: int) -> None:
     """Add the pages, where their extra is installed."""
     try:
         from kegnet_client.hub.dashboard.mount import mount
@@ -88,6 +89,10 @@ def _mount_pages(app: "FastAPI", store: "Store") -> None:
         if error.name != "nicegui":
             raise
         return
+    from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
+    from kegnet_client.hub.entrance import Entrance
+    from kegnet_client.hub.store.tokens import hash_of
 
-    mount(app, store, app.state.bus, wall_ms)
+    entrance = Entrance(home.hosts(), port, pki.ca_der(home.ca()))
+    mount(app, store, app.state.bus, wall_ms, entrance, hash_of(home.token()))

@@ -9,6 +9,9 @@ from kegnet_client.commands.hub.saying import CONSOLE, change, look
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
+MAX_SHOWN = 200
+"""A logo is longer."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub settings`` takes."""
@@ -34,7 +37,8 @@ def handle(options: argparse.Namespace) -> int:
         print(json.dumps(holding))
     else:
         for name, value in holding.items():
-            print(f"{name} = {value}")
+            text = str(value)
+            print(f"{name} = {text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + '...'}")
     return 0
 
 

@@ -118,7 +118,9 @@ class Decoder:
     def _decode(self) -> Iterator[Event]:
         while self._buffer:
             if not self._buffer.startswith(PREFIX[: len(self._buffer)]):
-                yield from self._skip(self._find_start(), f"found 0x{self._buffer[0]:02x}, expected 0x{PREFIX[0]:02x}")
+                pairs = zip(self._buffer, PREFIX, strict=False)
+                found, expected = next(pair for pair in pairs if pair[0] != pair[1])
+                yield from self._skip(self._find_start(), f"found 0x{found:02x}, expected 0x{expected:02x}")
                 continue
             if len(self._buffer) < _HEADER_BYTES:
                 return

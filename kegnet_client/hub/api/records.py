@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Select, Table
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN
-from kegnet_client.hub.store import pages, records, schema, volumes
+from kegnet_client.hub.store import pages, readings, records, schema, volumes
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -53,9 +52,18 @@ class PourFilter(Filter):
 
 
 class ReadingFilter(Filter):
-    """Which readings."""
+    """Which readings; with ``points`` the lowest, highest and mean of each sensor in so many parts of the time."""
 
     sensor: Annotated[str | None, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{12}$")] = None
+    points: Annotated[
+        int | None, Field(ge=1, le=MAX_LIMIT, description="sum up in at most so many equal parts of the time")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_points(self) -> "ReadingFilter":
+        if self.points is not None and self.model_fields_set & {"limit", "after"}:
+            raise ValueError("points: they are no pages, leave limit and after out")
+        return self
 
 
 class Pour(BaseModel):
@@ -91,6 +99,18 @@ class Reading(BaseModel):
     record_id: str
 
 
+class Bucket(BaseModel):
+    """What a sensor gave from ``at_ms`` on, until its next part begins; parts without readings are left out."""
+
+    device: str
+    sensor: str | None
+    at_ms: int
+    readings: int
+    min_millidegrees: int
+    max_millidegrees: int
+    mean_millidegrees: int
+
+
 class Device(BaseModel):
     """A registered device; ``key`` is its public key's SHA-256, ``address`` what it last told itself."""
 
@@ -117,6 +137,13 @@ class Readings(BaseModel):
     next: str | None
 
 
+class Buckets(BaseModel):
+    """Parts of the time that was asked for, newest first."""
+
+    items: list[Bucket]
+    next: None
+
+
 class Devices(BaseModel):
     """A page of devices."""
 
@@ -138,7 +165,7 @@ def make_router(hub_store: records.Store) -> APIRouter:
     router = APIRouter(prefix="/api", dependencies=[Depends(HTTPBearer(auto_error=False))], responses=_RESPONSES)
 
     async def answer(
-        request: Request, query: pages.Query, rows: Table | Select[Any], time: str, kind: type[BaseModel]
+        request: Request, query: pages.Query, rows: pages.Rows, time: str, kind: type[BaseModel]
     ) -> Response:
         form = pages.Form.CSV if _wants_csv(request.headers.get("accept", "")) else pages.Form.JSON
         page = await hub_store.page_text(rows, list(kind.model_fields), time, query, form)
@@ -155,9 +182,18 @@ def make_router(hub_store: records.Store) -> APIRouter:
         rows = volumes.select_pours(query, asked.tap, asked.keg, unassigned=asked.unassigned)
         return await answer(request, query, rows, "started_ms", Pour)
 
-    @router.get("/temperatures", response_model=Readings)
+    @router.get("/temperatures", response_model=Readings | Buckets)
     async def temperatures(request: Request, asked: Annotated[ReadingFilter, Query()]) -> Response:
-        """Readings, newest first by when they were taken."""
+        """Readings, newest first by when they were taken; with `points` they are summed up.
+
+        Then each sensor's readings come in at most so many equal parts of the time, together at most ten thousand.
+        Where those are of more than a day and more than fifty thousand readings, parts are whole hours.
+        """
+        if asked.points is not None:
+            device = None if asked.device is None else asked.device.lower()
+            span, points = readings.Span(asked.since_ms, asked.until_ms, device, asked.sensor), asked.points
+            query = pages.Query(readings.MAX_BUCKETS)
+            return await answer(request, query, lambda c: readings.select_buckets(c, span, points), "at_ms", Bucket)
         query = _query(asked, device=asked.device, sensor=asked.sensor)
         return await answer(request, query, schema.temperatures, "taken_ms", Reading)
 

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.roles import Principal, Role
+from kegnet_client.hub.entrance import Entrance
 from kegnet_client.hub.store import bodies, entries, house
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
@@ -35,6 +37,8 @@ class Hub:
     store: Store
     bus: Bus
     clock_ms: Callable[[], int]
+    entrance: Entrance
+    first_sha256: str
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""
@@ -93,7 +97,7 @@ class Visit:
         except entries.ChangedError:
             ui.notify(self.words("changed_meanwhile"), type="negative")
             return False
-        except (house.WrongEntryError, house.UnknownError, StoreError, ValidationError) as error:
+        except (house.WrongEntryError, house.UnknownError, StoreError, UsageError, ValidationError) as error:
             self.tell_wrong(error)
             return False
         ui.notify(self.words("saved"), type="positive")

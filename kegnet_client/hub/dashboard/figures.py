@@ -3,33 +3,13 @@
 import datetime
 from zoneinfo import ZoneInfo
 
-_ML_PER_GALLON = 3785.411784
-ML_PER_OUNCE = 29.5735295625
+from kegnet_client.hub.domain import measures
 
-
-def volume(millilitres: float, units: str) -> str:
-    """A large volume: what is in a keg."""
-    if units == "us":
-        return f"{millilitres / _ML_PER_GALLON:.2f} gal"
-    return f"{millilitres / 1000:.1f} l"
-
-
-def small_volume(millilitres: float, units: str) -> str:
-    """A small volume: what is in a glass."""
-    if units == "us":
-        return f"{millilitres / ML_PER_OUNCE:.1f} oz"
-    return f"{millilitres / 1000:.2f} l" if round(millilitres) >= 1000 else f"{millilitres:.0f} ml"
-
-
-def degrees(millidegrees: float, units: str) -> float:
-    """A temperature in the unit that is shown, to a tenth."""
-    celsius = millidegrees / 1000
-    return round(celsius * 9 / 5 + 32 if units == "us" else celsius, 1)
-
-
-def temperature(millidegrees: float, units: str) -> str:
-    """A temperature with its unit."""
-    return f"{degrees(millidegrees, units):.1f} {'°F' if units == 'us' else '°C'}"
+ML_PER_OUNCE = measures.ML_PER_OUNCE
+volume = measures.volume
+small_volume = measures.small_volume
+degrees = measures.degrees
+temperature = measures.temperature
 
 
 def moment(unix_ms: int, timezone: str) -> str:

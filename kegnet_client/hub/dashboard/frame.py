@@ -7,6 +7,7 @@ from typing import Literal
 from nicegui import ui
 
 from kegnet_client.hub.dashboard.context import Visit
+from kegnet_client.hub.dashboard.logo import show_logo
 from kegnet_client.hub.store import alarms
 
 PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
@@ -27,6 +28,8 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     ui.add_css(_READABLE)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
+        if visit.settings.logo:
+            show_logo(visit.settings.logo)
         ui.label(visit.settings.name).classes("text-lg font-bold mr-2 truncate max-w-xs")
         with ui.element("nav").classes("flex flex-wrap gap-1").props(f'aria-label="{words("taps")}"'):
             for one in PLACES:

@@ -55,7 +55,9 @@ class Monitor:
             self._channel.on_value_change(self._draw)
             self._channel.classes("w-52")
             self._is_still = ui.switch(words("hold_still"), on_change=self._draw)
-        self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full max-h-[75vh]")
+        with ui.element("div").classes("w-full max-h-[75vh] overflow-y-auto") as scrolled:
+            scrolled.props(f'tabindex=0 role="region" aria-label="{words("live")}"')  # for who has no mouse
+            self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full")
         self._table.props("flat dense wrap-cells").on("rowClick", self._open)
         self._empty = ui.label(words("no_messages"))
 

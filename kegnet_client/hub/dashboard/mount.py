@@ -8,7 +8,7 @@ page is a 503. The websocket is the only way that pages talk.
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from nicegui import Client, core, ui
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,6 +27,7 @@ from kegnet_client.hub.dashboard import (
     temperatures,
 )
 from kegnet_client.hub.dashboard.context import Hub
+from kegnet_client.hub.entrance import Entrance
 from kegnet_client.hub.store.records import Store
 
 MAX_PAGES = 60
@@ -47,9 +48,11 @@ PAGES: dict[str, ModuleType] = {
 """Each page and its file; another one is a file and its name here."""
 
 
-def mount(app: FastAPI, store: Store, bus: Bus, clock_ms: Callable[[], int]) -> None:
-    """Let ``app`` show the pages below `access.PAGES_PATH`."""
-    hub = Hub(store, bus, clock_ms)
+def mount(
+    app: FastAPI, store: Store, bus: Bus, clock_ms: Callable[[], int], entrance: Entrance, first_sha256: str
+) -> None:
+    """Let ``app`` show the pages below `access.PAGES_PATH`; ``first_sha256`` is of the token of ``hub init``."""
+    hub = Hub(store, bus, clock_ms, entrance, first_sha256)
     for name, module in PAGES.items():
         ui.page(f"/{name}")(_show(hub, module))
 
@@ -70,9 +73,10 @@ def mount(app: FastAPI, store: Store, bus: Bus, clock_ms: Callable[[], int]) -> 
     core.app.config.socket_io_js_transports = ["websocket"]
 
 
-def _show(hub: Hub, module: ModuleType) -> Callable[[Request], Awaitable[None]]:
-    async def page(request: Request) -> None:
-        await module.page(hub, request)
+def _show(hub: Hub, module: ModuleType) -> Callable[[Request], Awaitable[Response | None]]:
+    async def page(request: Request) -> Response | None:
+        answer: Response | None = await module.page(hub, request)
+        return answer
 
     return page
 

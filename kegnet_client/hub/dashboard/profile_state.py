@@ -106,14 +106,16 @@ def _read_detail(connection: Connection, history: Sequence[Entry], chosen: int |
     last: tuple[int, int] | None = None
     if sensor is not None:
         points = [
-            (at_ms, mean) for _, at_ms, mean in readings.read_points(connection, run.started_ms, read_until_ms, sensor)
+            (at_ms, mean)
+            for _, at_ms, mean in readings.read_points(connection, run.started_ms, read_until_ms, MAX_POINTS, sensor)
         ]
         last = readings.read_last(connection, sensor)
     elif controller is not None:
         told = _read_told(connection, controller, chamber, history[-1].body["unit"])
         points = [(at_ms, value) for at_ms, value in told if run.started_ms <= at_ms <= read_until_ms]
+        points = readings.thin(points, MAX_POINTS)
         last = told[-1] if told else None
-    return Detail(history, of_it, entry, run, until_ms, run.line(until_ms), readings.thin(points, MAX_POINTS), last)
+    return Detail(history, of_it, entry, run, until_ms, run.line(until_ms), points, last)
 
 
 def _end_of(run: Run, ended_ms: int | None, now_ms: int) -> int:

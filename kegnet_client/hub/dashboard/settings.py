@@ -1,4 +1,4 @@
-"""How things are shown, and the taps: their names, meters and thermometers."""
+"""How things are shown, the taps with their meters and thermometers, and for admins the tokens."""
 
 from fastapi import Request
 from nicegui import ui
@@ -7,6 +7,8 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.dashboard.logo import LogoField
+from kegnet_client.hub.dashboard.tokens import Tokens
 from kegnet_client.hub.store import bodies, house
 
 _WIDE = "w-full max-w-md"
@@ -22,13 +24,14 @@ async def page(hub: Hub, request: Request) -> None:
             name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes(_WIDE)
             units = ui.select(
                 {"metric": words("metric"), "us": words("us")}, value=settings.units, label=words("units")
-            )
+            ).classes(_WIDE)
             language = ui.select(
                 {"en": "English", "de": "Deutsch"}, value=settings.language, label=words("language")
             ).classes(_WIDE)
             zone = ui.input(words("timezone"), value=settings.timezone).classes(_WIDE)
             glass = ui.number(words("glass"), value=settings.glass_ml, min=1, max=5000).classes(_WIDE)
-            accent = ui.input(words("accent"), value=settings.accent).props("maxlength=7").classes(_WIDE)
+            accent = ui.color_input(words("accent"), value=settings.accent).props("maxlength=7").classes(_WIDE)
+            logo = LogoField(visit) if visit.may_operate else None
 
             async def save() -> None:
                 try:
@@ -40,7 +43,8 @@ async def page(hub: Hub, request: Request) -> None:
                             "language": language.value,
                             "timezone": zone.value,
                             "glass_ml": glass.value,
-                            "accent": accent.value,
+                            "accent": (accent.value or "").lower(),
+                            "logo": settings.logo if logo is None else logo.url,
                         }
                     )
                 except ValidationError as error:
@@ -51,7 +55,7 @@ async def page(hub: Hub, request: Request) -> None:
                     ui.navigate.reload()
 
             if visit.may_operate:
-                ui.button(words("save"), on_click=save)
+                ui.button(words("save"), on_click=save).props("no-caps")
         if visit.may_operate:
             with ui.card().classes("w-full"):
                 ui.label(words("new_tap")).classes("text-xl")
@@ -73,4 +77,7 @@ async def page(hub: Hub, request: Request) -> None:
                     if await visit.say("tap", None, body):
                         tap.value = sensor.value = ""
 
-                ui.button(words("save"), on_click=add)
+                ui.button(words("save"), on_click=add).props("no-caps")
+        if visit.may_admit:
+            tokens = Tokens(visit)
+            await tokens.refresh()

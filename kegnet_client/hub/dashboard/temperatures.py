@@ -1,6 +1,6 @@
 """How cold it was: a line a sensor, over the last hours or days, of at most a few hundred points each.
 
-Over days the points are the means of hours, which the database has at hand (`schema.readings_by_hour`).
+The database makes the points (`kegnet_client.hub.store.readings`).
 """
 
 from collections import defaultdict
@@ -77,10 +77,9 @@ def _read(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[st
         one.body["sensor"]: one.body["name"] for one in entries.read_open(connection, "tap") if one.body.get("sensor")
     }
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for sensor, time_ms, value in readings.read_points(connection, since_ms, until_ms):
+    for sensor, time_ms, value in readings.read_points(connection, since_ms, until_ms, MAX_POINTS):
         found[sensor or ""].append((time_ms, float(value)))
-    most = max(2, MAX_POINTS // max(1, len(found)))
     return [
-        (taps.get(sensor) or sensor or "?", readings.thin(points, most))
+        (taps.get(sensor) or sensor or "?", points)
         for sensor, points in sorted(found.items(), key=lambda one: str(taps.get(one[0]) or one[0]))
     ]

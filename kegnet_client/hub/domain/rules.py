@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from kegnet_client.core.records import MAX_MILLIDEGREES, MIN_MILLIDEGREES, format_celsius
+from kegnet_client.core.records import MAX_MILLIDEGREES, MIN_MILLIDEGREES
+from kegnet_client.hub.domain import measures
 from kegnet_client.hub.domain.levels import Level
+from kegnet_client.hub.domain.measures import Units
 from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML, is_drips
 from kegnet_client.hub.domain.profiles import Run
 
@@ -140,13 +142,17 @@ class MeterState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known. Nobody is silent while the hub did not listen: ``listening_since_ms`` is when it began to."""
+    """What is known. Nobody is silent while the hub did not listen: ``listening_since_ms`` is when it began to.
+
+    What is found is told in ``units``.
+    """
 
     listening_since_ms: int
     sensors: Sequence[SensorState] = ()
     devices: Sequence[DeviceState] = ()
     kegs: Sequence[KegState] = ()
     meters: Sequence[MeterState] = ()
+    units: Units = "metric"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +177,11 @@ def judge(state: State, now_ms: int) -> list[Finding]:
         found += _judge_device(device, state.listening_since_ms, now_ms)
     silent = {one.subject for one in found if one.rule == "device-silent"}
     for sensor in state.sensors:
-        found += _judge_sensor(sensor, state.listening_since_ms, now_ms, f"device {sensor.device}" in silent)
+        found += _judge_sensor(sensor, state, now_ms, f"device {sensor.device}" in silent)
     for keg in state.kegs:
-        found += _judge_keg(keg)
+        found += _judge_keg(keg, state.units)
     for meter in state.meters:
-        found += _judge_meter(meter, now_ms)
+        found += _judge_meter(meter, now_ms, state.units)
     return found
 
 
@@ -190,23 +196,24 @@ def _judge_device(device: DeviceState, listening_since_ms: int, now_ms: int) -> 
         yield Finding("refused", subject, f"{device.name}: {refused} records refused within an hour")
 
 
-def _judge_sensor(
-    sensor: SensorState, listening_since_ms: int, now_ms: int, device_is_silent: bool
-) -> Iterator[Finding]:
+def _judge_sensor(sensor: SensorState, state: State, now_ms: int, device_is_silent: bool) -> Iterator[Finding]:
     rules, subject = sensor.rules, f"sensor {sensor.sensor}"
     readings = [one for one in sensor.readings if one[0] <= now_ms + AHEAD_MS]
     last_ms = readings[-1][0] if readings else 0 if sensor.readings else None
     if rules.sensor_silent_ms is not None and last_ms is not None:
-        silent_ms = now_ms - max(last_ms, listening_since_ms)
+        silent_ms = now_ms - max(last_ms, state.listening_since_ms)
         if silent_ms > rules.sensor_silent_ms:
             # Where the whole device is silent, that is what is wrong.
             text = f"{sensor.name}: no reading for {_duration(silent_ms)}"
             yield Finding("sensor-silent", subject, text, is_fresh=not device_is_silent)
 
+    def told(millidegrees: int) -> str:
+        return measures.temperature(millidegrees, state.units)
+
     def find(rule: str, is_off: Callable[[int, int], bool], against: Callable[[int], str]) -> Iterator[Finding]:
         off = _last_off(readings, is_off, rules.off_for_ms)
         if off is not None:
-            text = f"{sensor.name}: {format_celsius(off[1])}, {against(off[0])}, for {_duration(rules.off_for_ms)}"
+            text = f"{sensor.name}: {told(off[1])}, {against(off[0])}, for {_duration(rules.off_for_ms)}"
             yield Finding(rule, subject, text, is_fresh=now_ms - off[0] <= CALM_MS)
 
     run, limit = sensor.run, rules.off_profile_millidegrees
@@ -216,14 +223,12 @@ def _judge_sensor(
             wanted = run.set_point(taken_ms)
             return wanted is not None and abs(millidegrees - wanted) > limit
 
-        yield from find(
-            "off-profile", is_off, lambda at_ms: f"the profile wants {format_celsius(run.set_point(at_ms) or 0)}"
-        )
+        yield from find("off-profile", is_off, lambda at_ms: f"the profile wants {told(run.set_point(at_ms) or 0)}")
     low, high = rules.lowest_millidegrees, rules.highest_millidegrees
     if low is not None:
-        yield from find("too-cold", lambda _, value: value < low, lambda _: f"below {format_celsius(low)}")
+        yield from find("too-cold", lambda _, value: value < low, lambda _: f"below {told(low)}")
     if high is not None:
-        yield from find("too-warm", lambda _, value: value > high, lambda _: f"above {format_celsius(high)}")
+        yield from find("too-warm", lambda _, value: value > high, lambda _: f"above {told(high)}")
 
 
 def _last_off(
@@ -241,14 +246,14 @@ def _last_off(
     return found if found is not None and readings[-1][0] - found[0] <= CALM_MS else None
 
 
-def _judge_keg(keg: KegState) -> Iterator[Finding]:
+def _judge_keg(keg: KegState, units: Units) -> Iterator[Finding]:
     limit, level = keg.rules.keg_below_percent, keg.level
     if limit is not None and level.left_nl * 100 < limit * level.start_nl:
-        litres = level.left_ml / 1000
-        yield Finding("keg-low", f"keg {keg.keg}", f"{keg.name}: {litres:.1f} l left, {level.percent:g} %")
+        left = measures.volume(level.left_ml, units)
+        yield Finding("keg-low", f"keg {keg.keg}", f"{keg.name}: {left} left, {level.percent:g} %")
 
 
-def _judge_meter(meter: MeterState, now_ms: int) -> Iterator[Finding]:
+def _judge_meter(meter: MeterState, now_ms: int, units: Units) -> Iterator[Finding]:
     rules, subject = meter.rules, f"meter {meter.device} {meter.pin}"
     known = [one for one in meter.pours if -AHEAD_MS <= now_ms - _ended_ms(one) < HOUR_MS]
     recent = [one for one in known if now_ms - _ended_ms(one) <= CALM_MS]
@@ -257,11 +262,12 @@ def _judge_meter(meter: MeterState, now_ms: int) -> Iterator[Finding]:
         yield Finding("pour-too-long", subject, f"{meter.name}: a pour of {_duration(longest)}")
     fastest = max((_nl_per_s(one) for one in recent), default=0)
     if rules.fastest_pour_nl_per_s is not None and fastest > rules.fastest_pour_nl_per_s:
-        text = f"{meter.name}: a pour of {fastest // NANOLITRES_PER_ML} ml a second: a leak, or the keg is blown"
-        yield Finding("pour-too-fast", subject, text)
+        told = measures.small_volume(fastest // NANOLITRES_PER_ML, units)
+        yield Finding("pour-too-fast", subject, f"{meter.name}: a pour of {told} a second: a leak, or the keg is blown")
     drips = sum(one.volume_nl or 0 for one in known if is_drips(one.volume_nl or 0, one.elapsed_ms))
     if rules.drips_nl_per_hour is not None and drips > rules.drips_nl_per_hour:
-        yield Finding("drips", subject, f"{meter.name}: {drips // NANOLITRES_PER_ML} ml dripped within an hour")
+        told = measures.small_volume(drips // NANOLITRES_PER_ML, units)
+        yield Finding("drips", subject, f"{meter.name}: {told} dripped within an hour")
 
 
 def _ended_ms(pour: Poured) -> int:

@@ -7,7 +7,7 @@ has no end, or is not known. An ``ended_ms`` closes a subject: it is shown as en
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
 from kegnet_client.hub.domain import meters, profiles, rules, texts
@@ -15,6 +15,10 @@ from kegnet_client.hub.domain.colours import READABLE, contrast_with_white
 
 MAX_ML = 10_000_000
 """Ten thousand litres."""
+MAX_LOGO_BYTES = 32 * 1024
+MAX_LOGO = 64 + -(-MAX_LOGO_BYTES // 3) * 4
+_LOGO = r"^(data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2})?$"
+"""An image in itself: nothing is loaded from elsewhere, and none of these forms holds a script."""
 _MAX_ITEMS = 200
 
 Name = Annotated[
@@ -159,7 +163,10 @@ def _dark(colour: str) -> str:
 
 
 class Settings(Body):
-    """How things are shown; what other programs keep under names of their own stands in ``others``."""
+    """How things are shown; what other programs keep under names of their own stands in ``others``.
+
+    ``first_run`` is where the pages that lead through setting up are; they are over, too, once a keg was tapped.
+    """
 
     name: Name = "KegNet hub"
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
@@ -167,6 +174,8 @@ class Settings(Body):
     glass_ml: Millilitres = 500
     language: Literal["en", "de"] = "en"
     accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$"), AfterValidator(_dark)] = "#b45309"
+    logo: Annotated[str, StringConstraints(pattern=_LOGO, max_length=MAX_LOGO)] = ""
+    first_run: Literal["name", "units", "device", "keg", "over"] = "name"
     others: Annotated[dict[Name, Value], Field(max_length=_MAX_ITEMS)] = {}
 
 
@@ -255,6 +264,9 @@ class Controller(Body):
     socket: Line = ""
     chambers: Annotated[list[Chamber], Field(max_length=50)] = []
 
+
+NAME: TypeAdapter[str] = TypeAdapter(Name)
+"""A name by itself, such as a token's."""
 
 KINDS: dict[str, type[Body]] = {
     "tap": Tap,

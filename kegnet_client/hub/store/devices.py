@@ -62,6 +62,13 @@ def register(connection: Connection, device: str, name: str, fingerprint: str, p
     return True
 
 
+def revoke(connection: Connection, device: str, now_ms: int) -> bool:
+    """Take nothing more from ``device``; False if it is not registered, or is revoked already."""
+    table = schema.devices
+    is_it = (table.c.uuid == device.lower()) & table.c.revoked_ms.is_(None)
+    return connection.execute(update(table).where(is_it).values(revoked_ms=now_ms)).rowcount > 0
+
+
 def add_key(connection: Connection, device: str, fingerprint: str, pem: str, now_ms: int) -> None:
     """Keep the public key ``pem``, and that ``device`` has it."""
     database.insert_new(connection, schema.keys, {"fingerprint": fingerprint, "pem": pem})

@@ -79,14 +79,44 @@ def read_request(device: str, pem: str) -> Request:
 
 def invite(store: Store, name: str | None, expires_ms: int) -> bytes:
     """A new secret that enrols one device, called ``name``, before ``expires_ms``."""
+    return store.write(lambda connection: make_invitation(connection, name, expires_ms))
+
+
+def make_invitation(connection: Connection, name: str | None, expires_ms: int) -> bytes:
+    """As `invite`, in a transaction that is there."""
     secret = secrets.token_bytes(enrolment.SECRET_BYTES)
     row = {
         "secret_sha256": enrolment.hash_secret(enrolment.format_secret(secret)),
         "name": name,
         "expires_ms": expires_ms,
     }
-    store.write(lambda connection: database.insert_new(connection, schema.invitations, row))
+    database.insert_new(connection, schema.invitations, row)
     return secret
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A code that was made, without its secret, by whose hash it is known."""
+
+    secret_sha256: str
+    name: str | None
+    expires_ms: int
+
+
+def read_open(connection: Connection, now_ms: int) -> list[Invitation]:
+    """The invitations that could be used now, the one that expires first first."""
+    table = schema.invitations.c
+    statement = select(table.secret_sha256, table.name, table.expires_ms).where(
+        table.used_ms.is_(None), table.expires_ms > now_ms
+    )
+    return [Invitation(*row) for row in connection.execute(statement.order_by(table.expires_ms, table.secret_sha256))]
+
+
+def cancel(connection: Connection, secret_sha256: str, now_ms: int) -> None:
+    """Let this invitation enrol nobody any more; one that was used stays as it is."""
+    table = schema.invitations
+    is_it = (table.c.secret_sha256 == secret_sha256) & table.c.used_ms.is_(None) & (table.c.expires_ms > now_ms)
+    connection.execute(update(table).where(is_it).values(expires_ms=now_ms))
 
 
 def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:

@@ -8,7 +8,7 @@ a text. In CSV a ' goes before whatever a spreadsheet could take for a formula; 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -40,6 +40,10 @@ _SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u30
 """What `str.lstrip` takes away."""
 _DIGITS = "0123456789"
 _PLACE = "place_in_page"
+
+
+Rows = Table | Select[Any] | Callable[[Connection], Select[Any]]
+"""What a page is of; a function makes what depends on the database's content."""
 
 
 class Form(Enum):
@@ -87,7 +91,7 @@ def select_page(rows: Table | Select[Any], time_column: str, query: Query) -> Se
 
 def read_page(
     connection: Connection,
-    rows: Table | Select[Any],
+    rows: Rows,
     names: Sequence[str],
     time_column: str,
     query: Query,
@@ -95,6 +99,8 @@ def read_page(
 ) -> TextPage:
     """The page of ``rows`` with the columns ``names``, of which ``time_column`` and ``id`` are the order."""
     is_sqlite = connection.dialect.name == "sqlite"
+    if not isinstance(rows, Table | Select):
+        rows = rows(connection)
     found = select_page(rows, time_column, query).subquery()
     # The numbers follow the order of what is numbered: it is sorted once, along an index.
     numbered = select(found, func.row_number().over().label(_PLACE)).subquery()

@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, select, update
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.ingest import verify
 from kegnet_client.hub.ingest.rows import Outcome, Submission, ingest
 from kegnet_client.hub.ingest.verify import Verification
-from kegnet_client.hub.store import events, schema
+from kegnet_client.hub.store import devices, events, schema
 from kegnet_client.hub.store.database import Database
 from kegnet_client.hub.store.devices import Device, register, select_devices
 from kegnet_client.hub.store.events import Event
-from kegnet_client.hub.store.pages import Form, Query, TextPage, read_page, select_page
+from kegnet_client.hub.store.pages import Form, Query, Rows, TextPage, read_page, select_page
 from kegnet_client.keys import PublicKey, key_fingerprint, normal_pem
 
 
@@ -45,11 +45,7 @@ class Store(Database):
 
     def revoke_device(self, uuid: str, now_ms: int) -> None:
         """Take nothing more from a device; `UsageError` if there is no such device."""
-        table = schema.devices
-        statement = (
-            update(table).where(table.c.uuid == uuid.lower(), table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
-        )
-        if not self.write(lambda connection: connection.execute(statement).rowcount) and self.device(uuid) is None:
+        if not self.write(lambda connection: devices.revoke(connection, uuid, now_ms)) and self.device(uuid) is None:
             raise UsageError(f"{uuid} is not registered; `kegnet-client hub devices list` shows who is")
 
     def device(self, uuid: str) -> Device | None:
@@ -72,9 +68,7 @@ class Store(Database):
         last = found[query.limit - 1]._mapping
         return Page(found[: query.limit], (last[time_column], last["id"]))
 
-    async def page_text(
-        self, rows: Table | Select[Any], names: Sequence[str], time_column: str, query: Query, form: Form
-    ) -> TextPage:
+    async def page_text(self, rows: Rows, names: Sequence[str], time_column: str, query: Query, form: Form) -> TextPage:
         """The same page as the database puts its columns ``names`` together."""
         return await self.read_soon(lambda connection: read_page(connection, rows, names, time_column, query, form))
 

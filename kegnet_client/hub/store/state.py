@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from kegnet_client.hub.domain import rules
 from kegnet_client.hub.domain.levels import level_of
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
-from kegnet_client.hub.store import entries, readings, refusals, runs, schema, tapping, volumes
+from kegnet_client.hub.store import entries, house, readings, refusals, runs, schema, tapping, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> 
         devices=_read_devices(connection, limits, now_ms),
         kegs=_read_kegs(connection, limits, now_ms),
         meters=_read_meters(connection, {one.subject: str(one.body["name"]) for one in taps}, limits, now_ms),
+        units=house.read_settings(connection).units,
     )
 
 

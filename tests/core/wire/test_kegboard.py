@@ -190,6 +190,8 @@ def test_noise_is_told_once_when_it_begins_and_once_when_it_is_over(noise: bytes
 
 
 def test_the_lines_are_those_of_the_original() -> None:
+    (broken,) = decoded(b"KBSP v2")
+    assert str(broken) == "Packet framing broken (found 0x32, expected 0x31); reframing."
     broken, fixed, _ = decoded(b"x" + encode(PINT))
     assert str(broken) == "Packet framing broken (found 0x78, expected 0x4b); reframing."
     assert str(fixed) == "Packet framing fixed, after 1 byte."

@@ -52,6 +52,37 @@ def test_a_sensor_is_too_warm_when_it_was_so_for_as_long_as_the_rule_says() -> N
     assert judge(sensor((30, 9000), (0, 9100)), NOW_MS)[0].text == "cellar: 9.1 °C, above 8.0 °C, for 30 min"
 
 
+def test_what_is_found_is_told_in_the_units_of_the_hub() -> None:
+    rules = replace(DEFAULT, off_for_ms=30 * MINUTE_MS, lowest_millidegrees=3000, off_profile_millidegrees=1000)
+    run = Run(LONG_AGO_MS, [Version(0, [(0, 20)])])
+    poured = Poured(NOW_MS - 61_000, 60_000, 60 * 250 * NANOLITRES_PER_ML)
+    dripped = Poured(NOW_MS - 3_000_000, 2_000_000, 591 * NANOLITRES_PER_ML)
+    state = State(
+        LONG_AGO_MS,
+        [SensorState("28-1", "cellar", "d", [(NOW_MS - 30 * MINUTE_MS, 0), (NOW_MS, 0)], run, rules)],
+        kegs=[KegState(7, "Helles", Level(20_000 * NANOLITRES_PER_ML, 1893 * NANOLITRES_PER_ML))],
+        meters=[MeterState("d", 3, "left", [dripped, poured])],
+    )
+
+    def told(state: State) -> dict[str, str]:
+        return {one.rule: one.text.partition(": ")[2] for one in judge(state, NOW_MS)}
+
+    assert told(state) == {
+        "off-profile": "0.0 °C, the profile wants 20.0 °C, for 30 min",
+        "too-cold": "0.0 °C, below 3.0 °C, for 30 min",
+        "keg-low": "1.9 l left, 9.5 %",
+        "pour-too-fast": "a pour of 250 ml a second: a leak, or the keg is blown",
+        "drips": "591 ml dripped within an hour",
+    }
+    assert told(replace(state, units="us")) == {
+        "off-profile": "32.0 °F, the profile wants 68.0 °F, for 30 min",
+        "too-cold": "32.0 °F, below 37.4 °F, for 30 min",
+        "keg-low": "0.50 gal left, 9.5 %",
+        "pour-too-fast": "a pour of 8.5 oz a second: a leak, or the keg is blown",
+        "drips": "20.0 oz dripped within an hour",
+    }
+
+
 def test_what_is_on_the_edge_does_not_come_and_go() -> None:
     assert found(sensor((45, 9000), (15, 9000), (10, 7000), (0, 7000))) == [TOO_WARM]
     assert found(sensor((46, 9000), (16, 9000), (10, 7000), (0, 7000))) == []

@@ -1,0 +1,62 @@
+"""How the producers of the configuration stand: what the process of each says of itself, if one runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kegnet_client.commands.meters import when
+from kegnet_client.config.settings import AnySection, Config
+from kegnet_client.core.records import format_celsius
+from kegnet_client.host.state_file import StateFile
+from kegnet_client.producers.kegboard_section import KEGBOARD
+
+KINDS: dict[str, AnySection] = {
+    "kegboard": KEGBOARD,
+}
+"""The commands of producers, each with its section."""
+
+STARTS = {
+    "kegboard": "its service starts when its board is plugged in",
+}
+"""How each comes to run."""
+
+
+def state_file(root: Path, kind: str, name: str) -> StateFile:
+    """Where the producer of the section ``name`` says how it stands; ``kind`` is its command."""
+    return StateFile(root, Path(f"/run/kegnet-{kind}"), f"{kind}-{name}.json")
+
+
+def read_producers(config: Config) -> list[dict[str, Any]]:
+    """The state of each producer that ``config`` has a section for, whether it runs or not."""
+    found = []
+    for kind, section in KINDS.items():
+        for name in config.sections(section):
+            state = state_file(config.root, kind, name).read()
+            found.append({"kind": kind, "name": name, "running": state is not None, **(state or {})})
+    return found
+
+
+def describe(producer: dict[str, Any]) -> Iterator[str]:
+    """Lines for people about one."""
+    if not producer["running"]:
+        yield f"{producer['name']} does not run: {STARTS[producer['kind']]}"
+        return
+    version = producer.get("firmware_version")
+    where = producer.get("device")
+    yield (
+        producer["name"]
+        + (f" at {where}" if where else "")
+        + (f", version {version}" if where and version is not None else "")
+        + (f": {producer['problem']}" if producer["problem"] else "")
+    )
+    for meter in producer.get("meters", ()):
+        last_ms, drips, ignored = meter["last_pulse_ms"], meter["drips"], meter["ignored"]
+        yield (
+            f"pin {meter['pin']}: {meter['pours']} pour{'' if meter['pours'] == 1 else 's'}"
+            + (f", last pulse at {when(last_ms)}" if last_ms else ", no pulse yet")
+            + (", flows" if meter["flowing"] else "")
+            + (f", drips {drips}" if drips else "")
+            + (f", {ignored} pulses ignored" if ignored else "")
+        )
+    for one in producer.get("temperatures", ()):
+        yield f"{format_celsius(one['millidegrees'])} from {one['sensor']} at {when(one['taken_ms'])}"

@@ -1,0 +1,45 @@
+"""How others reach the hub, and the command by which a device joins it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kegnet_client.core.wire.base_url import is_loopback
+from kegnet_client.core.wire.enrolment import format_code
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The names and addresses that the hub's certificate is for, its port, and the certificate of its CA in DER."""
+
+    hosts: Sequence[str]
+    port: int
+    ca_der: bytes
+
+    @property
+    def host(self) -> str:
+        """The one by which other machines reach the hub, if there is one."""
+        return reachable_host(self.hosts)
+
+    @property
+    def url(self) -> str:
+        """Where they reach it."""
+        return url_of(self.host, self.port)
+
+    def enrol_command(self, secret: bytes) -> str:
+        """What is pasted on a device; ``secret`` is of `kegnet_client.hub.store.enrolment.invite`."""
+        return enrol_command(self.url, self.ca_der, secret)
+
+
+def reachable_host(hosts: Sequence[str]) -> str:
+    """The one of ``hosts`` by which other machines reach the hub, if there is one."""
+    return next((host for host in hosts if not is_loopback(host)), hosts[0])
+
+
+def url_of(host: str, port: int) -> str:
+    """``host`` may be an IPv6 address."""
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def enrol_command(url: str, ca_der: bytes, secret: bytes) -> str:
+    """The command that enrols a device at ``url``."""
+    return f"sudo kegnet-client enroll {url} {format_code(ca_der, secret)}"

@@ -1,0 +1,249 @@
+"""The meters of a producer that hears totals: each with its counter, its journal, and what the status says of it.
+
+A meter is known from its first total on, and from what it left behind at a start. The spool need not be there: what
+is counted until it is becomes a record then.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kegnet_client.core.errors import SpoolError
+from kegnet_client.core.flow import Flow, FlowRules, Meter, TotalCounter
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.condition import Condition
+from kegnet_client.producers.pour_journal import PourJournal, take_up_others
+
+RESTART_MS = 200
+"""That something began anew may be heard so much later than it did, together with the first total after it."""
+TELL_MS = 1000
+SPAN_MS = 500
+"""Totals that come sooner than this after one are taken together, the last of them: under load they are late, and come
+two at a time, which would look like pulses that are too fast."""
+ROUND_MS = 100
+"""No board tells of a meter more often."""
+MAX_METERS = 64
+"""So many journals somebody who makes up meters may have made."""
+
+log = logging.getLogger(__name__)
+
+
+class TotalMeters:
+    """All meters of the section ``section`` of ``producer``; for one thread, but for `status` and `problem`.
+
+    ``changed`` is called when something begins or ends, a pour or a problem, and once a second while totals come.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        producer: str,
+        section: str,
+        rules: FlowRules,
+        clock: Clock,
+        changed: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._spool = spool
+        self._producer = producer
+        self._section = section
+        self._rules = rules
+        self._clock = clock
+        self._changed = changed
+        self._meters: dict[int, _TotalMeter] = {}
+        self._first: dict[int, int] = {}
+        """The first total of each meter that has no journal yet."""
+        self._restarted_ms: int | None = None
+        self._told_ms = 0
+        self._no_journal = Condition(log)
+        self._others: list[PourJournal] = []
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with any of them; None when nothing is."""
+        found = [self._no_journal.text, *(meter.problem for meter in tuple(self._meters.values()))]
+        return "; ".join(filter(None, found)) or None
+
+    @property
+    def due_s(self) -> float:
+        """When `look` has something to do, by the clock that nobody sets."""
+        dues = (meter.due_ms for meter in self._meters.values())
+        return min((due_ms / 1000 for due_ms in dues if due_ms is not None), default=float("inf"))
+
+    def status(self) -> list[Mapping[str, object]]:
+        """What the status says of each."""
+        return [meter.status() for _, meter in sorted(self._meters.items())]
+
+    def start(self) -> None:
+        """Take up what was left behind, by these meters and by those of sections that are gone. `SpoolError`."""
+        pattern = re.compile(rf"\.{re.escape(self._producer)}\.{re.escape(self._section)}-([0-9]+)\..*")
+        try:
+            names = [path.name for path in self._spool.iterdir()]
+        except OSError as error:
+            raise SpoolError(f"{self._spool}: {error.strerror}") from error
+        for found in filter(None, map(pattern.fullmatch, names)):
+            self._open(int(found[1]))
+
+    def take_up_others(self, sections: list[str]) -> None:
+        """Take up what meters left behind that have none of ``sections`` any more."""
+        names = [f"{section}-{pin}" for section in sections for pin in range(256)]
+        self._others += take_up_others(self._spool, self._producer, names, self._clock)
+
+    def restarted(self) -> None:
+        """What counts has just begun anew: every total was 0."""
+        now_ms = self._now_ms() - RESTART_MS
+        self._restarted_ms = now_ms
+        for meter in self._meters.values():
+            meter.said_hello()
+            meter.take(0, now_ms, self._clock.wall_ms())
+
+    def said_hello(self) -> None:
+        """It may have begun anew: a total that is lower than the one before counts from 0."""
+        for meter in self._meters.values():
+            meter.said_hello()
+
+    def take(self, pin: int, total: int) -> None:
+        """The meter ``pin`` has counted ``total`` pulses."""
+        now_ms = self._now_ms()
+        meter = self._meters.get(pin) or self._open(pin)
+        if meter is None:
+            self._first.setdefault(pin, total)
+            return
+        if meter.take(total, now_ms, self._clock.wall_ms()) or now_ms - self._told_ms >= TELL_MS:
+            self._told_ms = now_ms
+            self._changed()
+
+    def look(self) -> None:
+        """End what is over."""
+        now_ms = self._now_ms()
+        ended = [meter.look(now_ms) for meter in self._meters.values()]
+        if any(ended):
+            self._changed()
+
+    def close(self) -> None:
+        """End everything; when this returns, it is on the disk, if that can be."""
+        for meter in self._meters.values():
+            meter.close()
+        for journal in self._others:
+            journal.close()
+
+    def _open(self, pin: int) -> "_TotalMeter | None":
+        """The meter ``pin``; None while it cannot have a journal."""
+        if pin in self._meters:
+            return self._meters[pin]
+        try:
+            if len(self._meters) >= MAX_METERS:
+                raise SpoolError(f"there are more than {MAX_METERS} meters: mend what makes them up")
+            journal = PourJournal(self._spool, self._producer, f"{self._section}-{pin}", pin, self._rules, self._clock)
+        except SpoolError as error:
+            self._no_journal.begin(str(error), f"pours on pin {pin} wait in memory: {error}")
+            return None
+        self._no_journal.end("pours are kept on the disk again")
+        journal.start()
+        meter = Meter(self._rules)
+        kept = journal.total if journal.total is not None else self._first.pop(pin, None)
+        made = _TotalMeter(pin, meter, TotalCounter(meter, kept), journal)
+        if kept is None and self._restarted_ms is not None:
+            made.take(0, self._restarted_ms, self._clock.wall_ms())
+        self._meters[pin] = made
+        return made
+
+    def _now_ms(self) -> int:
+        return round(self._clock.monotonic_s() * 1000)
+
+
+class _TotalMeter:
+    """One of them. What returns a bool says whether something began or ended."""
+
+    def __init__(self, pin: int, meter: Meter, counter: TotalCounter, journal: PourJournal) -> None:
+        self.meter = meter
+        self.counter = counter
+        self._pin = pin
+        self._journal = journal
+        self._pours = 0
+        self._last_pulse_ms: int | None = None
+        self._taken_ms: int | None = None
+        self._held: tuple[int, int, int] | None = None
+        """The last total that waits for its turn, with its times."""
+        self._wrong_pulses = Condition(log)
+        self._wrong_total = Condition(log)
+
+    @property
+    def due_ms(self) -> int | None:
+        dues = [self.meter.due_ms, None if self._held is None else (self._taken_ms or 0) + SPAN_MS]
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    @property
+    def problem(self) -> str | None:
+        found = [self._wrong_pulses.text, self._wrong_total.text, self._journal.problem]
+        text = "; ".join(filter(None, found))
+        return f"pin {self._pin}: {text}" if text else None
+
+    def status(self) -> Mapping[str, object]:
+        pour, drips = self.meter.pour, self.meter.drips
+        return {
+            "pin": self._pin,
+            "total": self.counter.last,
+            "last_pulse_ms": self._last_pulse_ms,
+            "flowing": pour is not None and pour.pulses >= self.meter.rules.minimum,
+            "drips": (0 if drips is None else drips.pulses)
+            + (0 if pour is None or pour.pulses >= self.meter.rules.minimum else pour.pulses),
+            "pours": self._pours,
+            "ignored": self.meter.ignored,
+        }
+
+    def said_hello(self) -> None:
+        self._take_held()
+        self.counter.board_said_hello()
+        self._taken_ms = None
+
+    def take(self, total: int, now_ms: int, wall_ms: int) -> bool:
+        if self._held is not None and total < self._held[0]:
+            self._take_held()
+            self._taken_ms = None
+        if self._taken_ms is not None and now_ms - self._taken_ms < SPAN_MS:
+            self._held = total, max(now_ms, self._taken_ms + ROUND_MS), wall_ms
+            return False
+        self._held = None
+        return self._take(total, now_ms, wall_ms)
+
+    def _take_held(self) -> bool:
+        held, self._held = self._held, None
+        return held is not None and self._take(*held)
+
+    def _take(self, total: int, now_ms: int, wall_ms: int) -> bool:
+        self._taken_ms = now_ms
+        before, flowed = self.counter.last, self.meter.pour is not None
+        problem = self.problem
+        done = self.counter.take(total, now_ms)
+        if before not in (None, total) and total:
+            self._last_pulse_ms = wall_ms
+        self._settle(done)
+        return bool(done) or flowed != (self.meter.pour is not None) or problem != self.problem
+
+    def look(self, now_ms: int) -> bool:
+        taken = now_ms >= (self._taken_ms or 0) + SPAN_MS and self._take_held()
+        done = self.meter.look(now_ms)
+        if done or self.meter.pour is None:
+            self._settle(done)
+        return bool(done) or taken
+
+    def close(self) -> None:
+        self._take_held()
+        done = self.meter.close()
+        self._count(done)
+        self._journal.close(done, self.counter.last)
+
+    def _settle(self, done: list[Flow]) -> None:
+        self._count(done)
+        self._journal.keep(self.meter, done, self.counter.last)
+        for condition, text in ((self._wrong_pulses, self.meter.problem), (self._wrong_total, self.counter.problem)):
+            if text is None:
+                condition.end(f"pin {self._pin} counts as it should again")
+            else:
+                condition.begin(text, f"pin {self._pin}: {text}")
+
+    def _count(self, done: list[Flow]) -> None:
+        self._pours += len(done)
+        for flow in done:
+            log.info("%d pulses in %.1f s on pin %d", flow.pulses, (flow.last_ms - flow.first_ms) / 1000, self._pin)

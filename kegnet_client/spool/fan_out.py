@@ -1,0 +1,256 @@
+"""One spool, several sinks: each record that stands whole in the spool goes into a queue of each sink, or of none.
+
+With one sink the spool itself is the queue, and nothing here is used. With several, `FanOut.take` carries a record over
+in five steps, each synced before the next:
+
+1. a hidden copy ``.queue/SINK/.ID`` for each sink, with the time of the spool's file;
+2. the mark ``.queue/.taken/ID``, which lists the sinks: these get it, whatever the configuration says later;
+3. the spool's file goes, if it is still the one that was read;
+4. each ``.ID`` is renamed to ``ID``, and is in its sink's queue then;
+5. the mark goes.
+
+Whatever ends that on the way, `FanOut.recover` goes on with it: it finishes what is marked, and removes hidden copies
+of what is not. It renames only copies that exist and never writes one, because a copy that is gone was delivered. So
+no record is lost, and none gets into a queue twice. Where step 3 cannot be done, the others wait for it.
+
+``ID`` is a hash of content and name, and the name; so one that is taken anew after a fault is the same.
+
+Security: ``.queue`` is the delivering process's alone (mode 0700).
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kegnet_client.core.errors import SpoolError
+from kegnet_client.core.records import is_record_name
+from kegnet_client.host.atomic_file import owner_in, write_all, write_file
+from kegnet_client.host.regular_file import read_regular
+from kegnet_client.spool.directory import Spool, SpoolFile, StuckFileError, explain, printable
+from kegnet_client.spool.own_directory import make_own, open_own
+from kegnet_client.spool.rejected import count_rejected, fit_name
+
+log = logging.getLogger(__name__)
+
+QUEUES = ".queue"
+TAKEN = ".taken"
+DIRECTORY_MODE = 0o700
+COPY_MODE = 0o600
+_MAX_MARK_BYTES = 16 * 1024
+_SINK = re.compile(r"[a-z][a-z0-9_-]*")
+
+_at_work = threading.Lock()
+"""Held by whoever takes or recovers: what a reload left behind may be in the middle of the five steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How a sink's queue stands."""
+
+    waiting: int
+    rejected: int
+
+
+def queue_path(spool: Path, sink: str) -> Path:
+    """The directory that is the queue of ``sink`` in ``spool``."""
+    return spool / QUEUES / sink
+
+
+def find_queues(spool: Path) -> dict[str, Queue]:
+    """The queues in the spool at ``spool``, by sink; raises `SpoolError` when they cannot be read."""
+    try:
+        names = sorted(path.name for path in (spool / QUEUES).iterdir() if _SINK.fullmatch(path.name))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SpoolError(f"{spool / QUEUES}: {explain(error)}") from error
+    return {name: _look(queue_path(spool, name)) for name in names}
+
+
+def _look(queue: Path) -> Queue:
+    try:
+        # Hidden copies that are marked wait, too, though nobody delivers them before the next start.
+        names = [path.name.removeprefix(".") for path in queue.iterdir()]
+    except OSError as error:
+        raise SpoolError(f"{queue}: {explain(error)}") from error
+    return Queue(sum(is_record_name(name) for name in names), count_rejected(queue))
+
+
+class FanOut:
+    """From ``spool`` to the queues of ``sinks``, which are made if they are missing. Raises `SpoolError`."""
+
+    def __init__(self, spool: Spool, sinks: Sequence[str]) -> None:
+        self._spool = spool
+        self._sinks = tuple(sinks)
+        self._is_recovered = False
+        try:
+            with self._open(self._sinks):
+                pass
+        except OSError as error:
+            raise SpoolError(f"{spool.path / QUEUES}: {explain(error)}") from error
+
+    def take(self, file: SpoolFile) -> bool:
+        """Carry the record in ``file`` over to the queues; False when it is gone or replaced by a newer one.
+
+        Raises `OSError` when it cannot be done now: tried again, it goes on where it stood.
+        """
+        name = identify(file)
+        with _at_work, self._open(self._sinks) as at:
+            self._recover_once(at)
+            if _read_mark(at, name) is None:
+                data = self._read(file)
+                if data is None:
+                    return False
+                for sink in self._sinks:
+                    _write_copy(at.queues[sink], f".{name}", data, file.mtime_ns)
+                mark = json.dumps({"name": file.name, "sinks": self._sinks}).encode("ascii")
+                write_file(at.taken, name, mark, COPY_MODE, owner_in(at.taken))
+            self._spool.remove(file)
+            os.fsync(self._spool.fd)
+            _finish(at, name)
+        return True
+
+    def recover(self) -> None:
+        """Go on with what a process that is over left between two steps; where it cannot be done now, `take` does."""
+        try:
+            with _at_work, self._open(self._sinks) as at:
+                self._recover_once(at)
+        except OSError as error:
+            log.warning("%s: %s; what was on its way into it waits", self._spool.path / QUEUES, explain(error))
+
+    def has_waiting(self, sink: str) -> bool:
+        """Whether anything is in the queue of ``sink``, or on the way there."""
+        with self._open([sink]) as at:
+            return bool(_names(at.taken)) or any(is_record_name(name) for name in _names(at.queues[sink]))
+
+    def _recover_once(self, at: "_Directories") -> None:
+        if self._is_recovered:
+            return
+        for name in _names(at.taken):
+            if name.startswith("."):  # half a mark
+                os.unlink(name, dir_fd=at.taken)
+            elif (mark := _read_mark(at, name)) is None:
+                log.error("%s is damaged: what it marks stays where it is", self._spool.path / QUEUES / TAKEN / name)
+            elif self._remove_marked(name, mark.file):
+                _finish(at, name)
+        marked = set(_names(at.taken))
+        for sink in _sinks_in(at.root):
+            with open_own(at.root, sink) as queue:
+                for copy in _names(queue):
+                    if copy.startswith(".") and copy[1:] not in marked:
+                        os.unlink(copy, dir_fd=queue)
+        self._is_recovered = True
+
+    def _remove_marked(self, name: str, file_name: str) -> bool:
+        """Step 3 of a record that was taken before; where it cannot be done, `take` comes back to it."""
+        try:
+            file = self._spool.read(file_name)
+            if identify(file) == name:
+                self._spool.remove(file)
+                os.fsync(self._spool.fd)
+        except FileNotFoundError:
+            pass
+        except StuckFileError as error:
+            return error.__cause__ is None  # else it may be that file
+        except OSError as error:
+            log.warning("%s waits until it can be removed: %s", printable(file_name), explain(error))
+            return False
+        return True
+
+    def _read(self, file: SpoolFile) -> bytes | None:
+        """The bytes of ``file``, if it stands there as it was."""
+        try:
+            found = self._spool.read(file.name)
+        except FileNotFoundError:
+            return None
+        except StuckFileError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            return None
+        return found.data if found == file else None
+
+    @contextmanager
+    def _open(self, sinks: Iterable[str]) -> Iterator["_Directories"]:
+        """The directories, anew each time: the spool may be another one by now."""
+        make_own(self._spool.fd, QUEUES, DIRECTORY_MODE)
+        with ExitStack() as stack:
+            root = stack.enter_context(open_own(self._spool.fd, QUEUES))
+            fds = {}
+            for name in (TAKEN, *sinks):
+                make_own(root, name, DIRECTORY_MODE)
+                fds[name] = stack.enter_context(open_own(root, name))
+            yield _Directories(root, fds.pop(TAKEN), fds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Directories:
+    """Descriptors of ``.queue``, ``.queue/.taken`` and each sink's queue."""
+
+    root: int
+    taken: int
+    queues: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What a mark says: the name in the spool, and who gets it."""
+
+    file: str
+    sinks: list[str]
+
+
+def _read_mark(at: _Directories, name: str) -> _Mark | None:
+    """The mark of ``name``; None where there is none, or a damaged one."""
+    try:
+        fields = json.loads(read_regular(name, _MAX_MARK_BYTES, dir_fd=at.taken, follow_link=False))
+        return _Mark(fields["name"], [sink for sink in fields["sinks"] if _SINK.fullmatch(sink)])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _finish(at: _Directories, name: str) -> None:
+    """Steps 4 and 5."""
+    mark = _read_mark(at, name)
+    for sink in mark.sinks if mark else ():
+        with suppress(FileNotFoundError), open_own(at.root, sink) as queue:
+            with suppress(FileNotFoundError):  # it was renamed before, and may be delivered
+                os.rename(f".{name}", name, src_dir_fd=queue, dst_dir_fd=queue)
+            os.fsync(queue)
+    os.unlink(name, dir_fd=at.taken)
+
+
+def identify(file: SpoolFile) -> str:
+    """The name of ``file`` in the queues, which has room for a dot before it."""
+    digest = hashlib.sha256(file.digest + os.fsencode(file.name)).hexdigest()[:16]
+    return fit_name(f"{digest}-{file.name}")
+
+
+def _write_copy(queue: int, name: str, data: bytes, mtime_ns: int) -> None:
+    """Half of it does no harm: it is hidden, and not marked."""
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, COPY_MODE, dir_fd=queue)
+    try:
+        if (owner := owner_in(queue)) is not None:
+            os.fchown(fd, *owner)
+        write_all(fd, data)
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.fsync(queue)
+
+
+def _names(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+
+
+def _sinks_in(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return [entry.name for entry in entries if _SINK.fullmatch(entry.name)]

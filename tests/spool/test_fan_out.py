@@ -1,0 +1,320 @@
+"""From one spool to several queues: no record is lost on the way, and none gets into a queue twice."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from disk import Disk, Operation, State
+from kegnet_client.core.errors import SpoolError
+from kegnet_client.spool.directory import Spool
+from kegnet_client.spool.fan_out import QUEUES, TAKEN, FanOut, Queue, find_queues, identify, queue_path
+from kegnet_client.spool.rejected import list_rejected, reject, retry
+
+from .dying_os import DyingOs, die_after, in_place_of_os
+
+A, B, C = "kegnet", "mqtt", "xively"
+MTIME_NS = 1_700_000_000_123_456_789
+
+
+def drop(spool: Spool, number: int, name: str = "") -> None:
+    path = spool.path / (name or f"{number}.pour")
+    path.write_text(f"0,{number + 1},8123,{1_700_000_000_000 + number}\n")
+    os.utime(path, ns=(MTIME_NS, MTIME_NS))
+
+
+def take_all(spool: Spool, sinks: Sequence[str], fan_out: FanOut | None = None) -> None:
+    """What the uploader in front of the queues does."""
+    fan_out = fan_out or FanOut(spool, sinks)
+    for path in sorted(spool.path.glob("*.pour")):
+        fan_out.take(spool.read(path.name))
+
+
+def queued(spool: Spool, sink: str) -> list[str]:
+    """The records in the queue of ``sink``."""
+    queue = queue_path(spool.path, sink)
+    return [path.read_text() for path in sorted(queue.glob("[!.]*.pour"))] if queue.exists() else []
+
+
+def deliver(spool: Spool, sink: str, delivered: Counter[tuple[str, str]]) -> None:
+    """What the uploader of a queue does."""
+    queue = queue_path(spool.path, sink)
+    for path in sorted(queue.glob("[!.]*.pour")) if queue.exists() else ():
+        delivered[sink, path.read_text()] += 1
+        path.unlink()
+
+
+def hidden(spool: Spool) -> list[str]:
+    return [str(path) for path in (spool.path / QUEUES).glob("*/.*") if path.is_file()]
+
+
+def test_a_record_is_in_every_queue_and_not_in_the_spool_any_more(spool: Spool) -> None:
+    drop(spool, 1)
+    file = spool.read("1.pour")
+
+    assert FanOut(spool, [A, B]).take(file)
+
+    assert not spool.has("1.pour")
+    assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
+    assert list((spool.path / QUEUES / TAKEN).iterdir()) == []
+    copy = queue_path(spool.path, A) / identify(file)
+    assert copy.stat().st_mtime_ns == MTIME_NS, "the backlog goes by age"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert (spool.path / QUEUES).stat().st_mode & 0o777 == 0o700
+
+
+def test_one_that_was_replaced_meanwhile_is_not_taken_for_the_other(spool: Spool) -> None:
+    drop(spool, 1, "a.pour")
+    file = spool.read("a.pour")
+    drop(spool, 2, "a.pour")
+
+    assert not FanOut(spool, [A, B]).take(file)
+    assert queued(spool, A) == []
+    (spool.path / "a.pour").unlink()
+    assert not FanOut(spool, [A, B]).take(file)
+
+
+def test_one_that_is_replaced_between_the_mark_and_its_removal_stays_beside_the_other(spool: Spool) -> None:
+    drop(spool, 1, "a.pour")
+    file = spool.read("a.pour")
+    real = spool.remove
+
+    def remove(one: object) -> bool:
+        drop(spool, 2, "a.pour")
+        return real(file)
+
+    spool.remove = remove  # type: ignore[method-assign,assignment]  # the moment between two steps
+    assert FanOut(spool, [A, B]).take(file)
+    assert queued(spool, A) == [file.data.decode()]
+    assert "0,3," in (spool.path / "a.pour").read_text()
+
+
+def test_names_of_any_length_and_any_bytes_go_over(spool: Spool) -> None:
+    names = ["x" * 250 + ".pour", "\udcff.pour", "new\nline.pour", "%s.pour"]
+    for number, name in enumerate(names):
+        drop(spool, number, name)
+    take_all(spool, [A, B])
+
+    assert len(queued(spool, A)) == len(queued(spool, B)) == len(names)
+
+
+@pytest.mark.case(101)
+def test_killed_before_any_step_it_is_in_each_queue_once_in_the_end(spool: Spool) -> None:
+    step, is_over = 0, False
+    while not is_over:
+        delivered: Counter[tuple[str, str]] = Counter()
+        drop(spool, step)
+        is_over = die_after(step, spool.path, lambda: take_all(spool, [A, B]))
+        for sink in (A, B):  # whoever delivers from the queues is not killed with it
+            deliver(spool, sink, delivered)
+        # The start after that is killed itself, then there is another one.
+        die_after(step // 2, spool.path, lambda: FanOut(spool, [A, B]).recover())
+        FanOut(spool, [A, B]).recover()
+        take_all(spool, [A, B])
+        for sink in (A, B):
+            deliver(spool, sink, delivered)
+        assert sorted(delivered.values()) == [1, 1], f"killed before step {step}"
+        assert hidden(spool) == [], f"killed before step {step}"
+        step += 1
+    assert step > 20
+
+
+def test_a_sink_that_was_marked_gets_its_record_whatever_the_configuration_says_later(spool: Spool) -> None:
+    FanOut(spool, [A, B]).recover()
+    step = 0
+    while not any((spool.path / QUEUES / TAKEN).glob("[!.]*")):
+        drop(spool, step)
+        assert not die_after(step, spool.path, lambda: take_all(spool, [A, B]))
+        step += 1
+    FanOut(spool, [A]).recover()
+
+    assert find_queues(spool.path)[B] == Queue(1, 0)
+
+
+Step = tuple[str, int]
+schedules = st.lists(
+    st.tuples(st.sampled_from(("drop", "again", "take", "deliver", "configure", "start")), st.integers(0, 60)),
+    max_size=40,
+)
+CONFIGURATIONS = ([A, B], [B, A], [A, B, C], [A], [B, C])
+
+
+@pytest.mark.case(101)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=schedules)
+def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_the_sinks_of_one_configuration(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
+) -> None:
+    """``take``, ``configure`` and ``start`` are killed at the step of their number, if they have so many."""
+    spool = Spool(tmp_path_factory.mktemp("spool"))
+    delivered: Counter[tuple[str, str]] = Counter()
+    in_force: list[Sequence[str]] = [CONFIGURATIONS[0]]
+    dropped = 0
+    for what, number in steps:
+        match what:
+            case "drop" | "again":
+                drop(spool, dropped, f"same{number % 2}.pour" if what == "again" and number % 3 == 0 else "")
+                dropped += 1
+            case "deliver":
+                deliver(spool, (A, B, C)[number % 3], delivered)
+            case "configure":
+                in_force.append(CONFIGURATIONS[number % len(CONFIGURATIONS)])
+                die_after(number, spool.path, lambda: FanOut(spool, in_force[-1]).recover())
+            case "start":
+                die_after(number, spool.path, lambda: FanOut(spool, in_force[-1]).recover())
+            case _:
+                die_after(number, spool.path, lambda: take_all(spool, in_force[-1]))
+    FanOut(spool, in_force[-1]).recover()
+    take_all(spool, in_force[-1])
+    for sink in (A, B, C):
+        deliver(spool, sink, delivered)
+    spool.close()
+    assert all(count == 1 for count in delivered.values())
+    got: dict[str, set[str]] = {}
+    for sink, record in delivered:
+        got.setdefault(record, set()).add(sink)
+    assert all(any(sinks == set(one) for one in in_force) for sinks in got.values())
+    assert hidden(spool) == []
+
+
+@pytest.mark.case(102)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(tmp_path: Path, seed: int) -> None:
+    """Every state that the file system may be in then; what was delivered by then may be delivered once more."""
+    (tmp_path / "spool").mkdir()
+    spool = Spool(tmp_path / "spool")
+    delivered: Counter[tuple[str, str]] = Counter()
+    files = {}
+    for number in range(2):
+        drop(spool, number)
+        files[f"{number}.pour"] = (spool.path / f"{number}.pour").read_bytes()
+    disk = Disk(files)
+    chance = Random(seed)  # noqa: S311  # to be repeated
+    states: dict[tuple[frozenset[tuple[str, bytes | None]], frozenset[tuple[str, str]]], str] = {}
+
+    def note(operation: Operation) -> None:
+        if disk.apply(operation):
+            for state in disk.states(chance):
+                states.setdefault(
+                    (frozenset(state.items()), frozenset(delivered)), f"{operation.call} {operation.paths}"
+                )
+
+    fake = DyingOs(spool.path, told=note)
+    with in_place_of_os(fake):
+        fan_out = FanOut(spool, [A, B])
+        fan_out.recover()
+        for number in range(2):
+            fan_out.take(spool.read(f"{number}.pour"))
+            for path in queue_path(spool.path, A).glob("[!.]*.pour"):  # one sink is up, one is down
+                delivered[A, path.read_text()] += 1
+                fake.unlink(str(path.relative_to(spool.path)), dir_fd=spool.fd)
+    spool.close()
+    assert len(states) > 40
+    for index, ((state, before), after) in enumerate(states.items()):
+        _start_upon(tmp_path / str(index), dict(state), files, before, after)
+
+
+def _start_upon(
+    path: Path, state: State, files: dict[str, bytes], before: frozenset[tuple[str, str]], after: str
+) -> None:
+    path.mkdir()
+    for name, data in sorted(state.items(), key=lambda item: (item[1] is not None, item[0])):
+        if data is None:
+            (path / name).mkdir(mode=0o700)
+        else:
+            (path / name).write_bytes(data)
+    spool = Spool(path)
+    FanOut(spool, [A, B]).recover()
+    take_all(spool, [A, B])
+    delivered: Counter[tuple[str, str]] = Counter()
+    for sink in (A, B):
+        deliver(spool, sink, delivered)
+    spool.close()
+    for record in map(bytes.decode, files.values()):
+        for sink in (A, B):
+            count = delivered[sink, record]
+            was_delivered = (sink, record) in before
+            assert count == 1 or (was_delivered and count == 0), f"after {after}: {sink} has {count} of {record}"
+    assert set(delivered) <= {(sink, data.decode()) for sink in (A, B) for data in files.values()}
+
+
+@pytest.mark.case(103)
+def test_what_cannot_be_removed_from_the_spool_waits_and_goes_on_when_it_can(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(spool, 1)
+    file = spool.read("1.pour")
+    fan_out = FanOut(spool, [A, B])
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "remove", _refuse)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Read-only"):
+                fan_out.take(file)
+        FanOut(spool, [A, B]).recover()
+        assert queued(spool, A) == [], "else it would be delivered, and taken once more after a restart"
+    assert fan_out.take(file)
+    assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
+
+
+def _refuse(_file: object) -> bool:
+    raise OSError(30, "Read-only file system")
+
+
+@pytest.mark.case(104)
+def test_no_room_for_a_copy_leaves_the_record_in_the_spool(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(spool, 1)
+    file = spool.read("1.pour")
+    fan_out = FanOut(spool, [A, B])
+
+    def full(_fd: int, _data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kegnet_client.spool.fan_out.write_all", full)
+        with pytest.raises(OSError, match="No space"):
+            fan_out.take(file)
+    assert spool.has("1.pour")
+    assert fan_out.take(file)
+    assert len(queued(spool, B)) == 1
+
+
+def test_a_damaged_mark_keeps_its_copies_and_stops_nothing(spool: Spool) -> None:
+    drop(spool, 1)
+    name = identify(spool.read("1.pour"))
+    FanOut(spool, [A, B])
+    (spool.path / QUEUES / TAKEN / name).write_bytes(b"\0" * 30)
+    (queue_path(spool.path, A) / f".{name}").write_text("0,1,1,1700000000000\n")
+    FanOut(spool, [A, B]).recover()
+    assert len(hidden(spool)) == 1
+    take_all(spool, [A, B])
+    assert len(queued(spool, A)) == len(queued(spool, B)) == 1
+
+
+def test_a_rejected_record_of_a_queue_is_listed_and_goes_back_into_that_queue(spool: Spool) -> None:
+    drop(spool, 1)
+    take_all(spool, [A, B])
+    path = queue_path(spool.path, B)
+    queue = Spool(path, make=False)
+    (name,) = (one.name for one in path.glob("*.pour"))
+    assert reject(queue, queue.read(name), "no such pin", 0) is not None
+    queue.close()
+    assert find_queues(spool.path) == {A: Queue(1, 0), B: Queue(0, 1)}
+
+    (rejected,) = list_rejected(path)
+    assert retry(path, rejected.name).startswith(name.removesuffix(".pour"))
+    assert find_queues(spool.path)[B] == Queue(1, 0)
+
+
+def test_a_directory_of_a_neighbour_is_not_used_and_is_named(spool: Spool) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("takes root: it gives a directory away")
+    (spool.path / QUEUES).mkdir()
+    os.chown(spool.path / QUEUES, 65534, 65534)
+
+    with pytest.raises(SpoolError, match=r"\.queue: it belongs to the user nobody"):
+        FanOut(spool, [A, B])
