@@ -5,12 +5,12 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium bubblewrap openssh-client
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
-# Somebody else's HTTP Message Signatures, to verify ours and to be verified; and what finds pages hard to use.
-NODE_PACKAGES = http-message-signatures@1.0.6 axe-core@4.14.1
+# From npm: somebody else's HTTP Message Signatures, what finds pages hard to use, a server of CouchDB's protocol.
+NODE_PACKAGES = http-message-signatures@1.0.6 axe-core@4.14.1 pouchdb-server@4.2.0
 DEB_PACKAGES = $(RUN_PACKAGES) build-essential debhelper dpkg-dev lintian
 
 # Installs those of the packages $(1) that are missing; a machine without apt is told what it takes.
@@ -92,7 +92,7 @@ define install_wheel
 	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
 	$(1)/bin/pip install -q --upgrade pip; \
 	wheel=$$(ls dist/*.whl); \
-	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]"; \
+	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]"; \
 	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
 endef
 
@@ -131,7 +131,7 @@ test-packages:
 .venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]'
+	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]'
 	touch $@
 
 .PHONY: node-packages
@@ -139,9 +139,10 @@ node-packages: .venv-test/node/stamp
 
 .venv-test/node/stamp: Makefile | .venv-test/editable
 	@mkdir -p $(dir $@)
-	@if command -v npm >/dev/null; then npm install --silent --prefix $(dir $@) $(NODE_PACKAGES) && touch $@; \
+	@if command -v npm >/dev/null; then npm install --silent --ignore-scripts --prefix $(dir $@) $(NODE_PACKAGES) && touch $@; \
 	else echo "npm is not here: the tests that take $(NODE_PACKAGES) are left out"; fi
 
+# Its packages' scripts build a database on disk, which is not needed here, for a minute and more.
 lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check

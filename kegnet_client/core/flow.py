@@ -34,6 +34,8 @@ MODULUS = 2**32
 """Where the kernel's and a Kegboard's counters begin anew."""
 SMALL_TOTAL = 10_000
 """A total that fell to so few pulses (two litres) began anew at zero, even if nobody said so."""
+HELD_UP_MS = 10_000
+"""So late may totals be taken: what was told in this time may be taken at once."""
 MAX_MISSED = 1_000_000
 """So many pulses (four kegs) a meter may count while no producer listens; more is another meter's total."""
 
@@ -209,6 +211,8 @@ class TotalCounter:
         """What is wrong with the totals; until one is plausible again."""
         self._meter = meter
         self._at_ms: int | None = None
+        self._accounted_ms = 0
+        """Until when the pulses so far would have come at the most that there may be."""
         self._said_hello = False
 
     def board_said_hello(self) -> None:
@@ -219,6 +223,8 @@ class TotalCounter:
         """Take the ``total`` that was told at ``now_ms``. The first one of all is a baseline only."""
         before, self.last = self.last, total
         at_ms, self._at_ms = self._at_ms, now_ms
+        if at_ms is None:
+            self._accounted_ms = now_ms
         said_hello, self._said_hello = self._said_hello, False
         if before is None:
             return []
@@ -232,7 +238,10 @@ class TotalCounter:
         if pulses == 0:
             return []
         first_ms = at_ms if now_ms - at_ms < self._meter.rules.idle_ms else now_ms
-        return self._meter.add(pulses, first_ms, now_ms, at_ms)
+        # A reader that was held up takes many totals at once, which came one after the other.
+        since_ms = max(self._accounted_ms, at_ms - HELD_UP_MS)
+        self._accounted_ms = since_ms + pulses * 1000 // self._meter.rules.max_hz
+        return self._meter.add(pulses, first_ms, now_ms, since_ms)
 
     def _difference(self, before: int, total: int, said_hello: bool) -> int | None:
         """How many pulses came; None when that cannot be known."""

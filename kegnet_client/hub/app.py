@@ -106,7 +106,7 @@ def create_app(
     refusals = Refusals(rate or LogRate())
 
     def find(secret_sha256: str) -> Principal | None:
-        return store.read(lambda connection: tokens.find(connection, secret_sha256, first_sha256, clock_ms()))
+        return store.look(lambda connection: tokens.find(connection, secret_sha256, first_sha256, clock_ms()))
 
     def on_wrong(connection: HTTPConnection) -> None:
         refusals.tell(connection, "", RefusedError("its token opens nothing here: it is wrong, or was revoked"))

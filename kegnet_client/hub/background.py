@@ -90,7 +90,7 @@ class Background:
         while True:
             with suppress(StoreError):  # those who store say so
                 # Nobody is kept from writing for nothing.
-                while await run_in_threadpool(self._store.read, self._has_old):
+                while await run_in_threadpool(self._store.look, self._has_old):
                     await run_in_threadpool(self._store.write, self._trim_some)
             await asyncio.sleep(TRIM_S)
 

@@ -40,7 +40,7 @@ class RefusedCounts:
         try:
             while True:
                 with suppress(StoreError):  # those who store say so
-                    self._known = await self._store.read_soon(refusals.read_counted)
+                    self._known = await self._store.look_soon(refusals.read_counted)
                     await self._write()
                 await asyncio.sleep(EVERY_S)
         finally:

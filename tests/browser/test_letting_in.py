@@ -1,8 +1,6 @@
 """Who lets others in, in a real browser: tokens and invitations for admins, and the look of the hub for operators."""
 
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -11,23 +9,9 @@ import segno
 
 from kegnet_client.hub.domain.roles import Role
 
-from ..support.waits import WAIT_S
-from .conftest import NASTY, PROGRAM, Hub, OpenPage
+from .conftest import NASTY, Hub, OpenPage, enrol
 
 pytestmark = pytest.mark.process
-
-
-def enrol(tmp_path: Path, command: str) -> "subprocess.CompletedProcess[str]":
-    """What comes of ``command``, pasted on a device."""
-    sudo, _program, *words = command.split()
-    assert sudo == "sudo"
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, words[0], "--root", str(tmp_path), *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
 
 
 def test_a_token_is_made_shown_once_and_revoked(open_page: OpenPage, hub: Hub) -> None:

@@ -266,6 +266,18 @@ def test_a_total_that_leaps_is_faster_than_any_meter() -> None:
     assert meter.problem is not None
 
 
+def test_totals_that_are_taken_late_and_at_once_are_a_pour() -> None:
+    told = [(0, 0), (5000, 300), (5000, 600), (5001, 900), (5001, 1200), (5001, 1500)]
+
+    assert totals(*told)[0] == [Flow(1500, 0, 5001)]
+
+
+def test_a_leap_after_many_quiet_totals_is_no_pour() -> None:
+    quiet = [(at_ms, 100) for at_ms in range(0, HOUR_MS, 60_000)]
+
+    assert totals(*quiet, (HOUR_MS - 59_000, 50_000))[0] == []
+
+
 def test_a_clock_that_is_set_during_a_pour_does_not_change_its_length() -> None:
     pour = PourDates().pour(3, Flow(54, 1000, 9000), now_ms=12_000, wall_ms=NOON_MS)
 

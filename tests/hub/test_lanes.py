@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from kegnet_client.hub.store.database import StoreError, TooSlowError
 from kegnet_client.hub.store.lanes import Lane
@@ -78,6 +78,48 @@ def test_postgresql_ends_it_as_well(postgresql_store: Store) -> None:
 
 def test_a_reader_within_a_read_does_not_wait_for_itself(store: Store) -> None:
     assert store.read(lambda _connection: store.count()) == 0
+    assert store.look(lambda _connection: store.count()) == 0
+    assert store.read(lambda _connection: store.event_bounds()) == (1, 0)
+
+
+@contextmanager
+def long_page(store: Store) -> Iterator[None]:
+    """While somebody reads for long."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT 1"))
+        has_begun.set()
+        assert may_end.wait(60)
+
+    page = store.reading.submit(lambda: store._read(work))
+    try:
+        assert has_begun.wait(10)
+        yield
+        assert not page.done()
+    finally:
+        may_end.set()
+        page.result(10)
+
+
+@pytest.mark.parametrize("kind", ["store", pytest.param("postgresql_store", marks=pytest.mark.process)])
+def test_who_reads_a_row_does_not_wait_behind_a_page(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    with long_page(store):
+        assert store.look(lambda connection: connection.execute(text("SELECT 7")).scalar()) == 7
+        assert asyncio.run(store.look_soon(lambda connection: connection.execute(text("SELECT 8")).scalar())) == 8
+        assert store.device("11111111-2222-4333-8444-555555555555") is None
+        assert store.events_after(0, 10) == []
+
+
+def test_tokens_and_rows_are_answered_while_somebody_reads_a_long_page(
+    hub_store: Store, reader: httpx.Client, web: httpx.Client
+) -> None:
+    number = reader.post("/api/beverages", json={"name": "Helles"}).json()["id"]
+    with long_page(hub_store):
+        assert web.get("/api/settings", headers={"Authorization": f"Bearer {'x' * 43}"}).status_code == 401
+        assert reader.get("/api/settings").status_code == 200
+        assert reader.get(f"/api/beverages/{number}").json()["name"] == "Helles"
 
 
 def test_who_waits_too_long_behind_other_readers_is_told_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def make_router(store: Store, find: access.Find, on_wrong: access.OnWrong, clock
 
     def _use(code: str) -> str | None:
         # Whoever makes codes up keeps no writer waiting.
-        if not store.read(lambda connection: tokens.is_link(connection, code, clock_ms())):
+        if not store.look(lambda connection: tokens.is_link(connection, code, clock_ms())):
             return None
         return store.write(lambda connection: tokens.use_link(connection, code, clock_ms()))
 

@@ -103,7 +103,7 @@ def add_resource(
                 raise house.UnknownError(f"there is no {kind} {number}")
             return entry, show(connection, [entry], clock_ms())[0]
 
-        entry, found = store.read(work)
+        entry, found = store.look(work)
         response.headers["ETag"] = f'"{entry.id}"'
         return found
 

@@ -17,7 +17,7 @@ def add_routes(router: APIRouter, store: Store, clock_ms: Callable[[], int]) -> 
     @router.get("/settings", response_model=bodies.Settings)
     def read(response: Response) -> Any:
         """What holds; the defaults, where nothing was said."""
-        entry = store.read(lambda connection: entries.read_one(connection, "settings", house.SETTINGS))
+        entry = store.look(lambda connection: entries.read_one(connection, "settings", house.SETTINGS))
         response.headers["ETag"] = f'"{0 if entry is None else entry.id}"'
         return {} if entry is None else entry.body
 

@@ -49,7 +49,7 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
     @router.get("/appsettings")
     def read_settings() -> dict[str, Any]:
         """What other programs keep here."""
-        return {"appsettings": shapes.show_settings(store.read(house.read_settings).others)}
+        return {"appsettings": shapes.show_settings(store.look(house.read_settings).others)}
 
     @router.post("/appsettings", response_model=None)
     def change_settings(request: Request, sent: Sent) -> Any:
@@ -75,7 +75,7 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
         def work(connection: Connection) -> dict[str, Any]:
             return shapes.show_profile(calls.find(connection, "profile", number), _started(connection).get(number))
 
-        return {"profile": store.read(work)}
+        return {"profile": store.look(work)}
 
     @router.post("/profiles", response_model=None)
     def add_profile(request: Request, sent: Sent) -> Any:
@@ -97,7 +97,7 @@ def make_router(store: Store, sockets: Sockets, clock_ms: Callable[[], int]) -> 
     @router.get("/iocontroller/{number}")
     def read_controller(number: Number) -> dict[str, Any]:
         """One controller, with its chambers."""
-        entry = store.read(lambda connection: calls.find(connection, "controller", number))
+        entry = store.look(lambda connection: calls.find(connection, "controller", number))
         return {"controller": {**shapes.show_controller(entry), "chambers": entry.body["chambers"]}}
 
     @router.post("/iocontrollers", response_model=None)

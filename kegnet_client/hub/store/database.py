@@ -7,8 +7,9 @@ of that transaction is kept then, and the sender tries again.
 SQLite has one writer at a time, so writers queue here, in this process, and take the database's lock at the
 transaction's beginning: none of them finds out halfway that it came too late.
 
-Readers share one lane (`kegnet_client.hub.store.lanes`), so that they never outnumber the one who writes. SQLite's log
-goes into the database's file in a thread of its own; nobody's commit waits for that, unless the log became long.
+Readers share one lane (`kegnet_client.hub.store.lanes`), so that they never outnumber the one who writes;
+who reads but a row or a few has another. SQLite's log goes into the database's file in a thread of its own; nobody's
+commit waits for that, unless the log became long.
 """
 
 import asyncio
@@ -21,12 +22,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, Row, Select, Table, create_engine, event, make_url
+from sqlalchemy import URL, Column, Connection, Row, Select, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.engines import make_engine
 from kegnet_client.hub.store.lanes import Lane
 from kegnet_client.hub.store.migrations import MigrationError, migrate
 from kegnet_client.hub.store.sqlite_files import SqliteFiles
@@ -90,7 +92,7 @@ class Database:
 
     def __init__(self, database: Path | str) -> None:
         url = URL.create("sqlite", database=str(database)) if isinstance(database, Path) else make_url(database)
-        self._engine = _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgresql_engine(url)
+        self._engine = make_engine(url, PATIENCE_S, _SLICE_S)
         self.url = self._engine.url
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self._writer = self._engine.execution_options(kegnet_writes=True)
@@ -101,6 +103,8 @@ class Database:
         self._closing = threading.Event()
         self.reading = Lane("hub-reading")
         """Where reads are done, one after the other."""
+        self.looking = Lane("hub-looking")
+        """Where a row or a few are read, such as a token: they wait behind no page."""
         self.writing = Lane("hub-writing")
         """Where the commits of what devices send are done: its thread waits behind no reader."""
         self._checkpoints = Lane("hub-checkpoint")
@@ -143,7 +147,7 @@ class Database:
     def close(self) -> None:
         """Fail the waiting writers, then close the connections."""
         self._closing.set()
-        for lane in (self.reading, self.writing, self._checkpoints):
+        for lane in (self.reading, self.looking, self.writing, self._checkpoints):
             lane.close(_SLICE_S)
         has_turn = self._turn.acquire(timeout=_SLICE_S * 2)  # a disk that hangs shall not hang the stop
         self._engine.dispose()
@@ -154,9 +158,16 @@ class Database:
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, which changes nothing."""
-        if self.reading.is_here():
+        return self._read_in(self.reading, work)
+
+    def look(self, work: Callable[[Connection], _T]) -> _T:
+        """As `read`, for what reads a row or a few along an index: it waits behind no page, and holds up none."""
+        return self._read_in(self.looking, work)
+
+    def _read_in(self, lane: Lane, work: Callable[[Connection], _T]) -> _T:
+        if self.reading.is_here() or self.looking.is_here():
             return self._read(work)
-        reading = self.reading.submit(lambda: self._read(work))
+        reading = lane.submit(lambda: self._read(work))
         try:
             return reading.result(PATIENCE_S)
         except TimeoutError:
@@ -166,9 +177,16 @@ class Database:
 
     async def read_soon(self, work: Callable[[Connection], _T]) -> _T:
         """As `read`, for the event loop."""
+        return await self._read_soon_in(self.reading, work)
+
+    async def look_soon(self, work: Callable[[Connection], _T]) -> _T:
+        """As `look`, for the event loop."""
+        return await self._read_soon_in(self.looking, work)
+
+    async def _read_soon_in(self, lane: Lane, work: Callable[[Connection], _T]) -> _T:
         try:
             async with asyncio.timeout(PATIENCE_S + (self._read_limit_s or 0)):
-                return await self.reading.run(lambda: self._read(work))
+                return await lane.run(lambda: self._read(work))
         except TimeoutError:
             raise StoreError("the database is busy with other readers") from None
 
@@ -291,8 +309,10 @@ class Database:
         """Write the log into the database's file while others store; what they add meanwhile is for the next time."""
         try:
             if self._write_file(files, alone=False) >= _LONG_LOG_FRAMES:
-                # It begins anew only when all of it is in the file and nobody reads in it: so it is a reader's turn.
-                self.reading.submit(lambda: self._write_file(files, alone=True)).result()
+                # It begins anew only when all of it is in the file and nobody reads in it: so it is the readers' turn.
+                self.reading.submit(
+                    lambda: self.looking.submit(lambda: self._write_file(files, alone=True)).result()
+                ).result()
         finally:
             self._is_checkpoint_due = False
 
@@ -329,36 +349,6 @@ def _never_close(connection: ExitStack) -> None:
     """
     # What a daemon thread holds is never taken down, not even by the interpreter's end.
     threading.Thread(target=lambda _: threading.Event().wait(), args=(connection,), daemon=True).start()
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _SLICE_S}, pool_timeout=PATIENCE_S)
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin below, not where the driver sees fit
-        # What somebody damaged is shown as damaged, and hides none of its neighbours.
-        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=0")  # see Database._checkpoint
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode=WAL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("kegnet_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    settings = {"synchronous_commit": "on", "lock_timeout": "3s", "statement_timeout": "5s"}
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    return create_engine(
-        url, connect_args={"connect_timeout": 2, "options": options}, pool_pre_ping=True, pool_timeout=PATIENCE_S
-    )
 
 
 def _store_error(error: Exception) -> StoreError:

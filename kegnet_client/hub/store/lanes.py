@@ -2,7 +2,8 @@
 
 Requests share one pool of threads, and whoever reads much fills it. What must not wait behind readers has a lane: the
 commits of what devices send, and the checkpoints of SQLite's log. The readers of pages share another one, so that
-however many they are, one of them at a time asks for the interpreter, the disk and the database.
+however many they are, one of them at a time asks for the interpreter, the disk and the database. Who reads but a row,
+such as a token, has a lane beside that, and does not wait behind a page of a second.
 """
 
 import asyncio

@@ -50,11 +50,13 @@ class Store(Database):
 
     def device(self, uuid: str) -> Device | None:
         """The device with this uuid, revoked or not."""
-        return next(iter(self._devices(select_devices().where(schema.devices.c.uuid == uuid.lower()))), None)
+        statement = select_devices().where(schema.devices.c.uuid == uuid.lower())
+        row = self.look(lambda connection: connection.execute(statement).first())
+        return None if row is None else Device(**row._mapping)
 
     def devices(self) -> list[Device]:
         """Every device, in the order of registration."""
-        return self._devices(select_devices())
+        return [Device(**row._mapping) for row in self.rows(select_devices())]
 
     def ingest(self, submissions: Sequence[Submission], received_ms: int) -> list[Outcome]:
         """Store ``submissions`` in one transaction; an outcome for each. On return what is new is on disk."""
@@ -74,11 +76,11 @@ class Store(Database):
 
     def event_bounds(self) -> tuple[int, int]:
         """The ids of the oldest and of the newest event that are kept; 1 and 0 where there is none."""
-        return self.read(events.read_bounds)
+        return self.look(events.read_bounds)
 
     def events_after(self, last_id: int, limit: int, channels: Collection[str] | None = None) -> list[Event]:
         """At most ``limit`` events after ``last_id``, the oldest first; of ``channels``, or of all."""
-        return self.read(lambda connection: events.read_after(connection, last_id, limit, channels))
+        return self.look(lambda connection: events.read_after(connection, last_id, limit, channels))
 
     def count(self) -> int:
         """How many records there are."""
@@ -87,6 +89,3 @@ class Store(Database):
     def verify_stored(self, device: str | None = None) -> Iterator[Verification]:
         """Verify every stored row again, or those of one device, from the stored bytes and keys alone."""
         return verify.verify_stored(self, device)
-
-    def _devices(self, statement: Select[Any]) -> list[Device]:
-        return [Device(**row._mapping) for row in self.rows(statement)]
