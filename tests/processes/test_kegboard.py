@@ -84,7 +84,7 @@ def test_a_pour_and_a_temperature_reach_the_server(
     assert any(call.fields["temp"] == "3875" for call in server.wait_for("ping", 1))
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(100)
 def test_a_board_is_unplugged_and_plugged_in_while_something_flows(device: Device, board: KegboardPty) -> None:
     program = start(device)
     board.pour(0, 1, 10_000)
@@ -101,7 +101,7 @@ def test_a_board_is_unplugged_and_plugged_in_while_something_flows(device: Devic
     assert program.stop()[0] == 0
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(100)
 def test_a_kill_in_the_middle_of_a_pour_and_a_start_double_and_lose_nothing(device: Device, board: KegboardPty) -> None:
     program = start(device)
     board.pour(0, 1, 10_000)

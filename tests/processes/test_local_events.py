@@ -163,7 +163,7 @@ def test_another_one_on_the_redis_channel_does_too(device: Device, port: int, re
     assert {"MeterUpdate", "FlowUpdate", "DrinkCreatedEvent"} <= names
 
 
-@pytest.mark.case(111)
+@pytest.mark.case(107)
 def test_a_redis_that_goes_and_comes_is_one_line_each_and_tcp_goes_on(
     device: Device, port: int, redis_there: RedisServer
 ) -> None:
@@ -180,7 +180,7 @@ def test_a_redis_that_goes_and_comes_is_one_line_each_and_tcp_goes_on(
     assert len(core.program.log.lines("the Redis server does not answer")) == 1
 
 
-@pytest.mark.case(112)
+@pytest.mark.case(108)
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
@@ -201,7 +201,7 @@ def test_a_bad_message_is_one_line_and_its_sender_is_kept(core: Core, bad: bytes
     assert len(core.program.log.lines(why)) == 1
 
 
-@pytest.mark.case(112)
+@pytest.mark.case(108)
 def test_neither_many_programs_nor_one_that_does_not_read_hold_up_the_others(core: Core) -> None:
     connections = [core.connect() for _ in range(MAX_CLIENTS)]
     connections[0].sendall(update(0))
@@ -219,7 +219,7 @@ def test_neither_many_programs_nor_one_that_does_not_read_hold_up_the_others(cor
     core.connect().close()
 
 
-@pytest.mark.case(112)
+@pytest.mark.case(108)
 def test_two_boards_with_one_number_are_told_apart_or_told(core: Core) -> None:
     with core.connect() as connection:
         connection.sendall(update(0) + update(7, "other.flow0"))

@@ -175,7 +175,7 @@ def test_a_reset_in_the_middle_of_a_pour_costs_nothing_that_was_told(stand: Stan
     assert stand.pours() == [(0, 200)]
 
 
-@pytest.mark.case(107)
+@pytest.mark.case(97)
 @pytest.mark.parametrize("version", [8, 18])
 def test_a_board_that_says_hello_every_second_is_told_once_and_counts_as_ever(
     stand: Stand, lines: Lines, version: int
@@ -188,7 +188,7 @@ def test_a_board_that_says_hello_every_second_is_told_once_and_counts_as_ever(
     assert len([line for line in lines() if "a Kegboard at" in line]) == 1
 
 
-@pytest.mark.case(108)
+@pytest.mark.case(98)
 def test_a_total_that_goes_back_without_a_reason_is_one_line_and_no_pour(stand: Stand, lines: Lines) -> None:
     script: list[Said] = [hello(100.0), total(1_000_000), 1.0, total(1_000_100)]
     for _ in range(5):
@@ -298,7 +298,7 @@ def test_a_spool_that_takes_no_reading_is_one_line(stand: Stand, lines: Lines, m
     assert stand.pours() == [(0, 100)]
 
 
-@pytest.mark.case(109)
+@pytest.mark.case(99)
 @pytest.mark.parametrize(
     ("said", "line"),
     [
