@@ -38,8 +38,8 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate runner module demo hub $everywhere" ;;
-        run | check | rotate-key) words=$everywhere ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate local-events runner module demo hub $everywhere" ;;
+        run | check | rotate-key | local-events) words=$everywhere ;;
         send) words="--sink $everywhere" ;;
         init) words="--url --ca $everywhere" ;;
         enroll) words=$everywhere ;;

@@ -9,6 +9,7 @@ from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.host.root import find_root
 from kegnet_client.producers.flow_meter_section import FLOW_METER
 from kegnet_client.producers.kegboard_section import KEGBOARD
+from kegnet_client.producers.local_events_section import LOCAL_EVENTS
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.runner.section import RUNNER
 from kegnet_client.sinks.kegnet_section import KEGNET
@@ -23,6 +24,7 @@ SECTIONS: tuple[AnySection, ...] = (
     SPOOL,
     THERMOMETER,
     KEGBOARD,
+    LOCAL_EVENTS,
     FLOW_METER,
     RUNNER,
 )
