@@ -15,6 +15,8 @@ no record is lost, and none gets into a queue twice. Where step 3 cannot be done
 
 ``ID`` is a hash of content and name, and the name; so one that is taken anew after a fault is the same.
 
+Limit: a record takes the disk some nine syncs with two sinks, so a large backlog goes over at the card's pace.
+
 Security: ``.queue`` is the delivering process's alone (mode 0700).
 """
 
