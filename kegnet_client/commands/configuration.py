@@ -12,6 +12,7 @@ from kegnet_client.producers.kegboard_section import KEGBOARD
 from kegnet_client.producers.local_events_section import LOCAL_EVENTS
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.runner.section import RUNNER
+from kegnet_client.sinks.kegbot_section import KEGBOT
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.mqtt_section import MQTT
 from kegnet_client.sinks.xively_section import XIVELY
@@ -19,6 +20,7 @@ from kegnet_client.spool.section import SPOOL
 
 SECTIONS: tuple[AnySection, ...] = (
     KEGNET,
+    KEGBOT,
     MQTT,
     XIVELY,
     SPOOL,

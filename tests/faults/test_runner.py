@@ -88,7 +88,7 @@ def refused(couch: SmallCouch, reason: str) -> None:
     couch.wait_for(HEARTBEAT, lambda one: any(reason in row["reason"] for row in one["refused"]))
 
 
-@pytest.mark.case(109)
+@pytest.mark.case(114)
 def test_what_may_not_run_is_told_once_and_never_runs(device: Device, couch: SmallCouch, stranger: Operator) -> None:
     couch.put(program(code="log('unsigned')"))
     refused(couch, "not signed")
@@ -101,7 +101,7 @@ def test_what_may_not_run_is_told_once_and_never_runs(device: Device, couch: Sma
     assert [line for line in device.runner.log.lines("[tap]") if "good" not in line] == []
 
 
-@pytest.mark.case(109)
+@pytest.mark.case(114)
 def test_an_older_version_that_the_database_brings_back_does_not_run(device: Device, couch: SmallCouch) -> None:
     old = device.put(program(1, LASTING.format(1)))
     device.wait_for("[tap] version 1")
@@ -116,7 +116,7 @@ def test_an_older_version_that_the_database_brings_back_does_not_run(device: Dev
     assert len(device.runner.log.lines("[tap] version 1")) == 1
 
 
-@pytest.mark.case(112)
+@pytest.mark.case(117)
 def test_half_a_line_and_nonsense_end_the_feed_which_goes_on_where_it_was(device: Device, couch: SmallCouch) -> None:
     device.put(program(1, LASTING.format(1)))
     device.wait_for("[tap] version 1")
@@ -131,7 +131,7 @@ def test_half_a_line_and_nonsense_end_the_feed_which_goes_on_where_it_was(device
     assert couch.raw == []
 
 
-@pytest.mark.case(112)
+@pytest.mark.case(117)
 def test_a_session_that_ends_is_begun_again(device: Device, couch: SmallCouch) -> None:
     device.put(program(1, LASTING.format(1)))
     device.wait_for("[tap] version 1")
@@ -142,7 +142,7 @@ def test_a_session_that_ends_is_begun_again(device: Device, couch: SmallCouch) -
     assert couch.logins == logins + 1
 
 
-@pytest.mark.case(113)
+@pytest.mark.case(118)
 def test_a_runner_that_dies_takes_its_boxes_along_and_runs_the_highest_again(device: Device) -> None:
     device.put(program(1, LASTING.format(1)))
     device.put(program(2, LASTING.format(2)))
@@ -166,7 +166,7 @@ def test_a_command_has_its_result_in_its_document_and_beside_it(device: Device, 
     assert "FileNotFoundError" in ret[1]
 
 
-@pytest.mark.case(113)
+@pytest.mark.case(118)
 def test_a_command_runs_at_most_once_whatever_becomes_of_the_runner(device: Device, couch: SmallCouch) -> None:
     signed = device.put(command("sleep", "50"))
     device.wait_for("c1 runs")
@@ -206,7 +206,7 @@ def test_global_modules_reach_every_program_of_their_signer(device: Device) -> N
     device.wait_for("[tap] has it")
 
 
-@pytest.mark.case(111)
+@pytest.mark.case(116)
 def test_a_log_without_end_is_cut_and_the_others_go_on(device: Device, couch: SmallCouch) -> None:
     device.put(program(1, "def main():\n    while not should_quit(): log('x' * 100)", _id="loud", name="loud"))
     device.wait_for("[loud] xxx")
@@ -217,7 +217,7 @@ def test_a_log_without_end_is_cut_and_the_others_go_on(device: Device, couch: Sm
     assert len(device.runner.log.lines("[loud] x")) < 1500
 
 
-@pytest.mark.case(111)
+@pytest.mark.case(116)
 @pytest.mark.slow  # for as long as a program has to end
 def test_a_program_that_does_not_quit_is_killed_and_the_next_one_runs(device: Device) -> None:
     device.put(program(1, "import time\ndef main():\n    log('stays')\n    time.sleep(600)"))

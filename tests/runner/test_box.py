@@ -120,7 +120,7 @@ def test_the_state_directory_stays(run: Run, state: Path) -> None:
 # --- what it does not get ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(115)
 def test_key_credentials_and_the_state_of_others_are_not_there(run: Run, tmp_path: Path) -> None:
     paths = ["root/conf/privkey.pem", "runner/password", "runner/state/other/secret", "root/spool"]
     done = run(try_all(*(f"os.stat('{tmp_path / path}')" for path in paths)))
@@ -133,7 +133,7 @@ def test_what_hangs_under_usr_is_hidden_too(tmp_path: Path, state: Path) -> None
     assert process.communicate(timeout=WAIT_S)[0] == b"[]\n"
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(115)
 def test_nothing_is_written_but_its_state_and_a_tmp_of_its_own(run: Run, state: Path) -> None:
     places = ["/usr/mine", "/etc/mine", "/mine", "/dev/mine", "/run/mine", "/run/kegnet/job.json", "/var/lib/mine"]
     done = run(try_all(*(f"open('{place}', 'w')" for place in places), "open('/tmp/mine', 'w').write('x')"))
@@ -141,7 +141,7 @@ def test_nothing_is_written_but_its_state_and_a_tmp_of_its_own(run: Run, state: 
     assert list(state.iterdir()) == []
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(115)
 def test_there_is_no_network_without_its_permission(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         attempt = try_all(f"socket.create_connection({server.getsockname()!r}, 5).getpeername()[0]")
@@ -149,14 +149,14 @@ def test_there_is_no_network_without_its_permission(run: Run) -> None:
         assert run(attempt, network=True).stdout == "'127.0.0.1'\n"
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(115)
 def test_a_device_is_there_only_for_whom_it_was_granted(run: Run) -> None:
     attempt = try_all("os.stat('/dev/kmsg').st_rdev > 0")
     assert run(attempt).stdout == "FileNotFoundError\n"
     assert run(attempt, devices=("/dev/kmsg",)).stdout == "True\n"
 
 
-@pytest.mark.case(110)
+@pytest.mark.case(115)
 def test_it_sees_no_process_but_its_own_and_has_no_privilege(run: Run) -> None:
     done = run(
         try_all(
@@ -170,7 +170,7 @@ def test_it_sees_no_process_but_its_own_and_has_no_privilege(run: Run) -> None:
     assert done.stdout.splitlines() == ["1", "True", "['0000000000000000', '1']", "True", "None"]
 
 
-@pytest.mark.case(111)
+@pytest.mark.case(116)
 def test_memory_and_files_have_their_bounds(run: Run, state: Path) -> None:
     done = run(
         try_all(
