@@ -5,12 +5,12 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium bubblewrap openssh-client
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
-# Somebody else's HTTP Message Signatures, to verify ours and to be verified.
-SIGNATURES = .venv-test/node/node_modules/http-message-signatures
+# From npm: somebody else's HTTP Message Signatures, what finds pages hard to use, a server of CouchDB's protocol.
+NODE_PACKAGES = http-message-signatures@1.0.6 axe-core@4.14.1 pouchdb-server@4.2.0
 DEB_PACKAGES = $(RUN_PACKAGES) build-essential debhelper dpkg-dev lintian
 
 # Installs those of the packages $(1) that are missing; a machine without apt is told what it takes.
@@ -63,7 +63,7 @@ IN_WHEEL = PYTHONSAFEPATH=1 .venv-wheel/bin/python
 # How much of the package the fast tests run in their own process, in percent of lines and branches.
 COVERED = 90
 
-test: test-packages .venv-wheel/stamp $(SIGNATURES)/package.json lint
+test: test-packages .venv-wheel/stamp node-packages lint
 	$(if $(IS_ROOT),$(MAKE) -s deb)
 	$(IN_WHEEL) -m coverage erase
 	$(IN_WHEEL) -m coverage run -m pytest -q tests/core
@@ -92,7 +92,7 @@ define install_wheel
 	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
 	$(1)/bin/pip install -q --upgrade pip; \
 	wheel=$$(ls dist/*.whl); \
-	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]"; \
+	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]"; \
 	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
 endef
 
@@ -131,13 +131,18 @@ test-packages:
 .venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,test]'
+	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]'
 	touch $@
 
-$(SIGNATURES)/package.json: | .venv-test/editable
-	@if command -v npm >/dev/null; then npm install --silent --prefix .venv-test/node $(notdir $(SIGNATURES))@1.0.6; \
-	else echo "npm is not here: the tests with another implementation's signatures are left out"; fi
+.PHONY: node-packages
+node-packages: .venv-test/node/stamp
 
+.venv-test/node/stamp: Makefile | .venv-test/editable
+	@mkdir -p $(dir $@)
+	@if command -v npm >/dev/null; then npm install --silent --ignore-scripts --prefix $(dir $@) $(NODE_PACKAGES) && touch $@; \
+	else echo "npm is not here: the tests that take $(NODE_PACKAGES) are left out"; fi
+
+# Its packages' scripts build a database on disk, which is not needed here, for a minute and more.
 lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check

@@ -9,14 +9,15 @@ _kegnet_client() {
     # What an option is followed by.
     case $previous in
         --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --config | --ca | --token-file | --link) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --config | --ca | --token-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         --device)
             # Of a board it is a file.
             [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
         --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
-            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink)
+            --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink | \
+            --to | --expires | --memory | --seconds | --sequence | --wait)
             return
             ;;
     esac
@@ -25,18 +26,19 @@ _kegnet_client() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --config | --dir | --csv | --ca | --sink) ((i++)) ;;
+            --root | --config | --dir | --csv | --ca | --sink | --url | --database | --login | --key | --to) ((i++)) ;;
             -*) ;;
             *)
                 case $command in
-                    '' | hub | 'hub devices' | 'hub token' | 'hub taps' | 'hub kegs' | 'hub profiles' | 'hub alarms' | rejected | flow-meter) command=${command:+$command }$word ;;
+                    '' | hub | 'hub devices' | 'hub token' | 'hub taps' | 'hub kegs' | 'hub profiles' | 'hub alarms' | rejected | flow-meter | \
+                        runner | module | 'module database') command=${command:+$command }$word ;;
                 esac
                 ;;
         esac
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate demo hub $everywhere" ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate runner module demo hub $everywhere" ;;
         run | check | rotate-key) words=$everywhere ;;
         send) words="--sink $everywhere" ;;
         init) words="--url --ca $everywhere" ;;
@@ -53,6 +55,24 @@ _kegnet_client() {
             ;;
         kegboard-monitor) words="--json --device $everywhere" ;;
         kegboard-simulate) words="--link --serial-number --meters $everywhere" ;;
+        runner) words="start identity --json $everywhere" ;;
+        'runner '*) words="--json $everywhere" ;;
+        module) words="sign push remove run status log revoke database $everywhere" ;;
+        'module '*)
+            local couch='--url --database --login --ca --help --version'
+            local may='--key --to --expires --network --spool --device --memory --seconds'
+            case $command in
+                *sign) words="--name --sequence $may --help --version" ;;
+                *push | *remove) words=$couch ;;
+                *run) words="--wait $may $couch" ;;
+                *status) words="--json $couch" ;;
+                *log) words="--name $couch" ;;
+                *revoke) words='--root --help --version' ;;
+                'module database') words="init add-device add-operator $couch" ;;
+                *) words=$couch ;;
+            esac
+            [[ $current == -* || $command == 'module database' ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
         demo) words="--once $everywhere" ;;
         hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;

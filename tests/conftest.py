@@ -14,9 +14,11 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import generate_private_key
 from kegnet_client.spool.directory import Spool
 
-from .support import postgresql
+from .support import postgresql, pouchdb
 from .support.authority import Authority
+from .support.operators import Operator
 from .support.postgresql import PostgreSQL
+from .support.pouchdb import PouchDB
 from .support.server import Serve, Server
 
 # How long an example takes is the machine's matter.
@@ -108,6 +110,25 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     """A PostgreSQL server for the session."""
     with postgresql.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pouchdb_server() -> Iterator[PouchDB]:
+    """A server of CouchDB's protocol for the session."""
+    with pouchdb.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """Who may sign programs."""
+    return Operator(tmp_path_factory.mktemp("keys"), "ann")
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """Who may not."""
+    return Operator(tmp_path_factory.mktemp("keys"), "eve")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """What a room may import besides itself; the version in the package's ``__init__`` is everybody's but the core's."""
 
 QUALIFIED = {"core/wire", "hub/api", "hub/dashboard", "hub/domain", "hub/ingest", "hub/outlets", "hub/store"}
-QUALIFIED |= {"commands/hub", "hub/ledger"}
+QUALIFIED |= {"commands/hub", "commands/module", "hub/ledger"}
 """Rooms within a room, whose name goes before those of their modules."""
 
 

@@ -10,17 +10,21 @@ from kegnet_client.host.root import find_root
 from kegnet_client.producers.flow_meter_section import FLOW_METER
 from kegnet_client.producers.kegboard_section import KEGBOARD
 from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.runner.section import RUNNER
 from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.mqtt_section import MQTT
+from kegnet_client.sinks.xively_section import XIVELY
 from kegnet_client.spool.section import SPOOL
 
 SECTIONS: tuple[AnySection, ...] = (
     KEGNET,
     MQTT,
+    XIVELY,
     SPOOL,
     THERMOMETER,
     KEGBOARD,
     FLOW_METER,
+    RUNNER,
 )
 """In the order of the shipped file."""
 

@@ -25,6 +25,18 @@ class RecordError(KegnetError):
     exit_code = 65
 
 
+class DocumentError(KegnetError):
+    """A document for devices is not one that may run: mend it, and sign it anew."""
+
+    exit_code = 65
+
+
+class RunnerError(KegnetError):
+    """Programs cannot be run here now: mend what the message names."""
+
+    exit_code = 75
+
+
 class SpoolError(KegnetError):
     """The spool cannot take a record now: make room or make it writable, then try again."""
 

@@ -30,14 +30,22 @@ MAX_BODY_BYTES = 256 * 1024
 
 
 class Transport:
-    """The way to one server. ``context`` is None for plain http; ``wall_ms`` is the Unix time, for messages.
+    """The way to one server. ``context`` is None for plain http; ``wall_ms`` is the Unix time, for messages, and
+    ``setting`` is what they call that says which server it is.
 
     Used by one thread at a time; `abort` may come from any.
     """
 
-    def __init__(self, context: ssl.SSLContext | None, deadline_s: float, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        deadline_s: float,
+        wall_ms: Callable[[], int],
+        setting: str = "serviceBaseURL",
+    ) -> None:
         self._deadline_s = deadline_s
         self._wall_ms = wall_ms
+        self._setting = setting
         self._adapter = Adapter(context, self._register)
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -52,6 +60,10 @@ class Transport:
         other end could not prove who it is; it has not seen a byte of the request then.
         """
         return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
+
+    def put(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
+        """The same for a PUT."""
+        return self._exchange("PUT", url, {"Content-Type": content_type, **(more_headers or {})}, body)
 
     def get(self, url: str, more_headers: Mapping[str, str] | None = None) -> Answer:
         """What the server has at ``url``; bounds and errors as with `post`."""
@@ -88,7 +100,7 @@ class Transport:
         ) as error:  # requests' errors are OSErrors, too
             if self._alarm.rang:
                 raise TransportError(f"no whole answer within {self._deadline_s:g} s") from error
-            raise explain_failure(error, self._deadline_s, self._wall_ms()) from error
+            raise explain_failure(error, self._deadline_s, self._wall_ms(), self._setting) from error
         finally:
             self._alarm.clear()
 

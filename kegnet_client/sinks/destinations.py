@@ -11,10 +11,12 @@ from kegnet_client.core.records import Heartbeat
 from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks import xively
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.mqtt_section import MQTT, MqttSettings
 from kegnet_client.sinks.open import connect, find_identity
+from kegnet_client.sinks.xively_section import XIVELY, XivelySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,15 @@ def _open_mqtt(on: _Circumstances, settings: MqttSettings) -> Destination:
     return Destination("mqtt", _address_of_mqtt(settings), device, connect_mqtt)
 
 
+def _open_xively(on: _Circumstances, settings: XivelySettings) -> Destination:
+    feed = f"feed {settings.feed_id}"
+    return Destination("xively", xively.address(settings), feed, xively.connect(settings, on.clock.wall_ms))
+
+
 _KINDS = {
     "kegnet": _Kind(KEGNET, _address_of_kegnet, _open_kegnet),
     "mqtt": _Kind(MQTT, _address_of_mqtt, _open_mqtt),
+    "xively": _Kind(XIVELY, xively.address, _open_xively),
 }
 
 

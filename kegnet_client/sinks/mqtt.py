@@ -6,25 +6,20 @@ Limits: delivery is at least once. A broker keeps nothing of a message for whoev
 on; listeners know it by its ``id``.
 """
 
-import os
 import ssl
-import stat
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 from kegnet_client.core.wire.mqtt import MQTT_ADVICE, format_message
-from kegnet_client.host.regular_file import open_regular, read_whole
 from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.mqtt_connection import MAX_IN_FLIGHT, Connection, Login
 from kegnet_client.sinks.mqtt_section import MqttSettings
+from kegnet_client.sinks.secret_file import read_secret
 
 DEADLINE_S = 10.0
-_MAX_PASSWORD_BYTES = 4096
-_REMEDY = "put the password there, on its first line"
 
 
 class Mqtt:
@@ -76,27 +71,8 @@ def connect(settings: MqttSettings, device: str, wall_ms: Callable[[], int], pur
 
 
 def _read_password(settings: MqttSettings) -> str | None:
-    path = settings.password_file
-    if path is None:
+    if settings.password_file is None:
         return None
     if settings.user is None:
         raise ConfigError("[MQTT] passwordFile needs a user: write the name to log in with, or put a # before it")
-    try:
-        lines = _read_private(path).decode().splitlines()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: passwordFile: is no UTF-8 text; {_REMEDY}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: passwordFile: cannot be read ({error.strerror}); {_REMEDY}") from None
-    if not lines or not lines[0]:
-        raise ConfigError(f"{path}: passwordFile: holds no password; {_REMEDY}")
-    return lines[0]
-
-
-def _read_private(path: Path) -> bytes:
-    fd = open_regular(path)
-    try:
-        if os.fstat(fd).st_mode & stat.S_IRWXO:
-            raise ConfigError(f"{path}: passwordFile: is open to others; run chmod o= {path}")
-        return read_whole(fd, _MAX_PASSWORD_BYTES)
-    finally:
-        os.close(fd)
+    return read_secret(settings.password_file, "passwordFile", "password")

@@ -46,6 +46,19 @@ def pour(api: httpx.Client, key: rsa.RSAPrivateKey, pulses: int, pin: int = 0) -
     assert answer.status_code == 200
 
 
+def enrol(tmp_path: Path, command: str) -> "subprocess.CompletedProcess[str]":
+    """What comes of ``command``, pasted on a device."""
+    sudo, _program, *words = command.split()
+    assert sudo == "sudo"
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, words[0], "--root", str(tmp_path), *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+
 class Hub:
     """The hub in ``home``, on one port however often it is started."""
 

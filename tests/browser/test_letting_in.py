@@ -1,8 +1,6 @@
 """Who lets others in, in a real browser: tokens and invitations for admins, and the look of the hub for operators."""
 
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -11,23 +9,9 @@ import segno
 
 from kegnet_client.hub.domain.roles import Role
 
-from ..support.waits import WAIT_S
-from .conftest import NASTY, PROGRAM, Hub, OpenPage
+from .conftest import NASTY, Hub, OpenPage, enrol
 
 pytestmark = pytest.mark.process
-
-
-def enrol(tmp_path: Path, command: str) -> "subprocess.CompletedProcess[str]":
-    """What comes of ``command``, pasted on a device."""
-    sudo, _program, *words = command.split()
-    assert sudo == "sudo"
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, words[0], "--root", str(tmp_path), *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
 
 
 def test_a_token_is_made_shown_once_and_revoked(open_page: OpenPage, hub: Hub) -> None:
@@ -104,10 +88,11 @@ def test_the_logo_and_the_colour_are_settings(open_page: OpenPage, api: httpx.Cl
     wrong.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     segno.make("kegs").save(str(logo), scale=4)
     page = open_page("settings")
-    choose = page.locator("input[type=file]")
-    choose.set_input_files(wrong)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Logo").first.click()
+    chooser.value.set_files(wrong)
     page.get_by_text("This is no image of one of these kinds").wait_for()
-    choose.set_input_files(logo)
+    chooser.value.set_files(logo)
     page.get_by_role("button", name="Without a logo").wait_for()
     page.get_by_label("Colour").fill("#115E59")
     page.get_by_role("button", name="Save").first.click()

@@ -14,6 +14,7 @@ from .conftest import NASTY, Hub, OpenPage, pour
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.usefixtures("tap")
 def test_who_has_no_token_logs_in_with_a_field(hub: Hub, chromium: Any) -> None:
     context = chromium.new_context(ignore_https_errors=True)
     page = context.new_page()
@@ -107,6 +108,7 @@ def test_an_alarm_stands_on_every_page_until_it_is_acknowledged(
     assert all(one["text"] != alarm["msg"] for one in api.get("/api/alarms").json()["items"])
 
 
+@pytest.mark.usefixtures("tap")
 def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx.Client) -> None:
     settings = api.get("/api/settings").json()
     assert api.put("/api/settings", json={**settings, "language": "de", "units": "us"}).status_code == 200
@@ -118,6 +120,7 @@ def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx
         assert api.put("/api/settings", json=settings).status_code == 200
 
 
+@pytest.mark.usefixtures("tap")
 def test_pages_whose_websocket_never_comes_fill_nothing(api: httpx.Client, hub: Hub) -> None:
     statuses = {api.get("/ui/taps").status_code for _ in range(100)}
     before_kib = hub.resident_kib()

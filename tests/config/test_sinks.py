@@ -20,6 +20,14 @@ def test_one_that_has_an_address_is_enough() -> None:
     assert find_addresses(read(ALONE)) == {"mqtt": "mqtt://localhost:1883"}
 
 
+def test_several_that_have_addresses_are_all_meant_in_one_order() -> None:
+    xively = "[Xively]\napiUrl = http://localhost:1/v2\nfeedId = 7\n"
+    assert list(find_addresses(read(xively + ALONE + MINIMAL))) == ["kegnet", "mqtt", "xively"]
+    assert find_addresses(read(xively))["xively"] == "http://localhost:1/v2/feeds/7"
+    (fault,) = faults_of("[Xively]\nfeedId = 7\n")
+    assert "[Xively] apiUrl: is " in fault
+
+
 def test_the_shipped_file_with_a_broker_filled_in_is_of_a_broker_alone() -> None:
     config = read(fill(render(SECTIONS), MQTT, {"broker": "mqtts://broker.example"}))
     assert find_addresses(config) == {"mqtt": "mqtts://broker.example:8883"}

@@ -129,4 +129,4 @@ def answer_all(connection: Connection) -> None:
 def _is_whole(data: bytearray) -> bool:
     head, separator, body = bytes(data).partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return bool(separator) and len(body) >= int(lengths[0].partition(b":")[2])
+    return bool(separator) and len(body) >= (int(lengths[0].partition(b":")[2]) if lengths else 0)

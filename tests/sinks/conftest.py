@@ -12,11 +12,12 @@ from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.core.wire.mqtt import parse_broker
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import parse_identity
-from kegnet_client.sinks import mqtt
+from kegnet_client.sinks import mqtt, xively
 from kegnet_client.sinks.base import Sink
 from kegnet_client.sinks.kegnet_section import KegNetSettings
 from kegnet_client.sinks.mqtt_section import MqttSettings
 from kegnet_client.sinks.open import connect
+from kegnet_client.sinks.xively_section import XivelySettings
 
 from ..net.server import Behaviour, Connection, Server
 from ..support.authority import Authority
@@ -111,6 +112,14 @@ def _mqtt(stage: Stage) -> Sink:
     return mqtt.connect(settings, DEVICE, Clock().wall_ms)()
 
 
+def _xively(stage: Stage) -> Sink:
+    key = stage.directory / "xively-key"
+    key.write_text("KEY\n")
+    key.chmod(0o600)
+    settings = XivelySettings(f"https://localhost:{stage.port}/v2", 123456, key, stage.ca)
+    return xively.connect(settings, Clock().wall_ms)()
+
+
 SINKS = {
     "REST v1": Kind(_kegnet("/rest/v1"), _accept_form, _reject_second_form),
     "REST v2": Kind(_kegnet("/rest/v2"), _accept_form, _reject_second_form),
@@ -124,6 +133,7 @@ SINKS = {
         busy=mqtt_server.refusing(mqtt_server.SERVER_BUSY),
         why_rejected="Payload format invalid",
     ),
+    "Xively": Kind(_xively, _accept_form, _reject_second_form),
 }
 
 Open = Callable[..., Sink]

@@ -32,8 +32,18 @@ class BaseUrl:
     version: Version
 
 
-def parse_base_url(text: str) -> BaseUrl:
-    """``serviceBaseURL`` taken apart; `ValueError` says what is wrong with it and what to write.
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """The address of a server over HTTP, taken apart; ``url`` has no slash at its end."""
+
+    url: str
+    host: str
+    port: int
+    path: str
+
+
+def parse_url(text: str, example: str) -> ServerUrl:
+    """The address of a server, taken apart; `ValueError` says what is wrong with it, and to write it like ``example``.
 
     Plain http is for a server on this machine only: elsewhere anyone in between could acknowledge records
     that no server has seen.
@@ -41,11 +51,11 @@ def parse_base_url(text: str) -> BaseUrl:
     url = text.rstrip("/")
     # Judged as written: urlsplit drops tabs and newlines, and an empty query or fragment leaves no trace.
     if not url.isprintable() or not {" ", "?", "#"}.isdisjoint(url):
-        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v3")
+        raise ValueError(f"it may hold a host, a port and a path, nothing else; write it as {example}")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError("its host cannot be read; write it as https://HOST/rest/v3") from None
+        raise ValueError(f"its host cannot be read; write it as {example}") from None
     try:
         port = parts.port
     except ValueError:
@@ -54,20 +64,26 @@ def parse_base_url(text: str) -> BaseUrl:
         raise ValueError("its port is not a number from 1 to 65535")
     host = parts.hostname
     if parts.scheme not in ("https", "http") or not host:
-        raise ValueError("write it as https://HOST/rest/v3")
+        raise ValueError(f"write it as {example}")
     if parts.username is not None:
-        raise ValueError("it may hold a host, a port and a path, nothing else; write it as https://HOST/rest/v3")
+        raise ValueError(f"it may hold a host, a port and a path, nothing else; write it as {example}")
     if not _is_host(host):
-        raise ValueError(f"{host[:60]!r} can be no host's name; write it as https://HOST/rest/v3")
+        raise ValueError(f"{host[:60]!r} can be no host's name; write it as {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("http is not encrypted and is taken for this machine only; write https://")
-    rest, _, last = parts.path.rpartition("/")
+    # Whoever reads the URL later looks for the scheme as it is usually spelled.
+    url = parts.scheme + url[len(parts.scheme) :]
+    return ServerUrl(url, host, port or (443 if parts.scheme == "https" else 80), parts.path)
+
+
+def parse_base_url(text: str) -> BaseUrl:
+    """``serviceBaseURL`` taken apart; `ValueError` says what is wrong with it and what to write."""
+    parsed = parse_url(text, "https://HOST/rest/v3")
+    rest, _, last = parsed.path.rpartition("/")
     version = next((version for version in Version if version.value == last), None)
     if not rest.endswith("/rest") or version is None:
         raise ValueError("it must end in /rest/v1, /rest/v2 or /rest/v3, the protocol to speak")
-    # Whoever reads the URL later looks for the scheme as it is usually spelled.
-    url = parts.scheme + url[len(parts.scheme) :]
-    return BaseUrl(url, host, port or (443 if parts.scheme == "https" else 80), version)
+    return BaseUrl(parsed.url, parsed.host, parsed.port, version)
 
 
 def _is_host(host: str) -> bool:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from kegnet_client.hub.domain import measures
 
 ML_PER_OUNCE = measures.ML_PER_OUNCE
+ML_PER_GALLON = measures.ML_PER_GALLON
 volume = measures.volume
 small_volume = measures.small_volume
 degrees = measures.degrees

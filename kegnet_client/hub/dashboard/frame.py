@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from nicegui import ui
 
@@ -11,12 +12,20 @@ from kegnet_client.hub.store import alarms
 
 PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
 
+_LANGUAGES: dict[str, Literal["en-US", "de"]] = {"en": "en-US", "de": "de"}
+"""What NiceGUI calls them."""
+# A button without a ground has the text's own colour: the accent is made for white on it, not for the page behind it.
+# Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
+_READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
+
 
 @contextmanager
 def frame(visit: Visit, place: str) -> Iterator[None]:
     """The page called ``place``, whose own content goes inside."""
     words = visit.words
     ui.colors(primary=visit.settings.accent)
+    ui.context.client.page.language = _LANGUAGES[words.language]
+    ui.add_css(_READABLE)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:

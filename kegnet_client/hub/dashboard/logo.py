@@ -33,15 +33,16 @@ class LogoField:
         self._visit = visit
         self.url = visit.settings.logo
         words = visit.words
+        # The uploader's own button is a button in a link, without a name: nobody with a screen reader can use it.
         self._upload = ui.upload(
-            label=words("logo", kib=bodies.MAX_LOGO_BYTES // 1024),
             auto_upload=True,
             max_file_size=bodies.MAX_LOGO_BYTES,
             on_upload=self._take,
             on_rejected=self._refuse,
         )
-        self._upload.props('accept=".png,.jpg,.jpeg,.webp,.gif" flat bordered')
-        self._upload.classes(r"w-full max-w-md [&_.q-uploader\_\_list]:hidden")
+        self._upload.props('accept=".png,.jpg,.jpeg,.webp,.gif"').classes("hidden")
+        choose = ui.button(words("logo", kib=bodies.MAX_LOGO_BYTES // 1024), icon="image")
+        choose.on_click(lambda: self._upload.run_method("pickFiles")).props("outline no-caps")
         with ui.row().classes("items-center gap-3") as self._chosen:
             self._image = show_logo(self.url)
             ui.button(words("no_logo"), on_click=lambda: self._choose("")).props("flat dense no-caps")

@@ -23,6 +23,7 @@ from kegnet_client.hub.dashboard import (
     pours,
     profiles,
     settings,
+    setup,
     taps,
     temperatures,
 )
@@ -43,6 +44,7 @@ PAGES: dict[str, ModuleType] = {
     "alarms": alarms,
     "devices": devices,
     "settings": settings,
+    "setup": setup,
     "debugger": debugger,
 }
 """Each page and its file; another one is a file and its name here."""

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
 from nicegui import ui
 from sqlalchemy import Connection
 
@@ -12,17 +13,22 @@ from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
 from kegnet_client.hub.domain import levels
-from kegnet_client.hub.store import entries
+from kegnet_client.hub.store import entries, first_run
 
 CHANNELS = ("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings")
 STALE_MS = 30 * 60_000
 """A temperature that is older is shown as old: a round of readings takes ten minutes."""
 
 
-async def page(hub: Hub, request: Request) -> None:
-    """Show them."""
+async def page(hub: Hub, request: Request) -> Response | None:
+    """Show them; a hub where there is nothing yet leads through its first run."""
     visit = await Visit.begin(hub, request)
+    is_set_up = not visit.may_operate or await hub.read(first_run.read_step) is None
+    if not is_set_up and await hub.read(first_run.is_fresh):
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/setup", 303)
     with frame(visit, "taps"):
+        if not is_set_up:
+            ui.link(visit.words("go_on_setup"), "/setup").classes("text-lg")
         cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fill,minmax(18rem,1fr))]")
     shown: dict[int, _Card] = {}
     empty: list[ui.label] = []
@@ -44,6 +50,7 @@ async def page(hub: Hub, request: Request) -> None:
 
     await refresh()
     visit.follow(CHANNELS, refresh)
+    return None
 
 
 class _Card:

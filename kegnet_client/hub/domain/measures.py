@@ -5,13 +5,13 @@ from typing import Literal
 Units = Literal["metric", "us"]
 
 ML_PER_OUNCE = 29.5735295625
-_ML_PER_GALLON = 3785.411784
+ML_PER_GALLON = 3785.411784
 
 
 def volume(millilitres: float, units: Units) -> str:
     """A large volume: what is in a keg."""
     if units == "us":
-        return f"{millilitres / _ML_PER_GALLON:.2f} gal"
+        return f"{millilitres / ML_PER_GALLON:.2f} gal"
     return f"{millilitres / 1000:.1f} l"
 
 

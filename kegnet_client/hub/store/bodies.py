@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
 from kegnet_client.hub.domain import meters, profiles, rules, texts
+from kegnet_client.hub.domain.colours import READABLE, contrast_with_white
 
 MAX_ML = 10_000_000
 """Ten thousand litres."""
@@ -155,6 +156,12 @@ def _zone(name: str) -> str:
     return name
 
 
+def _dark(colour: str) -> str:
+    if contrast_with_white(colour) < READABLE:
+        raise ValueError("white text on this colour cannot be read: take a darker one")
+    return colour
+
+
 class Settings(Body):
     """How things are shown; what other programs keep under names of their own stands in ``others``.
 
@@ -166,7 +173,7 @@ class Settings(Body):
     units: Literal["metric", "us"] = "metric"
     glass_ml: Millilitres = 500
     language: Literal["en", "de"] = "en"
-    accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")] = "#b45309"
+    accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$"), AfterValidator(_dark)] = "#b45309"
     logo: Annotated[str, StringConstraints(pattern=_LOGO, max_length=MAX_LOGO)] = ""
     first_run: Literal["name", "units", "device", "keg", "over"] = "name"
     others: Annotated[dict[Name, Value], Field(max_length=_MAX_ITEMS)] = {}

@@ -1,0 +1,146 @@
+"""The box that a program runs in: bubblewrap, with nothing in it that was not granted.
+
+A box sees a read-only system, without this device's configuration, key and spool and without the runner's own
+directory; it has a /tmp of its own, one directory for its state, no network and no device. It cannot gain privileges
+nor make boxes of its own, and it dies with the thread that started it. Memory, processes, files are limited by the
+first program inside, per process: a limit for all of them together would take a cgroup, which most of these machines
+do not have.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import kegnet_client
+from kegnet_client.core.errors import RunnerError
+from kegnet_client.runner import inside
+from kegnet_client.runner.statement import Permissions
+
+MAX_TASKS = 64
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_OPEN_FILES = 256
+TMP_BYTES = 16 * 1024 * 1024
+STATE = "/var/lib/kegnet-module"
+SPOOL = "/spool"
+_MIB = 1024 * 1024
+_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_ETC = (
+    "alternatives",
+    "ca-certificates",
+    "group",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "nsswitch.conf",
+    "passwd",
+    "resolv.conf",
+    "ssl",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """How boxes are made here: without the ``hidden`` directories, with this ``spool`` for those that may."""
+
+    hidden: tuple[Path, ...]
+    spool: Path
+
+    def start(
+        self,
+        modules: Mapping[str, str],
+        command: Sequence[str],
+        permissions: Permissions,
+        state: Path | None,
+    ) -> "subprocess.Popen[bytes]":
+        """Start it; stdin's end asks it to quit. stderr goes with stdout, but for a command.
+
+        Raises `RunnerError`. It dies with the calling thread.
+        """
+        job = {"modules": dict(modules), "command": list(command), "limits": _limits(permissions)}
+        fd = os.memfd_create("job")
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(json.dumps(job).encode())
+            os.lseek(fd, 0, os.SEEK_SET)
+            return subprocess.Popen(  # noqa: S603 (what runs in it was signed)
+                [*self._arguments(permissions, state, fd), sys.executable, "-I", inside.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if command else subprocess.STDOUT,
+                pass_fds=(fd,),
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin"},
+                bufsize=0,
+            )
+        except OSError as error:
+            raise RunnerError(f"the box could not be started: {error}") from None
+        finally:
+            os.close(fd)
+
+    def _arguments(self, permissions: Permissions, state: Path | None, job_fd: int) -> list[str]:
+        words = [find_bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+        words += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+        if permissions.network:
+            words.append("--share-net")
+        words += self._system()
+        words += ["--proc", "/proc", "--dev", "/dev", "--size", str(_MIB), "--tmpfs", "/dev/shm"]  # noqa: S108
+        words += ["--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 (a /tmp of its own)
+        words += ["--ro-bind-data", str(job_fd), inside.JOB]
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
+        if state is not None:
+            words += ["--bind", str(state), STATE, "--chdir", STATE]
+            environment |= {"KEGNET_STATE": STATE, "HOME": STATE}
+        if permissions.spool:
+            words += ["--bind", str(self.spool), SPOOL]
+            environment["KEGNET_SPOOL"] = SPOOL
+        for device in permissions.devices:
+            words += ["--dev-bind", device, device]
+        for name, value in environment.items():
+            words += ["--setenv", name, value]
+        return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+    def _system(self) -> list[str]:
+        """What every box sees: the system, and this Python."""
+        words = ["--ro-bind", "/usr", "/usr"]
+        for name in _LINKS:
+            path = Path("/", name)
+            if path.is_symlink():
+                words += ["--symlink", str(path.readlink()), str(path)]
+            elif path.is_dir():
+                words += ["--ro-bind", str(path), str(path)]
+        for name in _ETC:
+            words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        for directory in self.hidden:
+            if directory.is_relative_to("/usr") and directory.is_dir():
+                words += ["--size", "4096", "--tmpfs", str(directory)]
+        package = Path(kegnet_client.__file__).parent
+        for needed in dict.fromkeys((Path(sys.base_prefix), Path(sys.prefix), package)):
+            is_there = needed.is_relative_to("/usr") and not any(map(needed.is_relative_to, self.hidden))
+            if not is_there:
+                words += ["--ro-bind", str(needed), str(needed)]
+        return words
+
+
+def find_bubblewrap() -> str:
+    """Where the program is: without it nothing runs. Raises `RunnerError`."""
+    program = shutil.which("bwrap")
+    if program is None:
+        raise RunnerError("bubblewrap is not here, and nothing runs without it: apt-get install bubblewrap")
+    return program
+
+
+def _limits(permissions: Permissions) -> dict[str, int]:
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NPROC": MAX_TASKS,
+        "RLIMIT_AS": permissions.memory_mib * _MIB,
+        "RLIMIT_FSIZE": MAX_FILE_BYTES,
+        "RLIMIT_NOFILE": MAX_OPEN_FILES,
+    }

@@ -1,0 +1,130 @@
+"""The first program inside a box: sets the limits, then runs the modules' ``main()``, or becomes the command.
+
+It is started by its path, knows nothing of this package, and trusts nobody: the box is the boundary, not what stands
+here. What there is to run comes in a file that the box made. The end of stdin means that the runner wants it to quit.
+
+Modules have ``log``, ``should_quit``, ``register_quit_notification`` and ``remove_quit_notification`` from their first
+line on, and may import them: ``from kegnet_module import log``. They import each other by name, in circles too, and
+none of them hides a module of the standard library.
+"""
+
+import importlib.abc
+import importlib.machinery
+import json
+import linecache
+import os
+import resource
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+JOB = "/run/kegnet/job.json"
+CANNOT_START = 127
+API = "kegnet_module"
+
+_quit = threading.Event()
+_notifications: list[Callable[[], object]] = []
+_lock = threading.Lock()
+
+
+def log(message: object, *values: object) -> None:
+    """One line of the log: ``message % values``."""
+    text = str(message) % values if values else str(message)
+    print(text.replace("\n", "\\n"), flush=True)
+
+
+def should_quit() -> bool:
+    """Whether the runner wants this program to end."""
+    return _quit.is_set()
+
+
+def register_quit_notification(notification: Callable[[], object]) -> None:
+    """Have ``notification`` called, in another thread, when the program shall end; at once if it shall already."""
+    with _lock:
+        _notifications.append(notification)
+        is_late = _quit.is_set()
+    if is_late:
+        notification()
+
+
+def remove_quit_notification(notification: Callable[[], object]) -> None:
+    """Have it called no more."""
+    with _lock:
+        if notification in _notifications:
+            _notifications.remove(notification)
+
+
+GIVEN = {one.__name__: one for one in (log, should_quit, register_quit_notification, remove_quit_notification)}
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the document's modules. It is asked last, so that it hides nothing that is here."""
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        self._sources = sources
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The module called ``name``, if it is one of the document's."""
+        if path is not None or name not in self._sources:
+            return None
+        return importlib.machinery.ModuleSpec(name, self, origin=f"<{name}>")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the source; what is given is there before its first line."""
+        name = module.__name__
+        module.__dict__.update(GIVEN)
+        source = self._sources[name]
+        linecache.cache[f"<{name}>"] = (len(source), None, source.splitlines(keepends=True), f"<{name}>")
+        exec(compile(source, f"<{name}>", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 (what it is for)
+
+
+def main() -> int:
+    """Run the job; the exit code."""
+    with open(JOB, encoding="utf-8") as file:  # noqa: PTH123 (pathlib takes time to import)
+        job: dict[str, Any] = json.load(file)
+    for name, most in job["limits"].items():
+        resource.setrlimit(getattr(resource, name), (most, most))
+    if job["command"]:
+        try:
+            os.execvp(job["command"][0], job["command"])  # noqa: S606 (what it is for)
+        except OSError as error:
+            print(repr(error), file=sys.stderr)
+            return CANNOT_START
+    return _run(job["modules"])
+
+
+def _run(sources: dict[str, str]) -> int:
+    api = ModuleType(API)
+    api.__dict__.update(GIVEN)
+    sys.modules[API] = api
+    sys.meta_path.append(Finder(sources))
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    try:
+        program = importlib.import_module("main")
+        program.main()
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _wait_for_the_end() -> None:
+    while os.read(0, 4096):
+        pass
+    with _lock:
+        _quit.set()
+        notifications = list(_notifications)
+    for notification in notifications:
+        try:
+            notification()
+        except Exception:
+            traceback.print_exc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
