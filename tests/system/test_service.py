@@ -51,7 +51,15 @@ def test_the_installed_root_has_start_and_stop_commands(enrolled: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["kegnet-client", "kegnet-flow-meter", "kegnet-kegboard@ttyUSB0", "kegnet-hub", "kegnet-hub-bridge"]
+    "unit",
+    [
+        "kegnet-client",
+        "kegnet-flow-meter",
+        "kegnet-kegboard@ttyUSB0",
+        "kegnet-local-events",
+        "kegnet-hub",
+        "kegnet-hub-bridge",
+    ],
 )
 def test_the_sandbox_is_scored_1_5_or_better(enrolled: Any, unit: str) -> None:
     report = enrolled.sh(f"systemd-analyze security --no-pager {unit}")
