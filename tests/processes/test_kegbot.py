@@ -148,7 +148,7 @@ def test_one_daemon_feeds_kegnet_and_a_kegbot_server_while_either_is_away(
     assert program.stop()[0] == 0
 
 
-@pytest.mark.case(113)
+@pytest.mark.case(119)
 def test_a_server_of_2_0_gets_the_records_once_somebody_allowed_the_device(device: Device, chain: Path) -> None:
     receiver = KegboardReceiver(FakeClock())
     later = KegbotServer(chain, receiver)

@@ -35,7 +35,7 @@ def rig(tmp_path: Path) -> LaterRig:
     return LaterRig(tmp_path / "journal")
 
 
-@pytest.mark.case(113)
+@pytest.mark.case(119)
 def test_it_is_paired_by_a_person_and_keeps_the_token_for_good(rig: LaterRig, tmp_path: Path) -> None:
     for state in ("pending", "denied"):
         rig.receiver.pairing = state
@@ -50,7 +50,7 @@ def test_it_is_paired_by_a_person_and_keeps_the_token_for_good(rig: LaterRig, tm
     assert rig.send(Heartbeat(0)).disposition is ACCEPTED
 
 
-@pytest.mark.case(113)
+@pytest.mark.case(119)
 def test_a_token_that_is_revoked_is_let_go_and_the_pairing_begins_anew(rig: LaterRig, tmp_path: Path) -> None:
     rig.pair()
     rig.receiver.token, rig.receiver.pairing = None, "pending"
@@ -59,7 +59,7 @@ def test_a_token_that_is_revoked_is_let_go_and_the_pairing_begins_anew(rig: Late
     rig.pair()
 
 
-@pytest.mark.case(114)
+@pytest.mark.case(120)
 def test_a_pour_is_a_drink_once_however_often_it_is_told_and_by_whatever_process(rig: LaterRig) -> None:
     rig.pair()
     rig.receiver.taps[METER] = True
@@ -80,7 +80,7 @@ def test_a_pour_is_a_drink_once_however_often_it_is_told_and_by_whatever_process
     assert all(numbers == sorted(set(numbers)) for numbers in by_boot.values())
 
 
-@pytest.mark.case(114)
+@pytest.mark.case(120)
 def test_a_pour_that_the_server_would_drop_waits_for_its_tap_and_its_keg(rig: LaterRig) -> None:
     rig.pair()
     held = rig.send(POUR)
