@@ -85,7 +85,7 @@ test-system:
 # else takes its time.
 faults: test-packages .venv-wheel/stamp
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/sinks tests/processes tests/spool tests/delivery tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel
@@ -147,7 +147,7 @@ lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client
+	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
 
 # The Debian package for this machine's architecture and python3, in dist/.
 deb: dist/deb-stamp

@@ -68,7 +68,8 @@ def queue_path(spool: Path, sink: str) -> Path:
 def find_queues(spool: Path) -> dict[str, Queue]:
     """The queues in the spool at ``spool``, by sink; raises `SpoolError` when they cannot be read."""
     try:
-        names = sorted(path.name for path in (spool / QUEUES).iterdir() if _SINK.fullmatch(path.name))
+        found = (spool / QUEUES).iterdir()
+        names = sorted(path.name for path in found if _SINK.fullmatch(path.name) and path.is_dir())
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -128,9 +129,12 @@ class FanOut:
             log.warning("%s: %s; what was on its way into it waits", self._spool.path / QUEUES, explain(error))
 
     def has_waiting(self, sink: str) -> bool:
-        """Whether anything is in the queue of ``sink``, or on the way there."""
-        with self._open([sink]) as at:
-            return bool(_names(at.taken)) or any(is_record_name(name) for name in _names(at.queues[sink]))
+        """Whether anything is in the queue of ``sink``, or on the way there, or may be."""
+        try:
+            with self._open([sink]) as at:
+                return bool(_names(at.taken)) or any(is_record_name(name) for name in _names(at.queues[sink]))
+        except OSError:
+            return True
 
     def _recover_once(self, at: "_Directories") -> None:
         if self._is_recovered:
@@ -212,7 +216,7 @@ def _read_mark(at: _Directories, name: str) -> _Mark | None:
     """The mark of ``name``; None where there is none, or a damaged one."""
     try:
         fields = json.loads(read_regular(name, _MAX_MARK_BYTES, dir_fd=at.taken, follow_link=False))
-        return _Mark(fields["name"], [sink for sink in fields["sinks"] if _SINK.fullmatch(sink)])
+        return _Mark(os.fspath(fields["name"]), [sink for sink in fields["sinks"] if _SINK.fullmatch(sink)])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -255,4 +259,4 @@ def _names(fd: int) -> list[str]:
 
 def _sinks_in(fd: int) -> list[str]:
     with os.scandir(fd) as entries:
-        return [entry.name for entry in entries if _SINK.fullmatch(entry.name)]
+        return [entry.name for entry in entries if _SINK.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
