@@ -25,6 +25,7 @@ KEPT_S = 86_400.0
 KEPT_AT_MOST_MS = 30 * 86_400_000
 """How long it does for a device that never runs so long."""
 
+_PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -109,6 +110,22 @@ class Journal:
         over = [nonce for nonce, one in self.entries.items() if _is_over(one.stored) and now_s >= one.tried_s + KEPT_S]
         for nonce in over:
             self.forget(nonce)
+
+    def read_token(self) -> str | None:
+        """The token of the pairing with a server of 2.0, if there is one. Raises `OSError`."""
+        try:
+            data = read_regular(_PAIRED, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False)
+        except FileNotFoundError:
+            return None
+        return data.decode("ascii", "replace")
+
+    def keep_token(self, token: str) -> None:
+        """Keep ``token``, printable ASCII, for good. Raises `OSError`."""
+        write_file(self._fd, _PAIRED, token.encode("ascii"), _MODE, owner_in(self._fd))
+
+    def drop_token(self) -> None:
+        """It is not taken any more. Raises `OSError`."""
+        os.unlink(_PAIRED, dir_fd=self._fd)
 
     def close(self) -> None:
         """Close the directory; it is not used any more."""

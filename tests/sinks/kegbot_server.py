@@ -7,6 +7,7 @@ from kegnet_client.core.wire.answer import Answer
 
 from ..net.server import Connection
 from ..support.clock import FakeClock
+from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KegbotModel
 
 _LOCK = threading.Lock()
@@ -15,7 +16,7 @@ _WRONG = Answer(
 )
 
 
-def serve(connection: Connection, model: KegbotModel, reject: int | None = None) -> None:
+def serve(connection: Connection, model: KegbotModel | KegboardReceiver, reject: int | None = None) -> None:
     """Answer as ``model`` does, but call the post of the record number ``reject`` wrong."""
     recorded = 0
     while request := connection.request():
