@@ -29,7 +29,7 @@ async def page(hub: Hub, request: Request) -> Response | None:
     with frame(visit, "taps"):
         if not is_set_up:
             ui.link(visit.words("go_on_setup"), "/setup").classes("text-lg")
-        cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fill,minmax(18rem,1fr))]")
+        cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fit,minmax(18rem,1fr))]")
     shown: dict[int, _Card] = {}
     empty: list[ui.label] = []
 
@@ -100,8 +100,7 @@ class _Card:
             left = words("left", volume=figures.volume(keg["left_ml"], units))
             self._keg.props(f'aria-label="{left}"')
             self._left.text = left
-            size = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
-            of = words("of", volume=figures.volume(size, units))
+            of = words("of", volume=figures.volume(keg["size_ml"], units))
             glasses = words("glasses", count=keg["glasses"])
             self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
             last_ms = keg["last_pour_ms"]
