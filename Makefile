@@ -5,7 +5,7 @@ OTHER_PYTHONS = 3.12 3.13
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto chromium bubblewrap openssh-client
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto redis-server chromium bubblewrap openssh-client
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)
@@ -85,14 +85,14 @@ test-system:
 # else takes its time.
 faults: test-packages .venv-wheel/stamp
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/spool tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel
 	[ -x $(1)/bin/pip ] || $(2) -m venv $(1); \
 	$(1)/bin/pip install -q --upgrade pip; \
 	wheel=$$(ls dist/*.whl); \
-	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]"; \
+	$(1)/bin/pip install -q "$$wheel[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,redis,runner,test]"; \
 	$(1)/bin/pip install -q --force-reinstall --no-deps $$wheel
 endef
 
@@ -136,7 +136,7 @@ test-packages:
 .venv-test/editable: setup.cfg
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/pip install -q --upgrade pip build
-	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,runner,test]'
+	.venv-test/bin/pip install -q -e '.[hub,dashboard,gpio,kegboard,mqtt,notify,postgresql,redis,runner,test]'
 	touch $@
 
 .PHONY: node-packages
@@ -152,7 +152,7 @@ lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client
+	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
 
 # The Debian package for this machine's architecture and python3, in dist/.
 deb: dist/deb-stamp

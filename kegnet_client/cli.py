@@ -23,6 +23,7 @@ COMMANDS = (
     Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground"),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),
+    Command("local-events", "make pours and temperatures of what Kegbot's sensor programs say"),
     Command("runner", "run the signed programs of a database, in boxes"),
     Command("module", "an operator's side of that: sign, push, run, status"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),

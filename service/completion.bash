@@ -15,7 +15,7 @@ _kegnet_client() {
             [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --url | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
+        --url | --kegbot | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
             --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink | \
             --to | --expires | --memory | --seconds | --sequence | --wait)
             return
@@ -38,10 +38,10 @@ _kegnet_client() {
     done
 
     case $command in
-        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate runner module demo hub $everywhere" ;;
-        run | check | rotate-key) words=$everywhere ;;
+        '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate local-events runner module demo hub $everywhere" ;;
+        run | check | rotate-key | local-events) words=$everywhere ;;
         send) words="--sink $everywhere" ;;
-        init) words="--url --ca $everywhere" ;;
+        init) words="--url --kegbot --ca $everywhere" ;;
         enroll) words=$everywhere ;;
         pour) words="--pin --pulses --elapsed-ms --started-ms $everywhere" ;;
         status) words="--json $everywhere" ;;

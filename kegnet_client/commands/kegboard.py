@@ -9,12 +9,10 @@ from pathlib import Path
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
-from kegnet_client.commands.producing import ProducerProcess, reading_rules
+from kegnet_client.commands.producing import ProducerProcess, hold_section, reading_rules
 from kegnet_client.config.settings import Config
-from kegnet_client.core.errors import BoardError, ConfigError, SpoolError
-from kegnet_client.host.atomic_file import open_directory
+from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.lock_file import take_lock
 from kegnet_client.host.log import set_up
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Stop
@@ -23,7 +21,7 @@ from kegnet_client.producers.kegboard import Kegboard
 from kegnet_client.producers.kegboard_port import BoardPort, open_board
 from kegnet_client.producers.kegboard_section import KEGBOARD, KegboardSettings
 from kegnet_client.producers.total_meters import TotalMeters
-from kegnet_client.spool.directory import enqueue, explain
+from kegnet_client.spool.directory import enqueue
 from kegnet_client.spool.section import SPOOL
 
 KIND = "kegboard"
@@ -103,7 +101,7 @@ def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: P
     clock, spool = Clock(), config.section(SPOOL).directory
     process = ProducerProcess(KIND, config.root, clock)
     rules = reading_rules(config)
-    locks = [_lock(spool, name) for name in sections]
+    locks = [hold_section(spool, KIND, name) for name in sections]
     for number, (name, settings) in enumerate(sections.items()):
         changed = functools.partial(process.tell, name)
         meters = TotalMeters(spool, KIND, name, settings.rules, clock, changed)
@@ -125,17 +123,3 @@ def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: P
     for lock in locks:
         os.close(lock)
     return code
-
-
-def _lock(spool: Path, name: str) -> int:
-    """Hold the section ``name``: two processes would count the same board twice."""
-    try:
-        with open_directory(spool) as fd:
-            lock = take_lock(fd, f".{KIND}.{name}.lock")
-    except OSError as error:
-        raise SpoolError(f"{spool}: {explain(error)}") from error
-    if lock is None:
-        raise BoardError(
-            f"another process runs [{KEGBOARD.title(name)}]: end that one, or give a second board a section of its own"
-        )
-    return lock

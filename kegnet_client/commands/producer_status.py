@@ -13,7 +13,9 @@ from kegnet_client.producers.kegboard_section import KEGBOARD
 KINDS: dict[str, AnySection] = {
     "kegboard": KEGBOARD,
 }
-"""The commands of producers, each with its section."""
+"""The commands of producers that have a section for each board."""
+LOCAL_EVENTS = ("local-events", "kegbot")
+"""Of which there is one, whether anybody has a use for it or not: it is shown when it runs."""
 
 STARTS = {
     "kegboard": "its service starts when its board is plugged in",
@@ -33,6 +35,8 @@ def read_producers(config: Config) -> list[dict[str, Any]]:
         for name in config.sections(section):
             state = state_file(config.root, kind, name).read()
             found.append({"kind": kind, "name": name, "running": state is not None, **(state or {})})
+    if (state := state_file(config.root, *LOCAL_EVENTS).read()) is not None:
+        found.append({"running": True, **state})
     return found
 
 

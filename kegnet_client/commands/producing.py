@@ -16,8 +16,11 @@ from typing import Any
 from kegnet_client import __version__
 from kegnet_client.commands.producer_status import state_file
 from kegnet_client.config.settings import Config
+from kegnet_client.core.errors import BoardError, SpoolError
 from kegnet_client.core.wire.base_url import Version
+from kegnet_client.host.atomic_file import open_directory
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.lock_file import take_lock
 from kegnet_client.host.log import CRASHED_ID
 from kegnet_client.host.state_file import StateWriter
 from kegnet_client.host.systemd import Supervisor
@@ -25,6 +28,7 @@ from kegnet_client.producers.base import Producer, ProducerThread
 from kegnet_client.producers.board_sensors import ReadingRules
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import DEFAULT_PING_INTERVAL_S, KEGNET
+from kegnet_client.spool.directory import explain
 
 EXIT_CRASHED = 70
 CLOSE_S = 6.0
@@ -41,6 +45,21 @@ def reading_rules(config: Config) -> ReadingRules:
         return ReadingRules(DEFAULT_PING_INTERVAL_S, sensor, all_sensors=sensor is None)
     # REST v1 and v2 know one temperature a device.
     return ReadingRules(kegnet.ping_interval_s, sensor, kegnet.base.version is Version.V3 and sensor is None)
+
+
+def hold_section(spool: Path, kind: str, name: str) -> int:
+    """Hold the section ``name`` for this process: two would count the same twice. A descriptor that ends it."""
+    try:
+        with open_directory(spool) as fd:
+            lock = take_lock(fd, f".{kind}.{name}.lock")
+    except OSError as error:
+        raise SpoolError(f"{spool}: {explain(error)}") from error
+    if lock is None:
+        raise BoardError(
+            f"another process runs kegnet-client {kind} for {name}: end that one, or give a second board a section of "
+            "its own"
+        )
+    return lock
 
 
 class ProducerProcess:

@@ -76,7 +76,7 @@ class _Process:
 
     def __init__(self, config: Config, settings: RunnerSettings, url: str, environ: Mapping[str, str]) -> None:
         # Only here: --help and identity do without.
-        from kegnet_client.runner.box import Boxes, find_bubblewrap
+        from kegnet_client.runner.box import Boxes, can_forbid_namespaces
         from kegnet_client.runner.couch import Couch, Login
         from kegnet_client.runner.feed import Feed
         from kegnet_client.runner.judge import Allowed, Judge
@@ -86,7 +86,11 @@ class _Process:
         from kegnet_client.runner.supervisor import Supervisor
         from kegnet_client.runner.trust import ALLOWED, REVOKED, Trust, find_ssh_keygen
 
-        find_bubblewrap()
+        forbids_namespaces = can_forbid_namespaces()
+        if not forbids_namespaces:
+            _log.warning(
+                "programs can make namespaces in their boxes: /proc/sys is read-only here, or bubblewrap is old"
+            )
         find_ssh_keygen()
         self._url = url
         self._identity = _identify(config, settings)
@@ -114,7 +118,7 @@ class _Process:
             trust,
             sequences,
             shelf,
-            Boxes((config.root, settings.directory), spool),
+            Boxes((config.root, settings.directory), spool, forbids_namespaces),
             Clock(),
             tell=self._reporter.tell,
             changed=self._reporter.changed,

@@ -85,6 +85,12 @@ class BoardError(KegnetError):
     exit_code = 75
 
 
+class SourceError(KegnetError):
+    """What others would tell cannot be heard: see to what the message names."""
+
+    exit_code = 75
+
+
 class ControllerError(KegnetError):
     """A controller of temperatures does not answer as one: see to it and to its entry; the others go on."""
 

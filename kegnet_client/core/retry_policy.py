@@ -10,6 +10,7 @@ and when to try again. Several exchanges may be under way at once. The rules, in
 - A rejection is the record's own, until `MAX_REJECTIONS` came in a row without one acceptance: then it is the
   server, and the rest stays in the spool. An accepted sign of life is no acceptance here: a server may take those
   and none of the records.
+- A wait that a sink wants for one record alone says nothing of the others, nor of the link.
 - A misconfiguration keeps everything; one try each `MISCONFIGURED_RETRY_S`, in turn.
 
 A record that stands aside has a backoff of its own, so that one bad record neither blocks nor hammers.
@@ -140,6 +141,10 @@ class RetryPolicy:
             case Disposition.MISCONFIGURED:
                 self._misconfigured(verdict.reason, now_s)
                 return Decision(Action.QUEUE_LAST)
+            case Disposition.DEFERRED if verdict.others_go_on:
+                self._failures = failures
+                self._aside.setdefault(name, Backoff(self._random))
+                return Decision(Action.STEP_ASIDE, now_s + (verdict.retry_after_s or 0.0))
             case Disposition.DEFERRED if verdict.record_may_be_the_cause and beside_an_acceptance:
                 return self._step_aside(name, now_s)
             case Disposition.DEFERRED if verdict.record_may_be_the_cause:

@@ -17,6 +17,7 @@ class Disposition(Enum):
 class Verdict:
     """What came of one record. ``reason`` is for people and, where that is possible, says what to do.
 
+    ``others_go_on`` marks a deferral that says nothing of the sink: this record alone waits, for ``retry_after_s``.
     ``code`` is what the sink's protocol calls the answer, for the log: nothing is decided by it.
     ``record_may_be_the_cause`` marks a failure that another record might not meet. ``refused`` says that the server
     does not take this device, or did not prove to be the server.
@@ -28,3 +29,4 @@ class Verdict:
     retry_after_s: float | None = None
     record_may_be_the_cause: bool = False
     refused: bool = False
+    others_go_on: bool = False

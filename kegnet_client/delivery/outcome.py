@@ -183,6 +183,8 @@ def _ask_policy(
     if decision.action is Action.STEP_ASIDE and alone and not was_aside:
         line = f"{printable(name)} steps aside for the others: {verdict.reason}"
         fates.news.append(News(logging.WARNING, line))
+    if verdict.others_go_on:
+        return decision
     is_idle = name == HEARTBEAT and not state.waiting
     fates.news += _link_news(state, state_before, NOTHING_WAITS if is_idle else RECORDS_STAY)
     return decision

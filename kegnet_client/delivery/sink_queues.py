@@ -81,7 +81,12 @@ class SinkQueues:
             return
         self._fan_out.recover()
         names = {one.name for one in self._destinations}
-        for name, queue in find_queues(self._spool.path).items():
+        try:
+            queues = find_queues(self._spool.path)
+        except SpoolError as error:
+            log.warning("%s; what is in it is not counted", error)
+            return
+        for name, queue in queues.items():
             if name not in names and queue.waiting:
                 log.warning("%d waiting for %s, which the configuration names no more; they stay", queue.waiting, name)
 

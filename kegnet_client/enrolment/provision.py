@@ -79,7 +79,7 @@ def init(root: Path, sections: Sequence[AnySection], url: str, ca: Path | None =
         base = parse_base_url(url)
     except ValueError as error:
         raise UsageError(f"--url {url!r}: {error}") from None
-    bundle = None if ca is None else _checked_ca(ca)
+    bundle = None if ca is None else checked_ca(ca)
 
     device = draft(root, sections, base, "init", brings_ca=bundle is not None)
     settings, private_key, request = device.settings, device.settings.private_key, device.certificate_request
@@ -112,12 +112,12 @@ def init(root: Path, sections: Sequence[AnySection], url: str, ca: Path | None =
         next_steps=(
             f"Register the uuid and the public key ({device.public_key}) at {base.host}; where a certificate is asked "
             f"for, hand in {request}.",
-            f"Then see whether all is well: {_command(device.config.root)} check",
+            f"Then see whether all is well: {name_command(device.config.root)} check",
         ),
     )
 
 
-def _command(root: Path) -> str:
+def name_command(root: Path) -> str:
     """How kegnet-client is called for the device in ``root`` by whoever may read its key."""
     if root == DEFAULT_ROOT:
         return "sudo kegnet-client"
@@ -181,7 +181,8 @@ def write(
             ) from None
 
 
-def _checked_ca(path: Path) -> bytes:
+def checked_ca(path: Path) -> bytes:
+    """The CA bundle that ``--ca`` names; `UsageError` where it is none."""
     try:
         bundle = read_regular(path, MAX_BUNDLE_BYTES)
         context_for(bundle)

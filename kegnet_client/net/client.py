@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 256 * 1024
 """The verdicts on a whole batch, each with a long reason, are half of it."""
 
+GIVE_UP_S = 30.0
+_MAX_PREPARED = 64
+
 
 class Transport:
     """The way to one server. ``context`` is None for plain http; ``wall_ms`` is the Unix time, for messages, and
     ``setting`` is what they call that says which server it is.
+
+    With ``resets`` a connection ends by a reset, and what it did not carry
+    within `GIVE_UP_S` is not sent any more: a request whose end is in doubt does not arrive later.
 
     Used by one thread at a time; `abort` may come from any.
     """
@@ -42,10 +49,15 @@ class Transport:
         deadline_s: float,
         wall_ms: Callable[[], int],
         setting: str = "serviceBaseURL",
+        *,
+        resets: bool = False,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._deadline_s = deadline_s
         self._wall_ms = wall_ms
         self._setting = setting
+        self._resets = resets
+        self._max_body_bytes = max_body_bytes
         self._adapter = Adapter(context, self._register)
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -54,7 +66,7 @@ class Transport:
         self._prepared: dict[str, PreparedRequest] = {}
 
     def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
-        """The server's answer to ``body``, its own body cut at `MAX_BODY_BYTES`.
+        """The server's answer to ``body``, its own body cut where it is too long.
 
         Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
         other end could not prove who it is; it has not seen a byte of the request then.
@@ -108,7 +120,7 @@ class Transport:
         is_whole = False
         try:
             response = self._adapter.send(request, timeout=self._deadline_s)
-            body = _read(response.raw)
+            body = _read(response.raw, self._max_body_bytes)
             if self._aborted:
                 # To HTTP a connection that was cut may look like one that came to its end.
                 raise ConnectionAbortedError
@@ -122,6 +134,8 @@ class Transport:
         # Preparing costs more than sending, and of one call to the next only the body differs.
         request = self._prepared.get(url)
         if request is None or request.method != method:
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
             self._prepared[url] = request = prepare(method, url)
         request.body = body
         # A plain dictionary, whose names are ours: it is copied on the way.
@@ -137,27 +151,35 @@ class Transport:
         if connection is not None:
             with contextlib.suppress(OSError):
                 # Not SSLSocket's own shutdown, which another thread's read does not survive.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                # What ends by a reset says no goodbye before.
+                socket.socket.shutdown(connection, socket.SHUT_RD if self._resets else socket.SHUT_RDWR)
+
+    def hang_up(self) -> None:
+        """End the kept connection; the next exchange gets another."""
+        self._adapter.close()
 
     def close(self) -> None:
-        """Close the kept connection."""
+        """Close the kept connection; it is not used any more."""
         self._alarm.stop()
         self._adapter.close()
 
     def _register(self, connection: socket.socket) -> None:
         self._socket = connection
+        if self._resets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GIVE_UP_S * 1000))
         if self._aborted:  # before there was anything to shut down, such as during a slow name lookup
             raise ConnectionAbortedError
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
     body = b""
     # Once is not enough: only the read that finds nothing more tells an end from a connection that broke.
-    while len(body) < MAX_BODY_BYTES and (more := response.read(MAX_BODY_BYTES - len(body))):
+    while len(body) < most_bytes and (more := response.read(most_bytes - len(body))):
         body += more
         if response.length == 0:
             return body
-    if response.length and len(body) < MAX_BODY_BYTES:
+    if response.length and len(body) < most_bytes:
         raise http.client.IncompleteRead(body, response.length)
     return body
 

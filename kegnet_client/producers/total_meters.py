@@ -43,6 +43,7 @@ class TotalMeters:
         rules: FlowRules,
         clock: Clock,
         changed: Callable[[], object] = lambda: None,
+        ended: Callable[[int, Flow], object] = lambda _pin, _flow: None,
     ) -> None:
         self._spool = spool
         self._producer = producer
@@ -50,6 +51,7 @@ class TotalMeters:
         self._rules = rules
         self._clock = clock
         self._changed = changed
+        self._ended = ended
         self._meters: dict[int, _TotalMeter] = {}
         self._first: dict[int, int] = {}
         """The first total of each meter that has no journal yet."""
@@ -113,6 +115,17 @@ class TotalMeters:
             self._told_ms = now_ms
             self._changed()
 
+    def flow(self, pin: int) -> Flow | None:
+        """What flows at the meter ``pin``, by the clock that nobody sets; drips too."""
+        meter = self._meters.get(pin)
+        return None if meter is None else meter.meter.pour
+
+    def stop(self, pin: int) -> None:
+        """End what flows at the meter ``pin``."""
+        if pin in self._meters:
+            self._meters[pin].stop()
+            self._changed()
+
     def look(self) -> None:
         """End what is over."""
         now_ms = self._now_ms()
@@ -142,7 +155,7 @@ class TotalMeters:
         journal.start()
         meter = Meter(self._rules)
         kept = journal.total if journal.total is not None else self._first.pop(pin, None)
-        made = _TotalMeter(pin, meter, TotalCounter(meter, kept), journal)
+        made = _TotalMeter(pin, meter, TotalCounter(meter, kept), journal, self._ended)
         if kept is None and self._restarted_ms is not None:
             made.take(0, self._restarted_ms, self._clock.wall_ms())
         self._meters[pin] = made
@@ -155,11 +168,19 @@ class TotalMeters:
 class _TotalMeter:
     """One of them. What returns a bool says whether something began or ended."""
 
-    def __init__(self, pin: int, meter: Meter, counter: TotalCounter, journal: PourJournal) -> None:
+    def __init__(
+        self,
+        pin: int,
+        meter: Meter,
+        counter: TotalCounter,
+        journal: PourJournal,
+        ended: Callable[[int, Flow], object],
+    ) -> None:
         self.meter = meter
         self.counter = counter
         self._pin = pin
         self._journal = journal
+        self._ended = ended
         self._pours = 0
         self._last_pulse_ms: int | None = None
         self._taken_ms: int | None = None
@@ -228,6 +249,10 @@ class _TotalMeter:
             self._settle(done)
         return bool(done) or taken
 
+    def stop(self) -> None:
+        self._take_held()
+        self._settle(self.meter.close())
+
     def close(self) -> None:
         self._take_held()
         done = self.meter.close()
@@ -246,4 +271,5 @@ class _TotalMeter:
     def _count(self, done: list[Flow]) -> None:
         self._pours += len(done)
         for flow in done:
+            self._ended(self._pin, flow)
             log.info("%d pulses in %.1f s on pin %d", flow.pulses, (flow.last_ms - flow.first_ms) / 1000, self._pin)

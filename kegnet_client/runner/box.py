@@ -1,10 +1,10 @@
 """The box that a program runs in: bubblewrap, with nothing in it that was not granted.
 
 A box sees a read-only system, without this device's configuration, key and spool and without the runner's own
-directory; it has a /tmp of its own, one directory for its state, no network and no device. It cannot gain privileges
-nor make boxes of its own, and it dies with the thread that started it. Memory, processes, files are limited by the
-first program inside, per process: a limit for all of them together would take a cgroup, which most of these machines
-do not have.
+directory; it has a /tmp of its own, one directory for its state, no network and no device. It cannot gain privileges,
+nor make namespaces of its own where the kernel's limits may be set, and it dies with the thread that started it.
+Memory, processes and files are limited by the first program inside, for each process: a limit for all of them together
+would take a cgroup, which most of these machines do not have.
 """
 
 import json
@@ -51,6 +51,8 @@ class Boxes:
 
     hidden: tuple[Path, ...]
     spool: Path
+    forbids_namespaces: bool = True
+    """Whether programs are kept from making namespaces; see `can_forbid_namespaces`."""
 
     def start(
         self,
@@ -86,7 +88,9 @@ class Boxes:
 
     def _arguments(self, permissions: Permissions, state: Path | None, job_fd: int) -> list[str]:
         words = [find_bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-        words += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+        words += ["--unshare-user", "--cap-drop", "ALL"]
+        if self.forbids_namespaces:
+            words.append("--disable-userns")
         if permissions.network:
             words.append("--share-net")
         words += self._system()
@@ -134,6 +138,13 @@ def find_bubblewrap() -> str:
     if program is None:
         raise RunnerError("bubblewrap is not here, and nothing runs without it: apt-get install bubblewrap")
     return program
+
+
+def can_forbid_namespaces() -> bool:
+    """Whether a box here can keep its program from making namespaces: not where /proc/sys is read-only."""
+    words = [find_bubblewrap(), "--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "true"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 (fixed words)
+    return done.returncode == 0
 
 
 def _limits(permissions: Permissions) -> dict[str, int]:

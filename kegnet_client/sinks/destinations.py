@@ -13,6 +13,7 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.clock import Clock
 from kegnet_client.sinks import xively
 from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.kegbot_section import KEGBOT, KegbotSettings
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 from kegnet_client.sinks.mqtt_section import MQTT, MqttSettings
 from kegnet_client.sinks.open import connect, find_identity
@@ -120,6 +121,19 @@ def _open_mqtt(on: _Circumstances, settings: MqttSettings) -> Destination:
     return Destination("mqtt", _address_of_mqtt(settings), device, connect_mqtt)
 
 
+def _address_of_kegbot(settings: KegbotSettings) -> str:
+    return settings.api.url
+
+
+def _open_kegbot(on: _Circumstances, settings: KegbotSettings) -> Destination:
+    # Late, because of what it imports.
+    from kegnet_client.sinks import kegbot
+
+    device = settings.uuid or _find_device(on.config, "Kegbot")
+    connect_kegbot = kegbot.connect(settings, device, on.clock, beside=on.is_beside)
+    return Destination("kegbot", _address_of_kegbot(settings), device, connect_kegbot)
+
+
 def _open_xively(on: _Circumstances, settings: XivelySettings) -> Destination:
     feed = f"feed {settings.feed_id}"
     return Destination("xively", xively.address(settings), feed, xively.connect(settings, on.clock.wall_ms))
@@ -127,6 +141,7 @@ def _open_xively(on: _Circumstances, settings: XivelySettings) -> Destination:
 
 _KINDS = {
     "kegnet": _Kind(KEGNET, _address_of_kegnet, _open_kegnet),
+    "kegbot": _Kind(KEGBOT, _address_of_kegbot, _open_kegbot),
     "mqtt": _Kind(MQTT, _address_of_mqtt, _open_mqtt),
     "xively": _Kind(XIVELY, xively.address, _open_xively),
 }

@@ -15,6 +15,8 @@ no record is lost, and none gets into a queue twice. Where step 3 cannot be done
 
 ``ID`` is a hash of content and name, and the name; so one that is taken anew after a fault is the same.
 
+Limit: a record takes the disk some nine syncs with two sinks, so a large backlog goes over at the card's pace.
+
 Security: ``.queue`` is the delivering process's alone (mode 0700).
 """
 
@@ -66,7 +68,8 @@ def queue_path(spool: Path, sink: str) -> Path:
 def find_queues(spool: Path) -> dict[str, Queue]:
     """The queues in the spool at ``spool``, by sink; raises `SpoolError` when they cannot be read."""
     try:
-        names = sorted(path.name for path in (spool / QUEUES).iterdir() if _SINK.fullmatch(path.name))
+        found = (spool / QUEUES).iterdir()
+        names = sorted(path.name for path in found if _SINK.fullmatch(path.name) and path.is_dir())
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -126,9 +129,12 @@ class FanOut:
             log.warning("%s: %s; what was on its way into it waits", self._spool.path / QUEUES, explain(error))
 
     def has_waiting(self, sink: str) -> bool:
-        """Whether anything is in the queue of ``sink``, or on the way there."""
-        with self._open([sink]) as at:
-            return bool(_names(at.taken)) or any(is_record_name(name) for name in _names(at.queues[sink]))
+        """Whether anything is in the queue of ``sink``, or on the way there, or may be."""
+        try:
+            with self._open([sink]) as at:
+                return bool(_names(at.taken)) or any(is_record_name(name) for name in _names(at.queues[sink]))
+        except OSError:
+            return True
 
     def _recover_once(self, at: "_Directories") -> None:
         if self._is_recovered:
@@ -210,7 +216,7 @@ def _read_mark(at: _Directories, name: str) -> _Mark | None:
     """The mark of ``name``; None where there is none, or a damaged one."""
     try:
         fields = json.loads(read_regular(name, _MAX_MARK_BYTES, dir_fd=at.taken, follow_link=False))
-        return _Mark(fields["name"], [sink for sink in fields["sinks"] if _SINK.fullmatch(sink)])
+        return _Mark(os.fspath(fields["name"]), [sink for sink in fields["sinks"] if _SINK.fullmatch(sink)])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -253,4 +259,4 @@ def _names(fd: int) -> list[str]:
 
 def _sinks_in(fd: int) -> list[str]:
     with os.scandir(fd) as entries:
-        return [entry.name for entry in entries if _SINK.fullmatch(entry.name)]
+        return [entry.name for entry in entries if _SINK.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]

@@ -77,6 +77,12 @@ def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -
     card.get_by_role("button", name="The keg is empty").click()
     card.get_by_text("no keg").wait_for()
     assert api.get(f"/api/taps/{tap}").json()["keg"] is None
+    card.get_by_role("button", name="History").click()
+    page.get_by_role("dialog").get_by_text("init, 20").first.wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Undo the last").click()
+    card.get_by_text("30.0 l left").wait_for()
+    card.get_by_role("button", name="The keg is empty").click()
+    card.get_by_text("no keg").wait_for()
 
 
 @pytest.mark.usefixtures("tap")

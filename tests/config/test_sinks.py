@@ -1,5 +1,7 @@
 """Which sinks a configuration names: each that has an address, and KegNet where there is none."""
 
+from pathlib import Path
+
 import pytest
 
 from kegnet_client.commands.configuration import SECTIONS
@@ -62,3 +64,38 @@ def test_a_device_has_its_uuid_from_kegnet_or_one_of_its_own() -> None:
     with pytest.raises(ConfigError, match=f"{FILE}: \\[MQTT\\] uuid: is missing") as caught:
         open_destination("mqtt", read(ALONE), Clock(), {})
     assert "uuidgen" in str(caught.value)
+
+
+KEGBOT_ALONE = "[Kegbot]\napiUrl = https://kegbot.example/api\n"
+
+
+def test_a_kegbot_server_is_enough_and_has_its_key_in_a_file_of_its_own(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    text = f"{KEGBOT_ALONE}apiKeyFile = {key}\nuuid = {UUID}\n"
+    assert find_addresses(read(text)) == {"kegbot": "https://kegbot.example/api/v1"}
+    key.touch(0o600)
+    for content, expected in (("", "holds no API key"), ("password\n", "is no API key"), ("a b" * 16, "is no API key")):
+        key.write_text(content)
+        with pytest.raises(ConfigError, match=f"{key}: apiKeyFile: .*{expected}") as caught:
+            open_destination("kegbot", read(text), Clock(), {})
+        assert "password" not in str(caught.value)
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    destination = open_destination("kegbot", read(text), Clock(), {})
+    assert str(destination) == f"https://kegbot.example/api/v1 as {UUID}"
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match=f"is open to others; run chmod o= {key}"):
+        open_destination("kegbot", read(text), Clock(), {})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("apiUrl = http://kegbot.example/api", "http is not encrypted and is taken for this machine only"),
+        ("apiUrl = https://kegbot.example", "it must end in /api; write it as https://HOST/api"),
+        ("apiUrl = https://kegbot.example/api\ntaps = flow0", "write it as 0:kegboard.flow0, 1:kegboard.flow1"),
+        ("apiUrl = https://kegbot.example/api\ntap0 = kegboard.flow0", "did you mean taps?"),
+    ],
+)
+def test_what_is_wrong_about_a_kegbot_server_is_told_with_what_to_write(line: str, expected: str) -> None:
+    (fault,) = faults_of(f"[Kegbot]\n{line}\n")
+    assert expected in fault

@@ -73,6 +73,7 @@ def test_an_emptying_keg_is_one_pour_to_its_last_gurgle() -> None:
     assert shape(flows(stream((5, 270), *blown))) == [(1350 + 1920 + 120 + 16 + 6, 13_000)]
 
 
+@pytest.mark.case(113)
 def test_a_leak_for_a_day_is_a_record_an_hour_or_one_a_minimum() -> None:
     seldom = flows(range(0, DAY_MS, 2 * MINUTE_MS))
     often = flows(range(0, DAY_MS, 10_000))
@@ -82,6 +83,7 @@ def test_a_leak_for_a_day_is_a_record_an_hour_or_one_a_minimum() -> None:
     assert sum(flow.pulses for flow in often) == 8640
 
 
+@pytest.mark.case(113)
 def test_a_pour_of_many_minutes_goes_on_in_the_next_record() -> None:
     done = flows(stream((11 * 60, 10)))
 

@@ -55,6 +55,19 @@ def test_a_failure_of_the_link_makes_everybody_wait(policy: RetryPolicy) -> None
     assert policy.ready(10.5)
 
 
+def test_a_wait_of_one_record_alone_says_nothing_of_the_link(policy: RetryPolicy) -> None:
+    held = Verdict(Disposition.DEFERRED, "the tap has no keg", retry_after_s=60.0, others_go_on=True)
+    policy.settle("a", OK, 10.0)
+    for name in "bcd":
+        assert policy.settle(name, held, 10.0) == Decision(Action.STEP_ASIDE, 70.0)
+    assert policy.state is LinkState.UP
+    assert policy.ready(10.0)
+    assert policy.stands_aside("b")
+    policy.settle("e", NO_ROUTE, 10.0)
+    assert policy.settle("b", held, 10.0) == Decision(Action.STEP_ASIDE, 70.0)
+    assert (policy.state, policy.reason) == (LinkState.DEFERRED, "no route to the server")
+
+
 @pytest.mark.parametrize(("verdict", "until_s"), [(BROKEN, 10.5), (LOST, 10.0 + MISCONFIGURED_RETRY_S)])
 def test_a_failure_beside_an_acceptance_is_the_records_own(
     policy: RetryPolicy, verdict: Verdict, until_s: float

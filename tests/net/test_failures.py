@@ -16,7 +16,7 @@ from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 from ..support.authority import Authority
 from ..support.waits import WAIT_S
 from .exchange import DEADLINE_S, FORM, NOW_MS, Connect, expired, post
-from .server import Behaviour, Connection, Serve
+from .server import Behaviour, Connection, Serve, Server
 
 # What breaks
 
@@ -218,3 +218,25 @@ def test_closing_ends_the_connection_and_the_thread(serve: Serve, connect: Conne
     while threading.active_count() > before and time.monotonic() < until_s:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_a_connection_in_doubt_ends_by_a_reset() -> None:
+    ends: list[str] = []
+
+    def say_nothing(connection: Connection) -> None:
+        connection.request()
+        try:
+            connection.stream.recv(1024)
+            ends.append("end")
+        except ConnectionResetError:
+            ends.append("reset")
+
+    server = Server(None, say_nothing, shake_hands=False)
+    for resets in (False, True):
+        transport = Transport(None, 0.2, lambda: NOW_MS, resets=resets)
+        with pytest.raises(TransportError, match="no whole answer"):
+            transport.post(server.url, "text/plain", b"x")
+        transport.close()
+        server.settle()
+    server.close()
+    assert ends == ["end", "reset"]

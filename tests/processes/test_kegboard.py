@@ -120,7 +120,7 @@ def test_one_section_is_run_by_one_process(device: Device, board: KegboardPty) -
     start(device)
     second = device.command("kegboard")
     assert second.returncode == 75
-    assert "another process runs [Kegboard bar]: end that one" in second.stderr
+    assert "another process runs kegnet-client kegboard for bar: end that one" in second.stderr
 
 
 def test_status_and_check_name_the_board_and_what_is_wrong_with_it(device: Device, board: KegboardPty) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.core.wire.base_url import parse_base_url
+from kegnet_client.core.wire.kegbot_api import parse_api_url
 from kegnet_client.core.wire.mqtt import parse_broker
 from kegnet_client.host.clock import Clock
 from kegnet_client.keys import parse_identity
-from kegnet_client.sinks import mqtt, xively
+from kegnet_client.sinks import kegbot, mqtt, xively
 from kegnet_client.sinks.base import Sink
+from kegnet_client.sinks.kegbot_section import KegbotSettings
 from kegnet_client.sinks.kegnet_section import KegNetSettings
 from kegnet_client.sinks.mqtt_section import MqttSettings
 from kegnet_client.sinks.open import connect
@@ -21,7 +23,8 @@ from kegnet_client.sinks.xively_section import XivelySettings
 
 from ..net.server import Behaviour, Connection, Server
 from ..support.authority import Authority
-from . import mqtt_server
+from ..support.kegbot import KEY
+from . import kegbot_server, mqtt_server
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 
@@ -106,6 +109,15 @@ def _kegnet(path: str) -> Callable[[Stage], Sink]:
     return make
 
 
+def _kegbot(stage: Stage) -> Sink:
+    key = stage.directory / "kegbot-key"
+    key.touch(0o600)
+    key.write_text(KEY)
+    api = parse_api_url(f"https://localhost:{stage.port}/api")
+    settings = KegbotSettings(api, key, None, stage.ca, stage.directory / "journal", None)
+    return kegbot.connect(settings, DEVICE, Clock())()
+
+
 def _mqtt(stage: Stage) -> Sink:
     broker = parse_broker(f"mqtts://localhost:{stage.port}")
     settings = MqttSettings(broker, "kegnet", stage.ca, None, None, None)
@@ -124,6 +136,7 @@ SINKS = {
     "REST v1": Kind(_kegnet("/rest/v1"), _accept_form, _reject_second_form),
     "REST v2": Kind(_kegnet("/rest/v2"), _accept_form, _reject_second_form),
     "REST v3": Kind(_kegnet("/rest/v3"), _accept_batch, _reject_second_of_batch),
+    "Kegbot 1.3": Kind(_kegbot, kegbot_server.accept, kegbot_server.reject_second),
     "MQTT": Kind(
         _mqtt,
         accept=mqtt_server.accept,

@@ -283,16 +283,30 @@ def test_no_room_for_a_copy_leaves_the_record_in_the_spool(spool: Spool, monkeyp
     assert len(queued(spool, B)) == 1
 
 
-def test_a_damaged_mark_keeps_its_copies_and_stops_nothing(spool: Spool) -> None:
+@pytest.mark.parametrize(
+    "mark", [b"", b"\0" * 30, b"[]", b"7", b'{"name": 7, "sinks": []}', b'{"name": "a.pour", "sinks": [7]}', b"\xff"]
+)
+def test_a_damaged_mark_keeps_its_copies_and_stops_nothing(spool: Spool, mark: bytes) -> None:
     drop(spool, 1)
     name = identify(spool.read("1.pour"))
     FanOut(spool, [A, B])
-    (spool.path / QUEUES / TAKEN / name).write_bytes(b"\0" * 30)
+    (spool.path / QUEUES / TAKEN / name).write_bytes(mark)
     (queue_path(spool.path, A) / f".{name}").write_text("0,1,1,1700000000000\n")
     FanOut(spool, [A, B]).recover()
     assert len(hidden(spool)) == 1
     take_all(spool, [A, B])
     assert len(queued(spool, A)) == len(queued(spool, B)) == 1
+
+
+def test_what_else_lies_among_the_queues_is_none_of_them(spool: Spool) -> None:
+    FanOut(spool, [A, B])
+    (spool.path / QUEUES / "notes").touch()
+    (spool.path / QUEUES / "link").symlink_to("/nowhere")
+    drop(spool, 1)
+    FanOut(spool, [A, B]).recover()
+    take_all(spool, [A, B])
+
+    assert find_queues(spool.path) == {A: Queue(1, 0), B: Queue(1, 0)}
 
 
 def test_a_rejected_record_of_a_queue_is_listed_and_goes_back_into_that_queue(spool: Spool) -> None:

@@ -197,7 +197,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-q",
         "-d",
         found,
-        f"{sources}[hub,dashboard,mqtt,notify,postgresql]",
+        f"{sources}[hub,dashboard,kegboard,mqtt,notify,postgresql,redis,runner]",
         "setuptools>=68",
         "wheel",
     )

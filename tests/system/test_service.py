@@ -51,7 +51,15 @@ def test_the_installed_root_has_start_and_stop_commands(enrolled: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["kegnet-client", "kegnet-flow-meter", "kegnet-kegboard@ttyUSB0", "kegnet-hub", "kegnet-hub-bridge"]
+    "unit",
+    [
+        "kegnet-client",
+        "kegnet-flow-meter",
+        "kegnet-kegboard@ttyUSB0",
+        "kegnet-local-events",
+        "kegnet-hub",
+        "kegnet-hub-bridge",
+    ],
 )
 def test_the_sandbox_is_scored_1_5_or_better(enrolled: Any, unit: str) -> None:
     report = enrolled.sh(f"systemd-analyze security --no-pager {unit}")
@@ -60,10 +68,20 @@ def test_the_sandbox_is_scored_1_5_or_better(enrolled: Any, unit: str) -> None:
     assert float(match[1]) <= 1.5, report
 
 
-def test_the_bridge_is_started_by_whoever_wants_it_and_runs_in_its_sandbox(enrolled: Any) -> None:
+def test_the_bridge_is_started_by_whoever_wants_it_as_a_user_that_sees_nothing_of_the_hub(enrolled: Any) -> None:
     assert enrolled.show("kegnet-hub-bridge", "ActiveState") == "inactive"
+    assert enrolled.try_sh("systemctl start kegnet-hub-bridge").returncode != 0
+    recipe = re.search(r"sudo (sh -c '.*bridge\.token'), then", enrolled.sh("journalctl -u kegnet-hub-bridge"))
+    assert recipe
+    enrolled.sh(recipe[1])
     enrolled.sh("systemctl start kegnet-hub-bridge")
     enrolled.wait_for("systemctl status kegnet-hub-bridge | grep 'Status: .0 controllers'")
+    process = enrolled.show("kegnet-hub-bridge", "MainPID")
+    assert enrolled.sh(f"ps -o user= -p {process}") == "kegnet-bridge"
+    assert enrolled.sh("id -Gn kegnet-bridge") == "kegnet-bridge"
+    assert enrolled.try_sh("ls /var/lib/kegnet-hub", user="kegnet-bridge").returncode != 0
+    enrolled.sh("kegnet-client hub token revoke bridge")
+    enrolled.wait_for("journalctl -u kegnet-hub-bridge | grep 'hub token make bridge --role operate' | grep -v umask")
     enrolled.sh("systemctl stop kegnet-hub-bridge")
 
 

@@ -85,7 +85,7 @@ def test_purge_removes_everything_but_a_group_that_somebody_else_has(enrolled: A
     assert done.returncode == 0, done.stderr
     assert "The group kegnet stays" in done.stdout
     assert enrolled.sh("id -gn before") == "kegnet"
-    for gone in (f"ls {ROOT}", "ls /var/lib/kegnet-hub", "id kegnet-client", "id kegnet-hub"):
+    for gone in (f"ls {ROOT}", "ls /var/lib/kegnet-hub", "id kegnet-client", "id kegnet-hub", "id kegnet-bridge"):
         assert enrolled.try_sh(gone).returncode != 0, gone
 
 

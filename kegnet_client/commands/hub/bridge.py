@@ -40,6 +40,8 @@ STATUS_EVERY_S = 5.0
 EXIT_CRASHED = 70
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _MAX_TOKEN_BYTES = 4096
+_ABSENT = "absent"
+"""What the unit's SetCredential= puts where the hub's directory has no such file."""
 
 _log = logging.getLogger(__name__)
 
@@ -172,6 +174,11 @@ def _read_token(path: Path) -> str:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): run this as the user who owns it") from None
+    if token == _ABSENT:
+        raise ConfigError(
+            "the bridge has no token yet: sudo sh -c 'umask 077; kegnet-client hub token make bridge --role operate "
+            "> /var/lib/kegnet-hub/bridge.token', then start it again"
+        )
     if not token.isascii() or not token.isprintable() or not token or " " in token:
         raise ConfigError(f"{path} holds no token: it is one line of letters, digits, - and _")
     return token

@@ -28,7 +28,7 @@ async def page(hub: Hub, request: Request) -> None:
             return
         if step is None:
             ui.label(words("setup_over")).classes("text-xl")
-            ui.link(words("taps"), "/taps").classes("text-lg")
+            ui.button(words("taps"), on_click=lambda: ui.navigate.to("/taps")).props("no-caps")
             return
         place = first_run.STEPS.index(step)
         with ui.card().classes("w-full max-w-2xl mx-auto gap-4"):

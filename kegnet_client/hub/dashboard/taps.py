@@ -28,7 +28,8 @@ async def page(hub: Hub, request: Request) -> Response | None:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/setup", 303)
     with frame(visit, "taps"):
         if not is_set_up:
-            ui.link(visit.words("go_on_setup"), "/setup").classes("text-lg")
+            on = ui.button(visit.words("go_on_setup"), on_click=lambda: ui.navigate.to("/setup"))
+            on.props("no-caps").classes("mb-4")
         cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fit,minmax(18rem,1fr))]")
     shown: dict[int, _Card] = {}
     empty: list[ui.label] = []

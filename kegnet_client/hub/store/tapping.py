@@ -17,6 +17,17 @@ def read_running(connection: Connection, now_ms: int) -> dict[int, Entry]:
     }
 
 
+def read_last(connection: Connection, tap: int) -> Entry | None:
+    """The keg that ran from ``tap`` last, or does now; one that was tapped by mistake counts, so that it comes back."""
+    kegs = [
+        (place["from_ms"], keg.id, keg)
+        for keg in entries.read_all(connection, "keg")
+        for place in keg.body["taps"]
+        if place["tap"] == tap
+    ]
+    return max(kegs)[2] if kegs else None
+
+
 def end_keg(connection: Connection, tap: int, said_by: str, now_ms: int) -> bool:
     """End the keg that runs from ``tap``, from now on; whether there was one."""
     entries.lock(connection)

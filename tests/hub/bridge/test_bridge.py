@@ -12,17 +12,21 @@ from typing import Any
 import httpx
 import pytest
 
-from kegnet_client.core.errors import ControllerError
+from kegnet_client.core.errors import ConfigError, ControllerError
 from kegnet_client.core.wire import brewpi as wire
 from kegnet_client.hub.bridge.exchange import ask
 from kegnet_client.hub.bridge.poller import Poller
+from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.store import tokens
+from kegnet_client.hub.store.records import Store
 
 from ...support.authority import Authority
 from ...support.brewpi import DISPLAY, BrewPi
 from ...support.server import Server
 from ...support.waits import WAIT_S, wait_until
 from ...support.websocket import WebSocket
+from ..test_cli import run_hub
 
 Add = Callable[..., int]
 MakeBrewPi = Callable[[str], BrewPi]
@@ -245,3 +249,18 @@ def test_a_hub_that_is_another_one_hears_nothing(
     assert number
     with bridge_to(hub_url, authority.bundle) as bridge:
         wait_until(lambda: "unknown CA" in bridge.status() or "not in caBundle" in bridge.status(), "believed")
+
+
+def test_a_bridge_needs_no_more_of_the_hub_than_its_certificates_and_a_token_that_may_operate(
+    hub_home: Home, hub_url: str, hub_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ca.crt", "server.crt"):
+        (tmp_path / name).write_bytes((hub_home.directory / name).read_bytes())
+    (tmp_path / "token").write_text("absent\n")
+    command = ("bridge", "--once", "--dir", str(tmp_path), "--hub", hub_url)
+    with pytest.raises(ConfigError, match=r"hub token make bridge --role operate > /var/lib/kegnet-hub/bridge.token"):
+        run_hub(*command)
+    token = hub_store.write(lambda connection: tokens.make(connection, "a bridge", Role.OPERATE, 0))
+    (tmp_path / "token").write_text(token)
+    assert run_hub(*command) == 0
+    assert "0 messages published" in capsys.readouterr().out

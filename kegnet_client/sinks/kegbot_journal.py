@@ -1,0 +1,195 @@
+"""What is known of each pour that was sent to a Kegbot server: it may have become a drink there, or it did.
+
+One small file a pour, named after its nonce, in a directory of its own; each is synced before anything depends on it.
+An entry is written before the pour is posted, and outlives the pour's file in the spool by far: whoever removes that
+file is not known here, and a pour that comes again after a power cut must find that it is a drink already.
+
+Times in the files would be a clock's that may be set; so a process counts from its own start for what it found there.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from kegnet_client.core.errors import ConfigError
+from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, write_file
+from kegnet_client.host.clock import Clock
+from kegnet_client.host.regular_file import read_regular
+
+KEPT_S = 86_400.0
+"""How long of a process's life an entry of a drink outlives it."""
+KEPT_AT_MOST_MS = 30 * 86_400_000
+"""How long it does for a device that never runs so long."""
+
+_MODE = 0o600
+_MAX_FILE_BYTES = 4096
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a file says. ``highest`` is the highest id that a drink had before; ``drink`` is the one that it became.
+
+    ``is_doubtful`` says that a post of it ended in doubt, so that there may be another one; ``at_ms`` is the Unix time
+    of the entry.
+    """
+
+    highest: int
+    drink: int | None
+    is_doubtful: bool
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Entry:
+    """A pour that was posted. ``tried_s`` is when it was, on the clock of intervals; ``look_s`` when to look again."""
+
+    stored: Stored
+    tried_s: float
+    look_s: float = field(default=0.0)
+
+
+class Journal:
+    """Keeps the entries in ``directory``, which it makes; for one thread. Raises `ConfigError` where that cannot be."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.path = directory
+        self._clock = clock
+        try:
+            self._fd = _open(directory)
+            self.entries = self._load()
+        except OSError as error:
+            raise ConfigError(
+                f"{directory}: journal: cannot be used ({error.strerror}); make it a directory of the user that runs "
+                "kegnet-client, or name another under [Kegbot]"
+            ) from None
+
+    def begin(self, nonce: int, highest: int) -> None:
+        """A post of ``nonce`` begins. Raises `OSError`, and nothing may be posted then."""
+        entry = self.entries.get(nonce)
+        now = self._clock.now()
+        if entry is None:
+            # From here on it is in doubt, until something else is known.
+            stored = Stored(highest, None, False, now.wall_ms)
+            self._write(nonce, stored)
+            self.entries[nonce] = Entry(stored, now.monotonic_s)
+        else:
+            if not entry.stored.is_doubtful:
+                self._replace(nonce, replace(entry.stored, is_doubtful=True))
+            entry.tried_s = now.monotonic_s
+
+    def doubt(self, nonce: int) -> None:
+        """The post that began last ended so that nobody knows. Raises `OSError`."""
+        entry = self.entries[nonce]
+        entry.tried_s = self._clock.monotonic_s()
+        if not entry.stored.is_doubtful:
+            self._replace(nonce, replace(entry.stored, is_doubtful=True))
+
+    def settle(self, nonce: int, drink: int) -> None:
+        """It is ``drink``. Raises `OSError`."""
+        self._replace(nonce, replace(self.entries[nonce].stored, drink=drink, at_ms=self._clock.wall_ms()))
+
+    def swept(self, nonce: int) -> None:
+        """There is no second drink of it. Raises `OSError`."""
+        self._replace(nonce, replace(self.entries[nonce].stored, is_doubtful=False))
+
+    def forget(self, nonce: int) -> None:
+        """Nothing came of it, for certain, or all is long over."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_name(nonce), dir_fd=self._fd)
+        del self.entries[nonce]
+
+    def forget_old(self) -> None:
+        """Let go of what no pour in the spool can need any more."""
+        now_s = self._clock.monotonic_s()
+        over = [nonce for nonce, one in self.entries.items() if _is_over(one.stored) and now_s >= one.tried_s + KEPT_S]
+        for nonce in over:
+            self.forget(nonce)
+
+    def close(self) -> None:
+        """Close the directory; it is not used any more."""
+        os.close(self._fd)
+
+    def _load(self) -> dict[int, Entry]:
+        now = self._clock.now()
+        entries: dict[int, Entry] = {}
+        for name in os.listdir(self._fd):  # noqa: PTH208 (a descriptor stays what was judged)
+            nonce = _nonce(name)
+            stored = None if nonce is None else self._read(name, now.wall_ms)
+            if nonce is None or stored is None:
+                if name.endswith(TEMP_SUFFIX):
+                    os.unlink(name, dir_fd=self._fd)
+                continue
+            entries[nonce] = Entry(stored, now.monotonic_s)
+        return entries
+
+    def _read(self, name: str, wall_ms: int) -> Stored | None:
+        """What the file ``name`` says; None, and it goes, where that was long ago."""
+        try:
+            stored = _parse(read_regular(name, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False))
+        except ValueError:
+            stored = Stored(0, None, True, wall_ms)  # damaged: whatever it said, the pour may be a drink
+        if wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
+            os.unlink(name, dir_fd=self._fd)
+            return None
+        # Where the process ended before it knew, nobody does.
+        return replace(stored, is_doubtful=stored.is_doubtful or stored.drink is None)
+
+    def _replace(self, nonce: int, stored: Stored) -> None:
+        self.entries[nonce].stored = stored  # also where it cannot be written
+        self._write(nonce, stored)
+
+    def _write(self, nonce: int, stored: Stored) -> None:
+        data = json.dumps(asdict(stored)).encode("ascii")
+        write_file(self._fd, _name(nonce), data, _MODE, owner_in(self._fd))
+
+
+def _parse(data: bytes) -> Stored:
+    """What ``data`` says; `ValueError` where it is damaged."""
+    try:
+        stored = Stored(**json.loads(data))
+    except TypeError:
+        raise ValueError("other fields") from None
+    if not all(isinstance(number, int) for number in (stored.highest, stored.drink or 0, stored.at_ms)):
+        raise ValueError("no numbers")
+    return stored
+
+
+def _is_over(stored: Stored) -> bool:
+    return stored.drink is not None and not stored.is_doubtful
+
+
+def _name(nonce: int) -> str:
+    return f"{nonce:012x}"
+
+
+def _nonce(name: str) -> int | None:
+    try:
+        nonce = int(name, 16)
+    except ValueError:
+        return None
+    return nonce if name == _name(nonce) else None
+
+
+def _open(directory: Path) -> int:
+    try:
+        directory.mkdir(0o700)
+        is_new = True
+    except FileExistsError:
+        is_new = False
+    fd = os.open(directory, _DIRECTORY)
+    try:
+        parent, own = directory.parent.stat(), os.fstat(fd)
+        if is_new and os.geteuid() == 0:
+            os.fchown(fd, parent.st_uid, parent.st_gid)
+        elif own.st_uid not in (os.geteuid(), parent.st_uid) or own.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            # Who can write here can have any pour taken for one that is a drink already.
+            raise PermissionError(errno.EPERM, "others can write there")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,124 @@
+"""The calls of a Kegbot server of 1.0 to 1.3, one after the other over one connection.
+
+What is not answered well is a `CallError`, whose verdict is ready for the delivery.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from kegnet_client.core.errors import KegnetError, TransportError
+from kegnet_client.core.verdict import Verdict
+from kegnet_client.core.wire import kegbot_api as api
+from kegnet_client.core.wire.answer import Answer, judge_silence
+from kegnet_client.core.wire.base_url import ServerUrl
+
+_T = TypeVar("_T")
+
+FIRST_ID_MARGIN = 100
+"""How far below the highest id known before a drink may be: old databases use ids again after a cancel."""
+
+
+class Carrier(Protocol):
+    """One exchange at a time: `kegnet_client.net.client.Transport`."""
+
+    def get(self, url: str, more_headers: Mapping[str, str] | None = None) -> Answer: ...
+
+    def post(
+        self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None
+    ) -> Answer: ...
+
+    def hang_up(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class CallError(KegnetError):
+    """A call had no good answer: ``verdict`` says what that means."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class KegbotServer:
+    """The server whose API is at ``address``, asked with the API ``key``; ``wall_ms`` is the Unix time."""
+
+    def __init__(self, address: ServerUrl, key: str, carrier: Carrier, wall_ms: Callable[[], int]) -> None:
+        self._address = address
+        self._headers = {api.KEY_HEADER: key}
+        self._carrier = carrier
+        self._wall_ms = wall_ms
+        self.hang_up = carrier.hang_up
+        self.abort = carrier.abort
+        self.close = carrier.close
+
+    def ask(self, path: str) -> Answer:
+        """What it answers to the question for ``path``, good or not."""
+        try:
+            return self._carrier.get(self.url(path), self._headers)
+        except TransportError as error:
+            raise CallError(self.silence(error)) from None
+
+    def ask_taps(self) -> dict[str, api.Tap]:
+        """Its taps, by their meters."""
+        return self._good("taps", self.ask("taps"), api.parse_taps)
+
+    def ask_drinks(self, start: int | None = None) -> list[api.Drink]:
+        """A page of drinks, the highest id first: all, or those whose id is not above ``start``."""
+        path = "drinks" if start is None else f"drinks?start={start}"
+        answer = self.ask(path)
+        drinks = self._good(path, answer, api.parse_drinks)
+        if start is not None and drinks and drinks[0].id > start:
+            raise CallError(api.judge_nonsense(answer, self.url(path)))  # it would go on like this for ever
+        return drinks
+
+    def find(self, nonce: int, highest: int) -> list[int]:
+        """The ids of the drinks with ``nonce``, the lowest first; ``highest`` was known before the first of them."""
+        found: set[int] = set()
+        start: int | None = None
+        while start is None or start >= 0:
+            page = self.ask_drinks(start)
+            found.update(drink.id for drink in page if drink.nonces is not None and nonce in drink.nonces)
+            if not page or page[-1].id <= highest - FIRST_ID_MARGIN:
+                break
+            start = page[-1].id - 1
+        return sorted(found)
+
+    def has(self, drink: int, nonce: int) -> bool:
+        """Whether there is a ``drink`` with ``nonce``."""
+        path = f"drinks/{drink}"
+        answer = self.ask(path)
+        if api.is_unknown(answer):
+            return False
+        nonces = self._good(path, answer, api.parse_drink).nonces
+        return nonces is not None and nonce in nonces
+
+    def cancel(self, drink: int) -> None:
+        """Cancel ``drink``; whether it is gone is another question, as some answer 500 to what they did."""
+        self.post("cancel-drink", api.format_cancel(drink))
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """The answer to ``body``, good or not. Raises `TransportError`."""
+        return self._carrier.post(self.url(path), api.CONTENT_TYPE, body, self._headers)
+
+    def url(self, path: str) -> str:
+        """Where ``path`` is."""
+        return f"{self._address.url}/{path}"
+
+    def silence(self, error: TransportError) -> Verdict:
+        """What it means that there was no answer."""
+        return judge_silence(error, f"{self._address.host}:{self._address.port}")
+
+    def refusal(self, path: str, answer: Answer) -> Verdict:
+        """What an answer means that says nothing of a record."""
+        return api.judge_refusal(answer, self.url(path), self._wall_ms())
+
+    def _good(self, path: str, answer: Answer, parse: Callable[[Answer], _T]) -> _T:
+        if answer.status != 200:
+            raise CallError(self.refusal(path, answer))
+        try:
+            return parse(answer)
+        except api.AnswerError:
+            raise CallError(api.judge_nonsense(answer, self.url(path))) from None

@@ -1,0 +1,41 @@
+"""The Kegbot server of the tests on real sockets, on `..net.server`."""
+
+import threading
+from random import Random
+
+from kegnet_client.core.wire.answer import Answer
+
+from ..net.server import Connection
+from ..support.clock import FakeClock
+from ..support.kegbot import KegbotModel
+
+_LOCK = threading.Lock()
+_WRONG = Answer(
+    400, {}, b'{"error": {"code": "BadRequestError", "message": "no such pin"}, "meta": {"result": "error"}}'
+)
+
+
+def serve(connection: Connection, model: KegbotModel, reject: int | None = None) -> None:
+    """Answer as ``model`` does, but call the post of the record number ``reject`` wrong."""
+    recorded = 0
+    while request := connection.request():
+        head, _, body = request.partition(b"\r\n\r\n")
+        line, *lines = head.decode().split("\r\n")
+        method, path, _ = line.split(" ")
+        recorded += method == "POST"
+        if method == "POST" and recorded == reject:
+            answer = _WRONG
+        else:
+            with _LOCK:
+                answer = model.handle(method, path, dict(one.split(": ", 1) for one in lines), body)
+        connection.answer("Content-Type: application/json", status=f"{answer.status} Status", body=answer.body)
+
+
+def accept(connection: Connection) -> None:
+    """Take everything."""
+    serve(connection, KegbotModel(FakeClock(), Random(1)))  # noqa: S311 (no secret)
+
+
+def reject_second(connection: Connection) -> None:
+    """Call the second record wrong."""
+    serve(connection, KegbotModel(FakeClock(), Random(1)), reject=2)  # noqa: S311 (no secret)

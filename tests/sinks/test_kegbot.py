@@ -1,0 +1,370 @@
+"""A Kegbot server of 1.x: one drink a pour, whatever became of its post."""
+
+import logging
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from kegnet_client.core.records import Heartbeat, Pour, Reading
+from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.wire.answer import Answer
+from kegnet_client.sinks.kegbot import DOUBT_S, MAX_IN_DOUBT, SWEEP_S
+
+from ..support.kegbot import KEY
+from .kegbot_rig import POUR, Killed, Rig
+
+ACCEPTED, DEFERRED = Disposition.ACCEPTED, Disposition.DEFERRED
+MISCONFIGURED, REJECTED = Disposition.MISCONFIGURED, Disposition.REJECTED
+OTHER = Pour(1, 200, 3000, POUR.started_ms + 60_000)
+
+
+@pytest.fixture(params=["1.2", "1.3"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+    """A sink and a server whose ids do not jump."""
+    return Rig(tmp_path / "journal", Random(1), request.param)  # noqa: S311 (no secret)
+
+
+def posts(rig: Rig) -> int:
+    return sum(call.startswith("POST taps/") for call in rig.model.calls)
+
+
+def lose_answer(rig: Rig, mishap: str = "lost", late_s: float = 30) -> None:
+    rig.wire.mishap, rig.wire.late_s = mishap, late_s
+    assert rig.send(POUR).disposition is DEFERRED
+
+
+def test_the_start_is_told_as_kegbots_core_did(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        assert rig.send(Heartbeat(rig.clock.now_ms)).disposition is ACCEPTED
+    assert caplog.messages == [
+        "Querying backend liveness.",
+        "Backend appears to be alive.",
+        "Found 2 taps, adding to tap manager.",
+        "Registering new tap: kegboard.flow0",
+        "Registering new tap: kegboard.flow1",
+    ]
+
+
+def test_a_pour_is_a_drink_at_its_tap_with_its_time(rig: Rig) -> None:
+    assert rig.send(POUR).disposition is ACCEPTED
+    (drink,) = rig.model.drinks.values()
+    assert (drink.meter, drink.ticks) == ("kegboard.flow0", 586)
+    assert abs(drink.at_s - (POUR.started_ms + POUR.elapsed_ms) / 1000) < 1
+
+
+def test_a_named_meter_goes_before_the_one_of_that_number(rig: Rig) -> None:
+    rig.named[0] = "kegboard.flow1"
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert [drink.meter for drink in rig.model.drinks.values()] == ["kegboard.flow1"]
+
+
+@pytest.mark.case(109)
+@pytest.mark.parametrize("mishap", ["lost", "broken"])
+def test_a_pour_whose_answer_was_lost_waits_a_minute_while_others_go_on_and_is_not_posted_twice(
+    rig: Rig, mishap: str
+) -> None:
+    lose_answer(rig, mishap)
+    assert rig.wire.hung_up == 1
+    waiting = rig.send(POUR)
+    assert (waiting.disposition, waiting.others_go_on) == (DEFERRED, True)
+    assert waiting.retry_after_s == pytest.approx(DOUBT_S, abs=1)
+    assert rig.send(OTHER).disposition is ACCEPTED
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 2
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(109)
+def test_a_pour_that_is_nowhere_is_posted_again(rig: Rig) -> None:
+    assert rig.send(OTHER).disposition is ACCEPTED
+    lose_answer(rig, "away")
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(109)
+def test_a_drink_is_found_behind_pages_of_others(rig: Rig) -> None:
+    lose_answer(rig)
+    for number in range(250):
+        rig.model.pour_elsewhere(number + 1)
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 1
+
+
+@pytest.mark.case(110)
+def test_of_two_drinks_that_a_late_server_made_the_later_one_is_cancelled_ten_minutes_after(rig: Rig) -> None:
+    lose_answer(rig, "later", 300)
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    rig.clock.now_s += 300
+    rig.send(Heartbeat(0))
+    assert len(rig.drinks_of(POUR)) == 2
+    rig.clock.now_s += SWEEP_S
+    rig.restart()
+    rig.send(Heartbeat(0))
+    assert len(rig.drinks_of(POUR)) == 2, "ten minutes of this process have not gone by"
+    rig.clock.now_s += SWEEP_S
+    assert rig.send(OTHER).disposition is ACCEPTED
+    assert len(rig.drinks_of(POUR)) == 1
+    assert min(rig.model.drinks) in {one for one in rig.model.drinks if rig.model.drinks[one].ticks == POUR.pulses}
+
+
+@pytest.mark.case(110)
+def test_a_second_drink_that_is_not_cancelled_is_said_and_holds_up_nothing(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answer(rig, "later", 30)
+    rig.model.taps["kegboard.flow0"] = True
+    rig.clock.now_s += DOUBT_S - 35
+    rig.wire.model.work()
+    handle = rig.model.handle
+    monkeypatch.setattr(rig.wire, "mishap", "")
+    rig.clock.now_s += 40
+    assert rig.send(POUR).disposition is ACCEPTED
+    (drink,) = rig.drinks_of(POUR)
+    rig.model.drinks[900] = drink
+
+    def refuse(method: str, url: str, *rest: object, **more: object) -> Answer:
+        return Answer(500, {}) if url.endswith("cancel-drink") else handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(rig.model, "handle", refuse)
+    for _ in range(3):
+        rig.clock.now_s += SWEEP_S
+        assert rig.send(OTHER).disposition is ACCEPTED
+    (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert said == "a pour is drink 900 too, which the server does not cancel; cancel it there"
+    monkeypatch.setattr(rig.model, "handle", handle)
+    rig.clock.now_s += SWEEP_S
+    rig.send(Heartbeat(0))
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(110)
+def test_a_drink_that_has_got_the_id_of_the_one_to_cancel_stays(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_answer(rig)
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    (drink,) = rig.drinks_of(POUR)
+    rig.model.drinks[900] = drink
+    handle = rig.model.handle
+
+    def give_id_away(method: str, url: str, *rest: object, **more: object) -> Answer:
+        if url.endswith("drinks/900"):
+            del rig.model.drinks[900]
+            stranger = rig.model.pour_elsewhere(77)
+            (number,) = [one for one, other in rig.model.drinks.items() if other is stranger]
+            rig.model.drinks[900] = rig.model.drinks.pop(number)
+        return handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(rig.model, "handle", give_id_away)
+    rig.clock.now_s += SWEEP_S
+    rig.send(Heartbeat(0))
+    assert rig.model.drinks[900].ticks == 77
+    assert rig.model.cancelled == []
+
+
+@pytest.mark.case(109)
+def test_at_most_sixteen_pours_are_in_doubt_at_once(rig: Rig) -> None:
+    pours = [Pour(0, 1, 0, POUR.started_ms + number) for number in range(MAX_IN_DOUBT + 1)]
+    for pour in pours[:-1]:
+        rig.wire.mishap = "lost"
+        assert not rig.send(pour).others_go_on
+    held = rig.send(pours[-1])
+    assert (held.disposition, held.others_go_on) == (DEFERRED, True)
+    assert "16 pours are in doubt" in held.reason
+    assert posts(rig) == MAX_IN_DOUBT
+    rig.clock.now_s += DOUBT_S
+    assert {rig.send(pour).disposition for pour in pours} == {ACCEPTED}
+
+
+@pytest.mark.case(111)
+def test_a_pour_at_a_tap_without_a_keg_is_held_and_said_while_others_go_on(rig: Rig) -> None:
+    rig.model.taps["kegboard.flow0"] = False
+    held = rig.send(POUR)
+    assert (held.disposition, held.others_go_on) == (DEFERRED, True)
+    assert held.reason == "the tap with meter kegboard.flow0 has no keg; put one on it at the server"
+    assert rig.send(OTHER).disposition is ACCEPTED
+    rig.model.taps["kegboard.flow0"] = True
+    rig.clock.now_s += 61
+    assert rig.send(POUR).disposition is ACCEPTED
+
+
+@pytest.mark.case(111)
+def test_a_keg_that_ends_before_the_post_holds_it_and_makes_no_drink(rig: Rig) -> None:
+    rig.send(Heartbeat(0))
+    rig.model.taps["kegboard.flow0"] = False
+    assert rig.send(POUR).disposition is DEFERRED
+    rig.clock.now_s += DOUBT_S + 1
+    assert "has no keg" in rig.send(POUR).reason
+    rig.model.taps["kegboard.flow0"] = True
+    rig.clock.now_s += 61
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(111)
+def test_a_post_that_is_refused_does_not_undo_the_doubt_of_one_before(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "journal", Random(1))  # noqa: S311 (no secret)
+    lose_answer(rig, "later", 30 + DOUBT_S)
+    rig.clock.now_s += DOUBT_S
+    rig.send(Heartbeat(0))
+    rig.model.taps["kegboard.flow0"] = False
+    assert rig.send(POUR).others_go_on
+    rig.model.taps["kegboard.flow0"] = True
+    rig.clock.now_s += 61
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 2
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(112)
+def test_a_pin_without_a_tap_is_held_and_the_taps_are_named(rig: Rig) -> None:
+    held = rig.send(Pour(7, 1, 0, POUR.started_ms))
+    assert (held.disposition, held.others_go_on) == (DEFERRED, True)
+    assert "no one tap there has a meter .flow7 (there are: kegboard.flow0, kegboard.flow1)" in held.reason
+    rig.named[7] = "bar.flow0"
+    assert "there is no tap with meter bar.flow0" in rig.send(Pour(7, 1, 0, POUR.started_ms)).reason
+
+
+@pytest.mark.case(112)
+def test_a_key_that_is_not_taken_keeps_the_records_and_is_never_told(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert rig.send(POUR).disposition is ACCEPTED
+    rig.model.key = "another"
+    verdicts = [rig.send(OTHER)]
+    rig.restart()
+    verdicts.append(rig.send(Heartbeat(0)))
+    assert {(one.disposition, one.refused) for one in verdicts} == {(MISCONFIGURED, True)}
+    assert all("apiKeyFile" in one.reason and KEY not in one.reason for one in verdicts)
+    assert KEY not in caplog.text
+    rig.model.key = KEY
+    assert rig.send(OTHER).disposition is ACCEPTED
+
+
+@pytest.mark.case(112)
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(410, {}, b"{}"), "Kegbot of 2.0 or later"),
+        (Answer(404, {}, b"<html>"), "mend apiUrl"),
+        (Answer(200, {}, b"<html>"), "something else than Kegbot's JSON"),
+        (Answer(301, {"location": "https://other.example/"}), "final address into apiUrl: https://other.example/"),
+    ],
+)
+def test_another_server_is_told_with_what_to_mend(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: Answer, expected: str
+) -> None:
+    monkeypatch.setattr(rig.model, "handle", lambda *_, **__: answer)
+    verdict = rig.send(POUR)
+    assert verdict.disposition is MISCONFIGURED
+    assert expected in verdict.reason
+
+
+def test_a_pour_that_the_server_calls_wrong_is_rejected_with_its_words(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = rig.model.handle
+    wrong = Answer(400, {}, b'{"error": {"code": "BadRequestError", "message": "ticks: too many"}}')
+
+    def refuse(method: str, url: str, *rest: object, **more: object) -> Answer:
+        return wrong if method == "POST" else handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(rig.model, "handle", refuse)
+    verdict = rig.send(POUR)
+    assert (verdict.disposition, verdict.reason) == (REJECTED, "the server answered 400: ticks: too many")
+
+
+@pytest.mark.case(109)
+@pytest.mark.parametrize("mishap", ["lost", "killed"])
+def test_a_pour_that_was_posted_by_a_process_that_is_gone_is_looked_for(rig: Rig, mishap: str) -> None:
+    rig.wire.mishap = mishap
+    try:
+        rig.send(POUR)
+    except Killed:
+        assert mishap == "killed"
+    rig.restart()
+    assert rig.send(POUR).others_go_on
+    rig.clock.now_s += DOUBT_S
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 1
+
+
+@pytest.mark.case(109)
+def test_a_pour_that_is_a_drink_already_is_not_posted_though_its_file_comes_again(rig: Rig) -> None:
+    for _ in range(3):
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.restart()
+    assert posts(rig) == 1
+
+
+def test_an_entry_goes_a_day_after_its_pour(rig: Rig, tmp_path: Path) -> None:
+    rig.send(POUR)
+    rig.clock.now_s += 86_000
+    rig.send(Heartbeat(0))
+    assert len(list((tmp_path / "journal").iterdir())) == 1
+    rig.clock.now_s += 500
+    rig.send(Heartbeat(0))
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_a_damaged_entry_is_a_doubt(rig: Rig, tmp_path: Path) -> None:
+    rig.send(POUR)
+    (entry,) = (tmp_path / "journal").iterdir()
+    for damage in (b"", b"{}", b"[]", b'{"highest": "x", "drink": null, "is_doubtful": false, "at_ms": 0}'):
+        entry.write_bytes(damage)
+        rig.restart()
+        assert rig.send(POUR).others_go_on
+        rig.clock.now_s += DOUBT_S
+        assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 1
+
+
+@pytest.mark.case(112)
+def test_nothing_is_posted_where_it_cannot_be_noted(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir(0o777)
+    (tmp_path / "journal").chmod(0o777)
+    verdict = rig.send(POUR)
+    assert verdict.disposition is MISCONFIGURED
+    assert f"{tmp_path}/journal: journal: cannot be used (others can write there); make it" in verdict.reason
+    (tmp_path / "journal").rmdir()
+    (tmp_path / "journal").write_text("")
+    assert rig.send(POUR).disposition is MISCONFIGURED
+    (tmp_path / "journal").unlink()
+    assert rig.send(POUR).disposition is ACCEPTED
+    (tmp_path / "journal").rename(tmp_path / "elsewhere")
+    for entry in (tmp_path / "elsewhere").iterdir():
+        entry.unlink()
+    (tmp_path / "elsewhere").rmdir()
+    assert "cannot be written" in rig.send(OTHER).reason
+    assert posts(rig) == 1
+
+
+def test_temperatures_are_told_once_a_minute_a_sensor_and_not_when_they_are_old(rig: Rig) -> None:
+    def read(sensor: str, millidegrees: int, age_ms: int = 0) -> Disposition:
+        return rig.send(Reading(sensor, millidegrees, rig.clock.now_ms - age_ms)).disposition
+
+    rig.clock.now_ms = rig.clock.now_ms // 60_000 * 60_000
+    for _ in range(2):
+        assert read("28-000000000001", 3875) is ACCEPTED
+        assert read("28-000000000002", -500) is ACCEPTED
+    rig.clock.now_s += 60
+    assert read("28-000000000001", 4000, age_ms=600_000) is ACCEPTED
+    assert read("28-000000000001", 4125) is ACCEPTED
+    assert rig.model.readings == [
+        ("28-000000000001", 3.875),
+        ("28-000000000002", -0.5),
+        ("28-000000000001", 4.125),
+    ]
+
+
+def test_a_temperature_that_the_server_does_not_believe_is_rejected(rig: Rig) -> None:
+    verdict = rig.send(Reading("28-000000000001", 85_000, rig.clock.now_ms))
+    assert verdict.disposition is REJECTED
+    assert "out of range" in verdict.reason
