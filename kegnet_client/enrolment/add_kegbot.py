@@ -58,6 +58,7 @@ def add_kegbot(root: Path, sections: Sequence[AnySection], url: str, ca: Path | 
         owner = (root / "spool").stat()  # the user that delivers
         os.chown(key, owner.st_uid, owner.st_gid)
     return (
-        f"Put the API key of somebody on the staff of {api.host} on the first line of {key}.",
+        f"Put the API key of somebody on the staff of {api.host} on the first line of {key}; a server of 2.0 wants "
+        "none, and is told on its page of Kegboards to allow this device.",
         f"Then see whether all is well: {name_command(root)} check",
     )

@@ -76,7 +76,9 @@ def _address(document: Document, address: Address, kind: str, now_ms: int) -> No
     if address.name is not None:
         document["name"] = address.name
     if address.sequence is not None or "sequence" not in document:
-        document["sequence"] = now_ms // 1000 if address.sequence is None else address.sequence
+        # Of two equal commands within a second each is one of its own.
+        now = now_ms if kind == BY_TARGETS[True] else now_ms // 1000
+        document["sequence"] = now if address.sequence is None else address.sequence
     if address.targets:
         document["type"] = kind
         document["targets"] = EVERYBODY if EVERYBODY in address.targets else [_target(one) for one in address.targets]

@@ -1,17 +1,22 @@
 """Records to a Kegbot server of 1.0 to 1.3: a pour becomes a drink there, once, though the server knows no repetition.
 
+One of 2.0 is told in another way (`kegnet_client.sinks.kegboard_event`), once it says which it is.
+
 Before a pour is posted, that is noted on disk (`kegnet_client.sinks.kegbot_journal`). A post that ends in doubt (no
 answer, a 5xx, our own end) makes that pour wait a minute, while others go on; then the server's drinks are searched for
-its nonce, and it is posted again only if none has it. Ten minutes later they are searched once more: of two drinks of
-one pour, which a server that stored late has, the one with the higher id is cancelled.
+its nonce, and it is posted again only if none has it. Ten minutes after that they are searched once more: of two drinks
+of one pour, which a server that stored late has, the one with the higher id is cancelled.
 
 Promise: one drink a pour, if the server stores within ten minutes of a post.
 Limits: a drink that a person cancels while its pour is in doubt comes back. The server dates temperatures itself and
 keeps one a minute: others are not told, nor one that waited for long.
 """
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError, TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
@@ -24,6 +29,7 @@ from kegnet_client.net.client import Transport
 from kegnet_client.net.connection import MAX_ANSWER_BYTES
 from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.kegboard_event import KegboardEvents
 from kegnet_client.sinks.kegbot_journal import Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
 from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
@@ -72,6 +78,8 @@ class Kegbot:
         self._clock = clock
         self._beside = beside
         self._journal: Journal | None = None
+        self._events: KegboardEvents | None = None
+        """What speaks to a server of 2.0."""
         self._has_met = False
         self._taps: Mapping[str, api.Tap] = {}
         self._taps_until_s = 0.0
@@ -104,6 +112,10 @@ class Kegbot:
 
     def _send(self, record: Record | Heartbeat) -> Verdict:
         taps = self._greet()
+        if self._events is not None:
+            # It drops what has no keg: what it said of its taps a minute ago will not do.
+            taps = self._server.ask_taps() if isinstance(record, Pour) else taps
+            return self._events.send(record, taps)
         if not self._beside:
             try:
                 self._sweep()
@@ -139,8 +151,8 @@ class Kegbot:
         """See which server it is, whether it takes the key, and how far its drinks are."""
         version = self._server.ask("version")
         if api.is_later_version(version):
-            reason = "the server is a Kegbot of 2.0 or later, which takes no drinks this way; one of 1.0 to 1.3 does"
-            raise CallError(Verdict(Disposition.MISCONFIGURED, reason, version.status))
+            self._events = self._events or KegboardEvents(self._device, self._server, self._journal_here, self._clock)
+            return
         if version.status != 200:
             raise CallError(self._server.refusal("version", version))
         # All else may be asked without a key, where guests may look.
@@ -262,7 +274,7 @@ class Kegbot:
             (nonce, one)
             for nonce, one in journal.entries.items()
             if one.stored.drink is not None
-            and one.stored.is_doubtful
+            and one.stored.may_be_two
             and now_s >= max(one.tried_s + SWEEP_S, one.look_s)
         )
         for nonce, entry in due:
@@ -311,12 +323,7 @@ def _wait(reason: str, seconds: float) -> Verdict:
 
 def connect(settings: KegbotSettings, device: str, clock: Clock, *, beside: bool = False) -> OpenSink:
     """Opens connections to the configured server as ``device``. Raises `ConfigError` at once."""
-    key = read_secret(settings.api_key_file, "apiKeyFile", "API key")
-    if not api.is_key(key):
-        raise ConfigError(
-            f"{settings.api_key_file}: apiKeyFile: its first line is no API key, which is letters and digits, 16 at "
-            "least; copy it from the server's page of your account"
-        )
+    key = _read_key(settings.api_key_file)
     context = client_context(settings.ca_bundle) if settings.api.url.startswith("https:") else None
 
     def make_transport() -> Transport:
@@ -332,3 +339,19 @@ def connect(settings: KegbotSettings, device: str, clock: Clock, *, beside: bool
         )
 
     return open_sink
+
+
+def _read_key(path: Path) -> str | None:
+    """The API key; None where nobody put one there: a server of 2.0 wants none, and one before says so."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == 0:
+            return None
+    if not os.path.lexists(path):
+        return None
+    key = read_secret(path, "apiKeyFile", "API key")
+    if not api.is_key(key):
+        raise ConfigError(
+            f"{path}: apiKeyFile: its first line is no API key, which is letters and digits, 16 at least; copy it from "
+            "the server's page of your account"
+        )
+    return key

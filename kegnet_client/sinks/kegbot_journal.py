@@ -25,6 +25,7 @@ KEPT_S = 86_400.0
 KEPT_AT_MOST_MS = 30 * 86_400_000
 """How long it does for a device that never runs so long."""
 
+_PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,13 +35,13 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Stored:
     """What a file says. ``highest`` is the highest id that a drink had before; ``drink`` is the one that it became.
 
-    ``is_doubtful`` says that a post of it ended in doubt, so that there may be another one; ``at_ms`` is the Unix time
-    of the entry.
+    ``may_be_two`` says that it was posted again after a post that ended in doubt; ``at_ms`` is the Unix time of the
+    entry.
     """
 
     highest: int
     drink: int | None
-    is_doubtful: bool
+    may_be_two: bool
     at_ms: int
 
 
@@ -78,16 +79,13 @@ class Journal:
             self._write(nonce, stored)
             self.entries[nonce] = Entry(stored, now.monotonic_s)
         else:
-            if not entry.stored.is_doubtful:
-                self._replace(nonce, replace(entry.stored, is_doubtful=True))
+            if not entry.stored.may_be_two:
+                self._replace(nonce, replace(entry.stored, may_be_two=True))
             entry.tried_s = now.monotonic_s
 
     def doubt(self, nonce: int) -> None:
-        """The post that began last ended so that nobody knows. Raises `OSError`."""
-        entry = self.entries[nonce]
-        entry.tried_s = self._clock.monotonic_s()
-        if not entry.stored.is_doubtful:
-            self._replace(nonce, replace(entry.stored, is_doubtful=True))
+        """The post that began last ended so that nobody knows: what is on disk says no more than that it began."""
+        self.entries[nonce].tried_s = self._clock.monotonic_s()
 
     def settle(self, nonce: int, drink: int) -> None:
         """It is ``drink``. Raises `OSError`."""
@@ -95,7 +93,7 @@ class Journal:
 
     def swept(self, nonce: int) -> None:
         """There is no second drink of it. Raises `OSError`."""
-        self._replace(nonce, replace(self.entries[nonce].stored, is_doubtful=False))
+        self._replace(nonce, replace(self.entries[nonce].stored, may_be_two=False))
 
     def forget(self, nonce: int) -> None:
         """Nothing came of it, for certain, or all is long over."""
@@ -109,6 +107,22 @@ class Journal:
         over = [nonce for nonce, one in self.entries.items() if _is_over(one.stored) and now_s >= one.tried_s + KEPT_S]
         for nonce in over:
             self.forget(nonce)
+
+    def read_token(self) -> str | None:
+        """The token of the pairing with a server of 2.0, if there is one. Raises `OSError`."""
+        try:
+            data = read_regular(_PAIRED, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False)
+        except FileNotFoundError:
+            return None
+        return data.decode("ascii", "replace")
+
+    def keep_token(self, token: str) -> None:
+        """Keep ``token``, printable ASCII, for good. Raises `OSError`."""
+        write_file(self._fd, _PAIRED, token.encode("ascii"), _MODE, owner_in(self._fd))
+
+    def drop_token(self) -> None:
+        """It is not taken any more. Raises `OSError`."""
+        os.unlink(_PAIRED, dir_fd=self._fd)
 
     def close(self) -> None:
         """Close the directory; it is not used any more."""
@@ -136,8 +150,7 @@ class Journal:
         if wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
             os.unlink(name, dir_fd=self._fd)
             return None
-        # Where the process ended before it knew, nobody does.
-        return replace(stored, is_doubtful=stored.is_doubtful or stored.drink is None)
+        return stored
 
     def _replace(self, nonce: int, stored: Stored) -> None:
         self.entries[nonce].stored = stored  # also where it cannot be written
@@ -160,7 +173,7 @@ def _parse(data: bytes) -> Stored:
 
 
 def _is_over(stored: Stored) -> bool:
-    return stored.drink is not None and not stored.is_doubtful
+    return stored.drink is not None and not stored.may_be_two
 
 
 def _name(nonce: int) -> str:

@@ -50,7 +50,7 @@ KEGBOT = Section(
             "apiKeyFile",
             (
                 "The file whose first line is the API key of somebody on the staff there. Only this user and its group",
-                "may read it.",
+                "may read it. A server of 2.0 wants none.",
             ),
             to_path,
             default="conf/kegbot-key",
@@ -60,7 +60,7 @@ KEGBOT = Section(
             "taps",
             (
                 "Which meter of the server's each pin is. A pin that is not named is the one meter there whose name",
-                "ends in .flow and the pin.",
+                "ends in .flow and the pin. It says nothing to a server of 2.0, where this device has its own meters.",
             ),
             _to_taps,
             example="0:kegboard.flow0, 1:kegboard.flow1",
@@ -76,7 +76,8 @@ KEGBOT = Section(
             "journal",
             "journal",
             (
-                "The directory that holds what is on its way to the server, so that no pour becomes two drinks there.",
+                "The directory that holds what is on its way to the server, so that no pour becomes two drinks there,",
+                "and what a server of 2.0 knows this device by.",
                 "Its own directory; it is made where it is missing.",
             ),
             to_path,

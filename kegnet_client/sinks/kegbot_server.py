@@ -1,4 +1,4 @@
-"""The calls of a Kegbot server of 1.0 to 1.3, one after the other over one connection.
+"""The calls of a Kegbot server, one after the other over one connection.
 
 What is not answered well is a `CallError`, whose verdict is ready for the delivery.
 """
@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from kegnet_client.core.errors import KegnetError, TransportError
 from kegnet_client.core.verdict import Verdict
+from kegnet_client.core.wire import kegboard_event
 from kegnet_client.core.wire import kegbot_api as api
 from kegnet_client.core.wire.answer import Answer, judge_silence
 from kegnet_client.core.wire.base_url import ServerUrl
@@ -43,11 +44,11 @@ class CallError(KegnetError):
 
 
 class KegbotServer:
-    """The server whose API is at ``address``, asked with the API ``key``; ``wall_ms`` is the Unix time."""
+    """The server whose API is at ``address``, asked with the API ``key``, if any; ``wall_ms`` is the Unix time."""
 
-    def __init__(self, address: ServerUrl, key: str, carrier: Carrier, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, address: ServerUrl, key: str | None, carrier: Carrier, wall_ms: Callable[[], int]) -> None:
         self._address = address
-        self._headers = {api.KEY_HEADER: key}
+        self._headers = {} if key is None else {api.KEY_HEADER: key}
         self._carrier = carrier
         self._wall_ms = wall_ms
         self.hang_up = carrier.hang_up
@@ -102,6 +103,20 @@ class KegbotServer:
     def post(self, path: str, body: bytes) -> Answer:
         """The answer to ``body``, good or not. Raises `TransportError`."""
         return self._carrier.post(self.url(path), api.CONTENT_TYPE, body, self._headers)
+
+    def post_event(self, body: bytes, token: str | None) -> Answer:
+        """The answer to the events in ``body``, good or not. Raises `TransportError`."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self._carrier.post(kegboard_event.events_url(self._address), kegboard_event.CONTENT_TYPE, body, headers)
+
+    def event_refusal(self, answer: Answer) -> Verdict:
+        """What an answer to events means that says nothing of a record."""
+        return api.judge_refusal(answer, kegboard_event.events_url(self._address), self._wall_ms())
+
+    @property
+    def host(self) -> str:
+        """Where it is."""
+        return self._address.host
 
     def url(self, path: str) -> str:
         """Where ``path`` is."""

@@ -74,7 +74,12 @@ def test_a_kegbot_server_is_enough_and_has_its_key_in_a_file_of_its_own(tmp_path
     text = f"{KEGBOT_ALONE}apiKeyFile = {key}\nuuid = {UUID}\n"
     assert find_addresses(read(text)) == {"kegbot": "https://kegbot.example/api/v1"}
     key.touch(0o600)
-    for content, expected in (("", "holds no API key"), ("password\n", "is no API key"), ("a b" * 16, "is no API key")):
+    assert open_destination("kegbot", read(text), Clock(), {}), "a server of 2.0 wants none"
+    for content, expected in (
+        ("\n", "holds no API key"),
+        ("password\n", "is no API key"),
+        ("a b" * 16, "is no API key"),
+    ):
         key.write_text(content)
         with pytest.raises(ConfigError, match=f"{key}: apiKeyFile: .*{expected}") as caught:
             open_destination("kegbot", read(text), Clock(), {})

@@ -18,6 +18,7 @@ from ..net.server import Connection, Server
 from ..sinks.kegbot_server import serve
 from ..support.clock import FakeClock
 from ..support.device import Device
+from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KEY, KegbotModel
 from ..support.server import Server as KegNetServer
 from ..support.waits import wait_until
@@ -26,16 +27,13 @@ from ..support.waits import wait_until
 class KegbotServer:
     """The model of the server, at an address; it resets every connection while it is away."""
 
-    def __init__(self, chain: Path) -> None:
-        self.model = KegbotModel(FakeClock(), Random(1))  # noqa: S311 (no secret)
+    def __init__(self, chain: Path, model: KegbotModel | KegboardReceiver) -> None:
+        self.model = model
         self.is_away = False
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         self._server = Server(context, self._behave, shake_hands=False)
         self.url = f"https://localhost:{self._server.port}/api"
-
-    def ticks(self) -> list[int]:
-        return sorted(drink.ticks for drink in self.model.drinks.values())
 
     def close(self) -> None:
         self._server.close()
@@ -51,9 +49,20 @@ class KegbotServer:
 @pytest.fixture
 def kegbot(chain: Path) -> Iterator[KegbotServer]:
     """A Kegbot server, up."""
-    server = KegbotServer(chain)
+    server = KegbotServer(chain, KegbotModel(FakeClock(), Random(1)))  # noqa: S311 (no secret)
     yield server
     server.close()
+
+
+@pytest.fixture
+def model(kegbot: KegbotServer) -> KegbotModel:
+    """What it knows."""
+    assert isinstance(kegbot.model, KegbotModel)
+    return kegbot.model
+
+
+def ticks(model: KegbotModel) -> list[int]:
+    return sorted(drink.ticks for drink in model.drinks.values())
 
 
 def name_kegbot(device: Device, kegbot: KegbotServer, text: str, **more: str) -> None:
@@ -74,7 +83,9 @@ def kegbot_device(device: Device, kegbot: KegbotServer) -> Device:
     return device
 
 
-def test_send_and_check_do_it_once_without_a_private_key(kegbot_device: Device, kegbot: KegbotServer) -> None:
+def test_send_and_check_do_it_once_without_a_private_key(
+    kegbot_device: Device, kegbot: KegbotServer, model: KegbotModel
+) -> None:
     kegbot_device.drop(586)
     sent = kegbot_device.command("send")
     again = kegbot_device.command("send")
@@ -84,15 +95,15 @@ def test_send_and_check_do_it_once_without_a_private_key(kegbot_device: Device, 
     assert (again.returncode, again.stdout) == (0, "0 delivered, 0 rejected, 0 left in the spool\n")
     assert checked.returncode == 0, checked.stdout
     assert f"kegbot         {kegbot.url}/v1 took a sign of life from {kegbot_device.uuid}" in checked.stdout
-    assert kegbot.ticks() == [586]
+    assert ticks(model) == [586]
     assert KEY not in sent.stderr + checked.stdout
 
 
 @pytest.mark.case(112)
 def test_a_key_that_is_refused_ends_a_send_and_a_check_with_77_and_nothing_is_lost(
-    kegbot_device: Device, kegbot: KegbotServer
+    kegbot_device: Device, model: KegbotModel
 ) -> None:
-    kegbot.model.key = "another"
+    model.key = "another"
     kegbot_device.drop(586)
     sent, checked = kegbot_device.command("send"), kegbot_device.command("check")
 
@@ -104,27 +115,27 @@ def test_a_key_that_is_refused_ends_a_send_and_a_check_with_77_and_nothing_is_lo
 
 
 @pytest.mark.case(111)
-def test_a_daemon_starts_as_kegbots_core_and_holds_what_has_no_keg(kegbot_device: Device, kegbot: KegbotServer) -> None:
-    kegbot.model.taps["kegboard.flow0"] = False
+def test_a_daemon_starts_as_kegbots_core_and_holds_what_has_no_keg(kegbot_device: Device, model: KegbotModel) -> None:
+    model.taps["kegboard.flow0"] = False
     kegbot_device.drop(586)
     program = kegbot_device.run()
     program.log.wait_for("Found 2 taps, adding to tap manager.")
     program.log.wait_for("000586.pour steps aside for the others: the tap with meter kegboard.flow0 has no keg")
     kegbot_device.drop_text("1,77,100,1700000000000\n", "other.pour")
-    wait_until(lambda: kegbot.ticks() == [77], "the other tap waits, too")
+    wait_until(lambda: ticks(model) == [77], "the other tap waits, too")
     wait_until(lambda: kegbot_device.waiting() == ["000586.pour"], "another waits")
     assert KEY.encode() not in Path(f"/proc/{program.pid}/cmdline").read_bytes()
     assert program.stop()[0] == 0
 
 
 def test_one_daemon_feeds_kegnet_and_a_kegbot_server_while_either_is_away(
-    device: Device, kegbot: KegbotServer, server: KegNetServer
+    device: Device, kegbot: KegbotServer, model: KegbotModel, server: KegNetServer
 ) -> None:
     name_kegbot(device, kegbot, (device.root / "conf" / "client.conf").read_text())
     program = device.run()
     for pulses in (1, 2, 3):
         device.drop(pulses)
-    wait_until(lambda: kegbot.ticks() == [1, 2, 3], "the Kegbot server has not all")
+    wait_until(lambda: ticks(model) == [1, 2, 3], "the Kegbot server has not all")
     kegbot.is_away = True
     device.drop(4)
     program.stop(SIGKILL)
@@ -133,5 +144,25 @@ def test_one_daemon_feeds_kegnet_and_a_kegbot_server_while_either_is_away(
     wait_until(lambda: {call.fields["pulses"] for call in server.calls("pour")} == set("12345"), "KegNet has not all")
     kegbot.is_away = False
     device.reload(program)
-    wait_until(lambda: kegbot.ticks() == [1, 2, 3, 4, 5], "the Kegbot server has not all")
+    wait_until(lambda: ticks(model) == [1, 2, 3, 4, 5], "the Kegbot server has not all")
     assert program.stop()[0] == 0
+
+
+@pytest.mark.case(119)
+def test_a_server_of_2_0_gets_the_records_once_somebody_allowed_the_device(device: Device, chain: Path) -> None:
+    receiver = KegboardReceiver(FakeClock())
+    later = KegbotServer(chain, receiver)
+    try:
+        name_kegbot(device, later, fill(render(SECTIONS), THERMOMETER, {"directory": "w1"}), uuid=device.uuid)
+        (device.root / "conf" / "kegbot-key").unlink()
+        device.drop(586)
+        refused = device.command("send")
+        assert refused.returncode == 77
+        assert f"does not know kegnet-{device.uuid[:8]} yet; allow it there" in refused.stderr
+        receiver.pairing = "allowed"
+        receiver.taps[f"kegnet-{device.uuid[:8]}.flow0"] = True
+        sent = device.command("send")
+        assert (sent.returncode, sent.stdout) == (0, "1 delivered, 0 rejected, 0 left in the spool\n"), sent.stderr
+        assert [drink.volume_ml for drink in receiver.drinks.values()] == [293.0]
+    finally:
+        later.close()

@@ -40,6 +40,7 @@ _EXAMPLE = "https://HOST/api"
 _METER = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[A-Za-z0-9]{16,128}")
 _PAIR = re.compile(r"\b([0-9]{1,20}):([0-9]{1,20})\b", re.ASCII)
+_MAX_ML_PER_TICK = 1000
 _REFUSED = (401, 403)
 _GONE = 410
 
@@ -52,10 +53,11 @@ class AnswerError(KegnetError):
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A tap of the server's, by its meter's name."""
+    """A tap of the server's, by its meter's name. ``ml_per_tick`` is 0 where the server does not tell it."""
 
     meter: str
     has_keg: bool
+    ml_per_tick: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def judge_refusal(answer: Answer, url: str, wall_ms: int) -> Verdict:
     """What an ``answer`` from ``url`` means that is not good and says nothing of a record."""
     said = f"the server answered {answer.status}{find_error(answer)}"
     if answer.status in _REFUSED:
-        remedy = "it does not take this API key; put a good one, of a user on the staff there, into apiKeyFile"
+        remedy = "it takes no request without a good API key; put one, of a user on the staff there, into apiKeyFile"
         return Verdict(Disposition.MISCONFIGURED, f"{said}: {remedy}", answer.status, refused=True)
     verdict = judge_failure(answer, url, wall_ms)
     if verdict.disposition is Disposition.DEFERRED:
@@ -276,7 +278,10 @@ def _parse_objects(answer: Answer) -> list[Any]:
 def _parse_tap(fields: Any) -> Tap:
     if not isinstance(fields, dict) or not isinstance(fields.get("meter_name"), str):
         raise AnswerError("a tap of it has no meter's name")
-    return Tap(fields["meter_name"], fields.get("current_keg_id") is not None)
+    ml = fields.get("ml_per_tick")
+    if not isinstance(ml, int | float) or not 0 < ml < _MAX_ML_PER_TICK:
+        ml = 0.0
+    return Tap(fields["meter_name"], fields.get("current_keg_id") is not None, float(ml))
 
 
 def _parse_drink(fields: Any) -> Drink:

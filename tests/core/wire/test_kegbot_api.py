@@ -133,7 +133,7 @@ def test_an_answer_that_says_nothing_of_a_record_names_what_to_mend(
 
 def test_what_the_server_says_is_wrong_stands_in_the_reason() -> None:
     said = answer({"error": {"code": "BadApiKeyError", "message": "no such\nkey"}}, 401)
-    assert "401: no such key: it does not take this API key" in api.judge_refusal(said, URL, NOW_MS).reason
+    assert "401: no such key: it takes no request without a good API key" in api.judge_refusal(said, URL, NOW_MS).reason
 
 
 @pytest.mark.parametrize(

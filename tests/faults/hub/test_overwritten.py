@@ -123,7 +123,7 @@ def test_nothing_is_acknowledged_until_it_was_restored(
     assert pours.send(3) == {503}
     told = hub.program.log.wait_for("while the hub ran: stop the hub to restore it")
     assert str(database) in told
-    assert len(hub.program.log.lines("stop the hub")) == 1
+    assert len(hub.program.log.lines("nothing is stored until it can")) == 1
     assert hub.program.stop()[0] == 0
     for path in hub.directory.glob("hub.db*"):
         path.unlink()

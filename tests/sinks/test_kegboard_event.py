@@ -1,0 +1,129 @@
+"""A Kegbot server of 2.0: paired by a person, one drink a pour whatever is sent again, nothing that it would drop."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from kegnet_client.core.records import Heartbeat, Pour, Reading
+from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.wire.answer import Answer
+
+from ..support.kegboard_receiver import TOKEN, KegboardReceiver
+from .kegbot_rig import POUR, Killed, Rig
+
+ACCEPTED, DEFERRED = Disposition.ACCEPTED, Disposition.DEFERRED
+MISCONFIGURED, REJECTED = Disposition.MISCONFIGURED, Disposition.REJECTED
+METER = "kegnet-0a1b2c3d.flow0"
+
+
+class LaterRig(Rig):
+    """The same in front of a server of 2.0."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, Random(1))  # noqa: S311 (no secret)
+        self.receiver = KegboardReceiver(self.clock)
+        self.wire.model = self.receiver  # type: ignore[assignment]  # it is asked in the same way
+
+    def pair(self) -> None:
+        self.receiver.pairing = "allowed"
+        assert self.send(Heartbeat(0)).disposition is ACCEPTED
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> LaterRig:
+    return LaterRig(tmp_path / "journal")
+
+
+@pytest.mark.case(119)
+def test_it_is_paired_by_a_person_and_keeps_the_token_for_good(rig: LaterRig, tmp_path: Path) -> None:
+    for state in ("pending", "denied"):
+        rig.receiver.pairing = state
+        verdict = rig.send(Heartbeat(0))
+        assert (verdict.disposition, verdict.refused) == (MISCONFIGURED, True)
+        assert "allow it there, on the page of its Kegboards" in verdict.reason
+        assert "kegnet-0a1b2c3d" in verdict.reason
+    rig.pair()
+    token = tmp_path / "journal" / "token"
+    assert (token.read_text(), token.stat().st_mode & 0o777) == (TOKEN, 0o600)
+    rig.restart()
+    assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+
+
+@pytest.mark.case(119)
+def test_a_token_that_is_revoked_is_let_go_and_the_pairing_begins_anew(rig: LaterRig, tmp_path: Path) -> None:
+    rig.pair()
+    rig.receiver.token, rig.receiver.pairing = None, "pending"
+    assert rig.send(Heartbeat(0)).disposition is MISCONFIGURED
+    assert not (tmp_path / "journal" / "token").exists()
+    rig.pair()
+
+
+@pytest.mark.case(120)
+def test_a_pour_is_a_drink_once_however_often_it_is_told_and_by_whatever_process(rig: LaterRig) -> None:
+    rig.pair()
+    rig.receiver.taps[METER] = True
+    rig.clock.now_ms = POUR.started_ms + 3_600_000
+    rig.wire.mishap = "lost"
+    assert rig.send(POUR).disposition is DEFERRED
+    assert rig.send(POUR).disposition is ACCEPTED
+    rig.wire.mishap = "killed"
+    with pytest.raises(Killed):
+        rig.send(POUR)
+    rig.restart()
+    assert rig.send(POUR).disposition is ACCEPTED
+    (drink,) = rig.receiver.drinks.values()
+    assert (drink.meter, drink.volume_ml, drink.duration_ms) == (METER, 293.0, 8123)
+    assert drink.ended_s == pytest.approx((POUR.started_ms + POUR.elapsed_ms) / 1000, abs=0.1)
+    by_boot = {boot: [number for one, number in rig.receiver.ids if one == boot] for boot, _ in rig.receiver.ids}
+    assert len(by_boot) == 2
+    assert all(numbers == sorted(set(numbers)) for numbers in by_boot.values())
+
+
+@pytest.mark.case(120)
+def test_a_pour_that_the_server_would_drop_waits_for_its_tap_and_its_keg(rig: LaterRig) -> None:
+    rig.pair()
+    held = rig.send(POUR)
+    assert (held.disposition, held.others_go_on) == (DEFERRED, True)
+    assert held.reason == f"no tap has the meter {METER}; give it one at the server"
+    assert METER in rig.receiver.meters, "a person has something to give it to"
+    rig.receiver.taps[METER] = False
+    rig.clock.now_s += 61
+    assert rig.send(POUR).reason == f"the tap with meter {METER} has no keg; put one on it at the server"
+    rig.receiver.taps[METER] = True
+    rig.clock.now_s += 61
+    assert rig.send(POUR).disposition is ACCEPTED
+    rig.receiver.taps[METER] = False
+    assert rig.send(Pour(0, 7, 900, POUR.started_ms + 60_000)).others_go_on
+    assert (len(rig.receiver.drinks), rig.receiver.dropped) == (1, 0)
+
+
+def test_a_temperature_keeps_its_time(rig: LaterRig) -> None:
+    rig.pair()
+    taken_ms = rig.clock.now_ms - 7_200_000
+    assert rig.send(Reading("28-0316a2795c5b", 3875, taken_ms)).disposition is ACCEPTED
+    ((sensor, celsius, at_s),) = rig.receiver.temperatures
+    assert (sensor, celsius) == ("28-0316a2795c5b", 3.875)
+    assert at_s == pytest.approx(taken_ms / 1000, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "disposition"),
+    [
+        (Answer(400, {}, b'{"error": "invalid", "detail": "x"}'), REJECTED),
+        (Answer(404, {}, b"<html>"), MISCONFIGURED),
+        (Answer(503, {}, b'{"error": "setup_required"}'), DEFERRED),
+    ],
+)
+def test_other_answers_are_told_for_what_they_are(
+    rig: LaterRig, monkeypatch: pytest.MonkeyPatch, answer: Answer, disposition: Disposition
+) -> None:
+    rig.pair()
+    rig.receiver.taps[METER] = True
+    handle = rig.receiver.handle
+    monkeypatch.setattr(
+        rig.receiver,
+        "handle",
+        lambda method, *rest: answer if method == "POST" else handle(method, *rest),
+    )
+    assert rig.send(Pour(0, 1, 0, POUR.started_ms)).disposition is disposition
