@@ -37,7 +37,8 @@ from kegnet_client.sinks.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
+"""A page of a hundred drinks takes a Kegbot server on a small Pi its time."""
 DOUBT_S = 60.0
 """How long a pour waits after a post that ended in doubt."""
 SWEEP_S = 600.0
