@@ -123,6 +123,11 @@ torture: test-packages .venv-wheel/stamp
 bench bench-quick: test-packages .venv-wheel/stamp
 	$(IN_WHEEL) tests/bench/run.py $(if $(filter bench-quick,$@),--quick,--svg tests/bench/bench.svg)
 
+# The pages of the demo, as pictures for the README and for whoever changes a page.
+.PHONY: screenshots
+screenshots: test-packages .venv-test/editable
+	.venv-test/bin/python tests/browser/screenshots.py
+
 .PHONY: test-packages
 test-packages:
 	$(call install_packages,$(RUN_PACKAGES) $(TEST_PACKAGES) $(SYSTEM_PACKAGES))

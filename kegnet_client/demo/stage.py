@@ -62,7 +62,7 @@ class Stage:
         self._call(
             *command, "hub", "devices", "add", uuid[1], key, "--name", "Demo bar", "--dir", str(self.hub)
         )  # fmt: skip
-        self._set_up_tap(uuid[1])
+        self._set_up_taps(uuid[1])
         text = re.sub(r"^#?(pingInterval) *=.*", rf"\1 = {PING_INTERVAL_S}", text, flags=re.MULTILINE)
         head, thermometer, rest = text.partition("[Thermometer]")
         rest = re.sub(r"^#?(directory) *=.*", rf"\1 = {self.tree}", rest, count=1, flags=re.MULTILINE)
@@ -71,20 +71,23 @@ class Stage:
         self.start("client", *command, "run", "--root", str(self.root))
         self.wait_for("client", "delivers from")
 
-    def _set_up_tap(self, device: str) -> None:
-        """Tell the hub what a person would: a tap with its meter and thermometer, and the keg that runs there."""
+    def _set_up_taps(self, device: str) -> None:
+        """Tell the hub what a person would: two taps, one with a thermometer, and the kegs that run there."""
         with requests.Session() as session:
             # The demo talks to this machine, whatever proxy the environment names.
             session.trust_env = False
             session.verify = os.fspath(self.hub / "ca.crt")
             session.headers["Authorization"] = f"Bearer {self.token}"
-            meters = [{"device": device, "pin": 0}]
-            said: dict[str, dict[str, Any]] = {
-                "taps": {"name": "Demo tap", "meters": meters, "sensor": SENSOR},
-                "beverages": {"name": "Helles", "style": "Lager", "abv_percent": 4.9},
-                "kegs": {"beverage": 1, "size_ml": 20_000, "taps": [{"tap": 1}]},
-            }
-            for kind, body in said.items():
+            said: list[tuple[str, dict[str, Any]]] = [
+                ("taps", {"name": "Demo tap", "meters": [{"device": device, "pin": 0}], "sensor": SENSOR}),
+                ("beverages", {"name": "Helles", "style": "Lager", "abv_percent": 4.9}),
+                ("kegs", {"beverage": 1, "size_ml": 20_000, "taps": [{"tap": 1}]}),
+                # Nobody pours from this one: it is so low that it is an alarm.
+                ("taps", {"name": "Tap at the wall", "meters": [{"device": device, "pin": 1}]}),
+                ("beverages", {"name": "Pale ale", "style": "Ale", "abv_percent": 5.4}),
+                ("kegs", {"beverage": 2, "size_ml": 30_000, "start_ml": 3_600, "taps": [{"tap": 2}]}),
+            ]
+            for kind, body in said:
                 session.post(f"{self.url}/api/{kind}", json=body, timeout=START_TIMEOUT_S).raise_for_status()
 
     def start(self, who: str, *command: str) -> None:

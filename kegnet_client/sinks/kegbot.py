@@ -4,8 +4,8 @@ One of 2.0 is told in another way (`kegnet_client.sinks.kegboard_event`), once i
 
 Before a pour is posted, that is noted on disk (`kegnet_client.sinks.kegbot_journal`). A post that ends in doubt (no
 answer, a 5xx, our own end) makes that pour wait a minute, while others go on; then the server's drinks are searched for
-its nonce, and it is posted again only if none has it. Ten minutes later they are searched once more: of two drinks of
-one pour, which a server that stored late has, the one with the higher id is cancelled.
+its nonce, and it is posted again only if none has it. Ten minutes after that they are searched once more: of two drinks
+of one pour, which a server that stored late has, the one with the higher id is cancelled.
 
 Promise: one drink a pour, if the server stores within ten minutes of a post.
 Limits: a drink that a person cancels while its pour is in doubt comes back. The server dates temperatures itself and
@@ -37,7 +37,8 @@ from kegnet_client.sinks.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
+"""A page of a hundred drinks takes a Kegbot server on a small Pi its time."""
 DOUBT_S = 60.0
 """How long a pour waits after a post that ended in doubt."""
 SWEEP_S = 600.0
@@ -274,7 +275,7 @@ class Kegbot:
             (nonce, one)
             for nonce, one in journal.entries.items()
             if one.stored.drink is not None
-            and one.stored.is_doubtful
+            and one.stored.may_be_two
             and now_s >= max(one.tried_s + SWEEP_S, one.look_s)
         )
         for nonce, entry in due:

@@ -35,13 +35,13 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Stored:
     """What a file says. ``highest`` is the highest id that a drink had before; ``drink`` is the one that it became.
 
-    ``is_doubtful`` says that a post of it ended in doubt, so that there may be another one; ``at_ms`` is the Unix time
-    of the entry.
+    ``may_be_two`` says that it was posted again after a post that ended in doubt; ``at_ms`` is the Unix time of the
+    entry.
     """
 
     highest: int
     drink: int | None
-    is_doubtful: bool
+    may_be_two: bool
     at_ms: int
 
 
@@ -79,16 +79,13 @@ class Journal:
             self._write(nonce, stored)
             self.entries[nonce] = Entry(stored, now.monotonic_s)
         else:
-            if not entry.stored.is_doubtful:
-                self._replace(nonce, replace(entry.stored, is_doubtful=True))
+            if not entry.stored.may_be_two:
+                self._replace(nonce, replace(entry.stored, may_be_two=True))
             entry.tried_s = now.monotonic_s
 
     def doubt(self, nonce: int) -> None:
-        """The post that began last ended so that nobody knows. Raises `OSError`."""
-        entry = self.entries[nonce]
-        entry.tried_s = self._clock.monotonic_s()
-        if not entry.stored.is_doubtful:
-            self._replace(nonce, replace(entry.stored, is_doubtful=True))
+        """The post that began last ended so that nobody knows: what is on disk says no more than that it began."""
+        self.entries[nonce].tried_s = self._clock.monotonic_s()
 
     def settle(self, nonce: int, drink: int) -> None:
         """It is ``drink``. Raises `OSError`."""
@@ -96,7 +93,7 @@ class Journal:
 
     def swept(self, nonce: int) -> None:
         """There is no second drink of it. Raises `OSError`."""
-        self._replace(nonce, replace(self.entries[nonce].stored, is_doubtful=False))
+        self._replace(nonce, replace(self.entries[nonce].stored, may_be_two=False))
 
     def forget(self, nonce: int) -> None:
         """Nothing came of it, for certain, or all is long over."""
@@ -153,8 +150,7 @@ class Journal:
         if wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
             os.unlink(name, dir_fd=self._fd)
             return None
-        # Where the process ended before it knew, nobody does.
-        return replace(stored, is_doubtful=stored.is_doubtful or stored.drink is None)
+        return stored
 
     def _replace(self, nonce: int, stored: Stored) -> None:
         self.entries[nonce].stored = stored  # also where it cannot be written
@@ -177,7 +173,7 @@ def _parse(data: bytes) -> Stored:
 
 
 def _is_over(stored: Stored) -> bool:
-    return stored.drink is not None and not stored.is_doubtful
+    return stored.drink is not None and not stored.may_be_two
 
 
 def _name(nonce: int) -> str:

@@ -30,8 +30,9 @@ WHOLE_MODULES = {
     "urllib.parse",
 }
 SINGLE_NAMES = {
-    "datetime": {"UTC", "datetime"},
+    "datetime": {"UTC", "datetime", "timedelta"},
     "email.utils": {"parsedate_to_datetime"},
+    "kegnet_client.hub.domain": {"measures"},
 }
 OWN = ("kegnet_client.core.", "kegnet_client.hub.domain.")
 

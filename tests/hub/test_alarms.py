@@ -92,10 +92,10 @@ def test_an_alarm_and_the_message_of_it_are_in_the_units_of_the_hub(bar: House) 
     bar.send(Pour(0, 10, 60_000, NOW_MS - MINUTE_MS))
     bar.judge.judge()
     (event,) = bar.store.events_after(0, 10, ["alarms"])
-    assert json.loads(event.body)["alarm"]["text"] == "keg 1: 0.50 gal left, 99.9 %"
+    assert json.loads(event.body)["alarm"]["text"] == "keg 1: 0.50 gal left, 9.5 %"
     message = read_message(event)
     assert message is not None
-    assert message.text == "keg 1: 0.50 gal left, 99.9 %"
+    assert message.text == "keg 1: 0.50 gal left, 9.5 %"
 
 
 def test_its_end_and_its_acknowledgement_end_it_and_its_life_is_kept(bar: House) -> None:

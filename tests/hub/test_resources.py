@@ -41,7 +41,7 @@ def test_a_tap_shows_its_keg_and_what_is_left_in_it(
     assert shown["beverage"]["name"] == "Helles"
     assert shown["keg"]["id"] == keg["id"]
     assert (shown["keg"]["poured_ml"], shown["keg"]["left_ml"]) == (1000.0, 9000.0)
-    assert (shown["keg"]["left_percent"], shown["keg"]["glasses"]) == (90.0, 18)
+    assert (shown["keg"]["left_percent"], shown["keg"]["glasses"]) == (18.0, 18)
     assert shown["keg"]["last_pour_ms"] == NOW_MS
     assert shown["temperature"] is None
     (pour,) = reader.get("/api/pours", params={"device": meter["device"]}).json()["items"]

@@ -137,6 +137,7 @@ SINKS = {
     "REST v2": Kind(_kegnet("/rest/v2"), _accept_form, _reject_second_form),
     "REST v3": Kind(_kegnet("/rest/v3"), _accept_batch, _reject_second_of_batch),
     "Kegbot 1.3": Kind(_kegbot, kegbot_server.accept, kegbot_server.reject_second),
+    "Kegbot 2.0": Kind(_kegbot, kegbot_server.accept_events, kegbot_server.reject_second_event),
     "MQTT": Kind(
         _mqtt,
         accept=mqtt_server.accept,

@@ -11,6 +11,7 @@ from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KegbotModel
 
 _LOCK = threading.Lock()
+_WRONG_EVENT = Answer(400, {}, b'{"error": "invalid", "detail": "no such pin"}')
 _WRONG = Answer(
     400, {}, b'{"error": {"code": "BadRequestError", "message": "no such pin"}, "meta": {"result": "error"}}'
 )
@@ -25,7 +26,7 @@ def serve(connection: Connection, model: KegbotModel | KegboardReceiver, reject:
         method, path, _ = line.split(" ")
         recorded += method == "POST"
         if method == "POST" and recorded == reject:
-            answer = _WRONG
+            answer = _WRONG if isinstance(model, KegbotModel) else _WRONG_EVENT
         else:
             with _LOCK:
                 answer = model.handle(method, path, dict(one.split(": ", 1) for one in lines), body)
@@ -40,3 +41,20 @@ def accept(connection: Connection) -> None:
 def reject_second(connection: Connection) -> None:
     """Call the second record wrong."""
     serve(connection, KegbotModel(FakeClock(), Random(1)), reject=2)  # noqa: S311 (no secret)
+
+
+def accept_events(connection: Connection) -> None:
+    """Take everything, as a server of 2.0."""
+    serve(connection, _make_receiver())
+
+
+def reject_second_event(connection: Connection) -> None:
+    """Call the second record wrong, as a server of 2.0; the first one is told twice, because of its pairing."""
+    serve(connection, _make_receiver(), reject=3)
+
+
+def _make_receiver() -> KegboardReceiver:
+    receiver = KegboardReceiver(FakeClock())
+    receiver.pairing = "allowed"
+    receiver.taps = {"kegnet-0a1b2c3d.flow0": True, "kegnet-0a1b2c3d.flow1": True}
+    return receiver

@@ -18,6 +18,9 @@ _LANGUAGES: dict[str, Literal["en-US", "de"]] = {"en": "en-US", "de": "de"}
 # Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
 _READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
 
+# A screen this wide is a TV that is read from three metres.
+_FROM_AFAR = "@media (min-width: 1800px) { html { font-size: 150% } }"
+
 
 @contextmanager
 def frame(visit: Visit, place: str) -> Iterator[None]:
@@ -25,7 +28,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     words = visit.words
     ui.colors(primary=visit.settings.accent)
     ui.context.client.page.language = _LANGUAGES[words.language]
-    ui.add_css(_READABLE)
+    ui.add_css(_READABLE + _FROM_AFAR)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:

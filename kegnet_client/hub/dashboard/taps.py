@@ -30,7 +30,7 @@ async def page(hub: Hub, request: Request) -> Response | None:
         if not is_set_up:
             on = ui.button(visit.words("go_on_setup"), on_click=lambda: ui.navigate.to("/setup"))
             on.props("no-caps").classes("mb-4")
-        cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fill,minmax(18rem,1fr))]")
+        cards = ui.element("div").classes("grid gap-4 grid-cols-[repeat(auto-fit,minmax(18rem,1fr))]")
     shown: dict[int, _Card] = {}
     empty: list[ui.label] = []
 
@@ -101,8 +101,7 @@ class _Card:
             left = words("left", volume=figures.volume(keg["left_ml"], units))
             self._keg.props(f'aria-label="{left}"')
             self._left.text = left
-            size = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
-            of = words("of", volume=figures.volume(size, units))
+            of = words("of", volume=figures.volume(keg["size_ml"], units))
             glasses = words("glasses", count=keg["glasses"])
             self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
             last_ms = keg["last_pour_ms"]

@@ -4,6 +4,7 @@ The database makes the points (`kegnet_client.hub.store.readings`).
 """
 
 from collections import defaultdict
+from math import ceil, floor
 from typing import Any
 
 from fastapi import Request
@@ -38,7 +39,7 @@ async def page(hub: Hub, request: Request) -> None:
         lines = await hub.read(lambda connection: _read(connection, since_ms, until_ms))
         empty.set_visibility(not lines)
         chart.set_visibility(bool(lines))
-        series = [
+        series: list[dict[str, Any]] = [
             {
                 "name": name,
                 "type": "line",
@@ -47,14 +48,21 @@ async def page(hub: Hub, request: Request) -> None:
             }
             for name, points in lines
         ]
-        axis = {"type": "time", "min": since_ms, "max": until_ms}
+        first_ms = min((points[0][0] for _, points in lines), default=since_ms)
+        axis = {"type": "time", "min": max(since_ms, first_ms), "max": until_ms}
         if chart.options["series"] != series or chart.options["xAxis"] != axis:
             chart.options["series"], chart.options["xAxis"] = series, axis
+            chart.options["yAxis"].update(_bounds([degrees for one in series for _, degrees in one["data"]]))
             chart.update()
 
     span.on_value_change(refresh)
     await refresh()
     visit.follow(CHANNELS, refresh)
+
+
+def _bounds(degrees: list[float]) -> dict[str, int]:
+    """A degree more than there was at either end: a tenth is no mountain."""
+    return {"min": floor(min(degrees)) - 1, "max": ceil(max(degrees)) + 1} if degrees else {}
 
 
 def _options(visit: Visit) -> dict[str, Any]:
@@ -65,7 +73,7 @@ def _options(visit: Visit) -> dict[str, Any]:
         "legend": {"top": 0, "type": "scroll"},
         "grid": {"left": 48, "right": 16, "top": 40, "bottom": 40},
         "xAxis": {"type": "time"},
-        "yAxis": {"type": "value", "scale": True, "name": unit},
+        "yAxis": {"type": "value", "name": unit},
         "series": [],
         "useUTC": False,
     }

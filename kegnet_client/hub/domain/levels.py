@@ -7,17 +7,17 @@ from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What is left of ``start_nl``; less than nothing where more was counted than was in the keg."""
+    """What is left in a keg that holds ``full_nl``; less than nothing where more was counted than was in it."""
 
-    start_nl: int
+    full_nl: int
     left_nl: int
 
     @property
     def percent(self) -> float:
-        """Of what was in it at first; 0 to 100, to a tenth."""
-        if self.start_nl <= 0:
+        """Of what it holds when it is full, whether it ever was; 0 to 100, to a tenth."""
+        if self.full_nl <= 0:
             return 0.0
-        return round(min(100.0, max(0.0, self.left_nl * 100 / self.start_nl)), 1)
+        return round(min(100.0, max(0.0, self.left_nl * 100 / self.full_nl)), 1)
 
     @property
     def left_ml(self) -> float:
@@ -31,8 +31,9 @@ class Level:
 
 def level_of(size_ml: float, start_ml: float | None, poured_nl: int) -> Level:
     """The level of a keg of ``size_ml`` that had ``start_ml`` in it (None: all of it) and lost ``poured_nl``."""
-    start_nl = round((size_ml if start_ml is None else start_ml) * NANOLITRES_PER_ML)
-    return Level(start_nl, start_nl - poured_nl)
+    full_nl = round(size_ml * NANOLITRES_PER_ML)
+    start_nl = full_nl if start_ml is None else round(start_ml * NANOLITRES_PER_ML)
+    return Level(full_nl, start_nl - poured_nl)
 
 
 def is_stale(at_ms: int | None, now_ms: int, due_ms: int) -> bool:

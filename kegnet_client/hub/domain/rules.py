@@ -248,7 +248,7 @@ def _last_off(
 
 def _judge_keg(keg: KegState, units: Units) -> Iterator[Finding]:
     limit, level = keg.rules.keg_below_percent, keg.level
-    if limit is not None and level.left_nl * 100 < limit * level.start_nl:
+    if limit is not None and level.left_nl * 100 < limit * level.full_nl:
         left = measures.volume(level.left_ml, units)
         yield Finding("keg-low", f"keg {keg.keg}", f"{keg.name}: {left} left, {level.percent:g} %")
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from kegnet_client.hub.domain.levels import Level, is_stale, level_of
 
 
-def test_a_level_is_told_in_percent_millilitres_and_glasses() -> None:
+def test_a_level_is_told_in_percent_of_the_keg_in_millilitres_and_in_glasses() -> None:
     level = level_of(50_000, 10_000, 1_000_000_000)
-    assert (level.left_nl, level.percent, level.left_ml, level.glasses(500)) == (9_000_000_000, 90.0, 9000.0, 18)
+    assert (level.left_nl, level.percent, level.left_ml, level.glasses(500)) == (9_000_000_000, 18.0, 9000.0, 18)
 
 
 def test_a_full_keg_is_what_it_holds() -> None:
@@ -28,7 +28,7 @@ def test_whatever_was_counted_there_is_something_to_show(
     size_ml: float, start_ml: float | None, poured_nl: int, glass_ml: float
 ) -> None:
     level = level_of(size_ml, start_ml, poured_nl)
-    assert level.start_nl - level.left_nl == poured_nl
+    assert level.left_nl == round((size_ml if start_ml is None else start_ml) * 1_000_000) - poured_nl
     assert 0 <= level.percent <= 100
     assert level.left_ml >= 0
     assert level.glasses(glass_ml) >= 0
