@@ -18,7 +18,9 @@ What HimbeereCouch had wrong is not repeated:
 
 import contextlib
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -262,3 +264,26 @@ def test_a_program_that_does_not_quit_is_killed_and_the_next_one_runs(device: De
     device.put(program(2, LASTING.format(2)))
     device.wait_for("did not quit and is killed")
     device.wait_for("[tap] version 2")
+
+
+@pytest.mark.case(118)
+@pytest.mark.slow
+def test_after_many_changes_and_kills_the_highest_runs_once_and_each_command_ran_at_most_once(
+    device: Device, couch: SmallCouch
+) -> None:
+    chance = random.Random(1)  # noqa: S311 (when to kill)
+    last = 20
+    for number in range(1, last + 1):
+        device.put(program(number, LASTING.format(number)))
+        device.put(command("echo", str(number), _id=f"c{number}"))
+        time.sleep(chance.random())
+        if number % 3 == 0:
+            device.kill()
+            device.start()
+    device.wait_for(f"[tap] version {last}")
+    couch.wait_for(HEARTBEAT, lambda one: [row["sequence"] for row in one["programs"]] == [last])
+    for number in range(1, last + 1):
+        said = couch.wait_for(f"c{number}_ret_{MAC_ID}", lambda one: True)
+        assert (said["exit"], said["stdout"]) in ((0, f"{number}\n"), (None, None))
+        assert [identifier for _, identifier in couch.changes].count(f"c{number}_ret_{MAC_ID}") == 1
+    wait_until(lambda: len(device.boxes()) == 2, "more than one runs")  # bubblewrap is two processes
