@@ -107,7 +107,7 @@ class Meter:
             return done
         batch = Flow(pulses, first_ms, last_ms)
         if self.pour is not None and last_ms - self.pour.first_ms >= self.rules.longest_ms:
-            done += self._end_pour()
+            done += self._end_pour(self.pour)
         self.pour = batch if self.pour is None else self.pour + batch
         self.last_pulse_ms = last_ms
         if self.pour.pulses >= self.rules.minimum:
@@ -123,7 +123,7 @@ class Meter:
         if pour is not None and (
             now_ms - pour.last_ms >= self.rules.idle_ms or now_ms - pour.first_ms >= self.rules.longest_ms
         ):
-            done += self._end_pour()
+            done += self._end_pour(pour)
         return done
 
     def close(self) -> list[Flow]:
@@ -132,10 +132,8 @@ class Meter:
         self.pour = self.drips = None
         return done
 
-    def _end_pour(self) -> list[Flow]:
-        pour, self.pour = self.pour, None
-        if pour is None:
-            return []
+    def _end_pour(self, pour: Flow) -> list[Flow]:
+        self.pour = None
         if pour.pulses >= self.rules.minimum:
             if self._is_clean:
                 self.problem = None

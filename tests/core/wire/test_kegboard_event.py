@@ -91,3 +91,26 @@ def test_an_event_that_is_called_wrong_is_rejected_and_nothing_else_is() -> None
 
 def test_events_go_beside_the_api() -> None:
     assert wire.events_url(parse_api_url("https://k.example/bar/api")) == "https://k.example/bar/api/kegboard-event"
+
+
+def test_a_device_and_its_meters_have_names_that_a_person_can_find() -> None:
+    device = wire.name_device(UUID_OF_DEVICE)
+    assert (device, wire.name_meter(device, 3)) == ("kegnet-0a1b2c3d", "kegnet-0a1b2c3d.flow3")
+
+
+def test_another_version_is_not_read() -> None:
+    with pytest.raises(ValueError, match="another version"):
+        wire.parse_envelope(b'{"v": 2}')
+
+
+def test_events_are_the_servers_after_a_200_alone() -> None:
+    assert wire.is_heard(Answer(200, {}))
+    assert not wire.is_heard(Answer(202, {}))
+
+
+@pytest.mark.parametrize(("state", "said"), [("denied", "denies kegnet-1"), ("pending", "does not know kegnet-1 yet")])
+def test_who_is_not_paired_is_told_where_to_allow_it(state: str, said: str) -> None:
+    verdict = wire.judge_unpaired(wire.Pairing(state, None), "kegnet-1", "k.example")
+    assert verdict.disposition is Disposition.MISCONFIGURED
+    assert said in verdict.reason
+    assert "allow it there" in verdict.reason

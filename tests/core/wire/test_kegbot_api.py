@@ -169,3 +169,55 @@ def test_meters_of_pins_are_read_as_they_are_written() -> None:
 def test_wrong_meters_of_pins_say_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="write it"):
         api.parse_meter_names(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("0123456789abcdef", True), ("short", False), ("0123456789abcde ", False)]
+)
+def test_a_key_is_letters_and_digits(text: str, is_one: bool) -> None:
+    assert api.is_key(text) is is_one
+
+
+def test_a_time_without_its_offset_is_no_drinks() -> None:
+    body = api.format_pour(Pour(1, 586, 8123, NOW_MS), "kegboard.flow1", 5, NOW_MS).replace(b"%2B00%3A00", b"")
+    with pytest.raises(ValueError, match="no offset"):
+        api.parse_drink_post(body)
+
+
+def test_paths_hold_whatever_a_meter_or_sensor_is_called() -> None:
+    assert api.tap_path("keg/board.flow0") == "taps/keg%2Fboard.flow0"
+    assert api.sensor_path("28-0316a2795c5b") == "thermo-sensors/28-0316a2795c5b"
+    assert api.format_cancel(17) == b"id=17"
+
+
+def test_drinks_are_read_the_highest_id_first_with_their_nonces() -> None:
+    drinks = [{"id": 3}, {"id": 8, "tick_time_series": "0:1 5:0"}]
+    assert api.parse_drinks(answer({"objects": drinks})) == [api.Drink(8, frozenset({5})), api.Drink(3, None)]
+    assert api.parse_drink(answer({"object": drinks[0]})) == api.Drink(3, None)
+
+
+def test_taps_are_taken_from_a_list_of_named_meters_alone() -> None:
+    for content in ({"objects": {}}, {"objects": [{}]}, {"objects": [7]}):
+        with pytest.raises(api.AnswerError):
+            api.parse_taps(answer(content))
+    for ml, taken in ((0.37, 0.37), (0, 0.0), ("much", 0.0), (10**6, 0.0)):
+        taps = api.parse_taps(answer({"objects": [{"meter_name": "a.flow0", "ml_per_tick": ml}]}))
+        assert taps["a.flow0"].ml_per_tick == taken
+
+
+def test_only_the_server_itself_says_that_something_is_not_there() -> None:
+    assert api.is_unknown(answer({"error": {"code": "NotFoundError", "message": "no such drink"}}, 404))
+    assert not api.is_unknown(Answer(404, {}, b"<html>"))
+    assert api.is_later_version(answer({}, 410))
+
+
+def test_a_good_answer_that_is_not_kegbots_is_an_address_to_mend() -> None:
+    verdict = api.judge_nonsense(Answer(200, {}, b"<html>"), URL)
+    assert verdict.disposition is Disposition.MISCONFIGURED
+    assert "mend apiUrl" in verdict.reason
+
+
+def test_a_redirect_names_where_it_leads() -> None:
+    verdict = api.judge_refusal(Answer(301, {"location": "https://k.example/api"}), URL, NOW_MS)
+    assert verdict.disposition is Disposition.MISCONFIGURED
+    assert "https://k.example/api" in verdict.reason
