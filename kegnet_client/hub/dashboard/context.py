@@ -25,6 +25,8 @@ REFRESH_S = 10.0
 """Ages are shown anew this often, whether anything happened or not."""
 PAUSE_S = 0.1
 """At least so long between two refreshes: what comes thick and fast is shown together, and holds up no device."""
+REST = 4.0
+"""And so many times what the last one took: however many pages are open, most of the time is left to the devices."""
 RETRY_S = 2.0
 
 _T = TypeVar("_T")
@@ -127,12 +129,14 @@ async def keep_fresh(
     bus: Bus, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float
 ) -> None:
     """As `Visit.follow`, until cancelled."""
+    loop = asyncio.get_running_loop()
     while True:
         try:
             async with bus.subscribe(channels) as subscription:
                 while True:
+                    began_s = loop.time()
                     await refresh()
-                    await asyncio.sleep(pause_s)
+                    await asyncio.sleep(max(pause_s, REST * (loop.time() - began_s)))
                     try:
                         async with asyncio.timeout(REFRESH_S):
                             await subscription.get()

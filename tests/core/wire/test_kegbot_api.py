@@ -197,7 +197,8 @@ def test_drinks_are_read_the_highest_id_first_with_their_nonces() -> None:
 
 
 def test_taps_are_taken_from_a_list_of_named_meters_alone() -> None:
-    for content in ({"objects": {}}, {"objects": [{}]}, {"objects": [7]}):
+    contents: list[object] = [{"objects": {}}, {"objects": [{}]}, {"objects": [7]}]
+    for content in contents:
         with pytest.raises(api.AnswerError):
             api.parse_taps(answer(content))
     for ml, taken in ((0.37, 0.37), (0, 0.0), ("much", 0.0), (10**6, 0.0)):
