@@ -266,12 +266,10 @@ class PourJournal:
                 self._file.remove()
                 self._file = None
                 os.fsync(self._directory_fd)
-        elif self._file is not None:
-            self._file.write(kept)
         else:
-            self._file = PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
+            if self._file is None:
+                self._file = PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
             self._file.write(kept)
-            os.fsync(self._directory_fd)
 
     def _date_waiting(self) -> None:
         """Make records of what waited for the clock, if that is right now."""
