@@ -280,3 +280,16 @@ def test_a_disk_that_was_full_when_a_pour_began_holds_up_nothing_once_there_is_r
     journal.close([Flow(70, 10_000, 15_000)])
     assert [pour.pulses for pour in pours(spool)] == [60, 70]
     assert hidden(spool) == []
+
+
+def test_one_that_cannot_be_had_leaves_nothing_open(spool: Path, clock: FakeClock) -> None:
+    journal = journal_of(spool, clock)
+    journal.keep(pouring(), [])
+    journal.write()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(SpoolError):
+            journal_of(spool, clock)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    journal.close()
