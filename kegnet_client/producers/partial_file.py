@@ -81,8 +81,6 @@ class PartialFile:
         try:
             if not _lock(fd) or not _stands_at(directory_fd, name, fd):
                 raise FileExistsError(errno.EEXIST, f"another process took {name}")
-            # At once as long as it will ever be: later writes then change its data alone.
-            os.pwrite(fd, b" " * 2 * SLOT_BYTES, 0)
             return cls(directory_fd, name, fd)
         except BaseException:
             os.close(fd)
@@ -110,10 +108,16 @@ class PartialFile:
         return cls(directory_fd, name, fd)
 
     def write(self, kept: Kept) -> None:
-        """Keep this from now on; when it returns, a power cut does not lose it."""
+        """Keep this from now on; when it returns, a power cut does not lose it. It may be tried again."""
+        is_first = self._number == 0
+        if is_first:
+            # At once as long as it will ever be: later writes then change its data alone.
+            os.pwrite(self._fd, b" " * 2 * SLOT_BYTES, 0)
         number = self._number + 1
         os.pwrite(self._fd, format_slot(number, kept), number % 2 * SLOT_BYTES)
         os.fdatasync(self._fd)
+        if is_first:
+            os.fsync(self._directory_fd)
         self._number, self.kept = number, kept
 
     def remove(self) -> None:

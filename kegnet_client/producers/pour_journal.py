@@ -116,7 +116,11 @@ class PourJournal:
         self._look_at_s = 0.0
         try:
             self._directory_fd = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._take_up()
+            try:
+                self._take_up()
+            except BaseException:
+                self._leave()  # whoever asks for it tries again, at each total of a board
+                raise
         except OSError as error:
             raise SpoolError(f"{spool}: {explain(error)}") from error
 
@@ -146,9 +150,7 @@ class PourJournal:
             self._thread.join(CLOSE_S)
             if self._thread.is_alive():
                 return
-        if self._file is not None:
-            self._file.close()
-        os.close(self._directory_fd)
+        self._leave()
 
     def write(self) -> None:
         """Bring to the disk what there is. For one thread; that of `start`, if that was called."""
@@ -161,6 +163,11 @@ class PourJournal:
             self._unwritable.begin(problem, f"what {self._name} counts is in memory alone for now: {problem}")
         else:
             self._unwritable.end(f"what {self._name} counts can be written again; nothing is lost")
+
+    def _leave(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        os.close(self._directory_fd)
 
     def _put(self, done: Iterable[Flow], state: tuple[Flow | None, Flow | None, int | None]) -> None:
         ended = [_Ended(self._pin, self._boot, self._offset_ms(), flow) for flow in done]
@@ -266,12 +273,10 @@ class PourJournal:
                 self._file.remove()
                 self._file = None
                 os.fsync(self._directory_fd)
-        elif self._file is not None:
-            self._file.write(kept)
         else:
-            self._file = PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
+            if self._file is None:
+                self._file = PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
             self._file.write(kept)
-            os.fsync(self._directory_fd)
 
     def _date_waiting(self) -> None:
         """Make records of what waited for the clock, if that is right now."""

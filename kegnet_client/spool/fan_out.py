@@ -13,7 +13,8 @@ Whatever ends that on the way, `FanOut.recover` goes on with it: it finishes wha
 of what is not. It renames only copies that exist and never writes one, because a copy that is gone was delivered. So
 no record is lost, and none gets into a queue twice. Where step 3 cannot be done, the others wait for it.
 
-``ID`` is a hash of content and name, and the name; so one that is taken anew after a fault is the same.
+``ID`` is a hash of content and name, and the name; so one that is taken anew after a fault is the same, and another one
+under a name that is used again is not.
 
 Limit: a record takes the disk some nine syncs with two sinks, so a large backlog goes over at the card's pace.
 
@@ -180,7 +181,7 @@ class FanOut:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             return None
-        return found.data if found == file else None
+        return found.data if found.condensed() == file.condensed() else None
 
     @contextmanager
     def _open(self, sinks: Iterable[str]) -> Iterator["_Directories"]:
@@ -234,7 +235,7 @@ def _finish(at: _Directories, name: str) -> None:
 
 def identify(file: SpoolFile) -> str:
     """The name of ``file`` in the queues, which has room for a dot before it."""
-    digest = hashlib.sha256(file.digest + os.fsencode(file.name)).hexdigest()[:16]
+    digest = hashlib.sha256(file.condensed().digest + os.fsencode(file.name)).hexdigest()[:16]
     return fit_name(f"{digest}-{file.name}")
 
 

@@ -1,6 +1,7 @@
 """What a meter counts reaches the spool once, whatever happens to its producer, the disk and the clock."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -256,4 +257,39 @@ def test_while_the_spool_is_gone_what_is_counted_is_in_memory_and_one_line_says_
 
     assert [pour.pulses for pour in pours(spool)] == [60, 60]
     assert journal.problem is None
+    journal.close()
+
+
+@pytest.mark.case(122)
+def test_a_disk_that_was_full_when_a_pour_began_holds_up_nothing_once_there_is_room(
+    spool: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int, _data: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    journal = journal_of(spool, clock)
+    with monkeypatch.context() as patch:
+        # A file can be made there, its content has no room.
+        patch.setattr("os.pwrite", full)
+        journal.keep(pouring(), [Flow(60, 0, 5000)])
+        journal.write()
+        assert journal.problem is not None
+    journal.write()
+
+    assert journal.problem is None
+    journal.close([Flow(70, 10_000, 15_000)])
+    assert [pour.pulses for pour in pours(spool)] == [60, 70]
+    assert hidden(spool) == []
+
+
+def test_one_that_cannot_be_had_leaves_nothing_open(spool: Path, clock: FakeClock) -> None:
+    journal = journal_of(spool, clock)
+    journal.keep(pouring(), [])
+    journal.write()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(SpoolError):
+            journal_of(spool, clock)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     journal.close()

@@ -94,6 +94,41 @@ def test_one_that_is_replaced_between_the_mark_and_its_removal_stays_beside_the_
     assert "0,3," in (spool.path / "a.pour").read_text()
 
 
+@pytest.mark.case(121)
+def test_a_name_that_is_used_again_takes_nothing_from_the_one_that_waits_in_a_queue(spool: Spool) -> None:
+    for number in range(3):
+        drop(spool, number, "a.pour")
+        take_all(spool, [A, B])
+
+    assert len(queued(spool, A)) == len(queued(spool, B)) == 3
+
+
+@pytest.mark.case(121)
+def test_a_name_that_is_used_again_before_its_file_could_be_removed_is_another_record(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(spool, 1, "a.pour")
+    fan_out = FanOut(spool, [A, B])
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "remove", _refuse)
+        with pytest.raises(OSError, match="Read-only"):
+            fan_out.take(spool.read("a.pour"))
+    drop(spool, 2, "a.pour")
+    take_all(spool, [A, B], fan_out)
+    FanOut(spool, [A, B]).recover()
+
+    assert len(queued(spool, A)) == len(queued(spool, B)) == 2
+
+
+@pytest.mark.case(104)
+def test_one_that_is_remembered_without_its_bytes_goes_over_when_it_can(spool: Spool) -> None:
+    drop(spool, 1)
+    file = spool.read("1.pour")
+
+    assert FanOut(spool, [A, B]).take(file.condensed())
+    assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
+
+
 def test_names_of_any_length_and_any_bytes_go_over(spool: Spool) -> None:
     names = ["x" * 250 + ".pour", "\udcff.pour", "new\nline.pour", "%s.pour"]
     for number, name in enumerate(names):
