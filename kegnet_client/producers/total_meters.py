@@ -18,11 +18,6 @@ from kegnet_client.producers.pour_journal import PourJournal, take_up_others
 RESTART_MS = 200
 """That something began anew may be heard so much later than it did, together with the first total after it."""
 TELL_MS = 1000
-SPAN_MS = 500
-"""Totals that come sooner than this after one are taken together, the last of them: under load they are late, and come
-two at a time, which would look like pulses that are too fast."""
-ROUND_MS = 100
-"""No board tells of a meter more often."""
 MAX_METERS = 64
 """So many journals somebody who makes up meters may have made."""
 
@@ -69,7 +64,7 @@ class TotalMeters:
     @property
     def due_s(self) -> float:
         """When `look` has something to do, by the clock that nobody sets."""
-        dues = (meter.due_ms for meter in self._meters.values())
+        dues = (meter.meter.due_ms for meter in self._meters.values())
         return min((due_ms / 1000 for due_ms in dues if due_ms is not None), default=float("inf"))
 
     def status(self) -> list[Mapping[str, object]]:
@@ -96,13 +91,13 @@ class TotalMeters:
         now_ms = self._now_ms() - RESTART_MS
         self._restarted_ms = now_ms
         for meter in self._meters.values():
-            meter.said_hello()
+            meter.counter.board_said_hello()
             meter.take(0, now_ms, self._clock.wall_ms())
 
     def said_hello(self) -> None:
         """It may have begun anew: a total that is lower than the one before counts from 0."""
         for meter in self._meters.values():
-            meter.said_hello()
+            meter.counter.board_said_hello()
 
     def take(self, pin: int, total: int) -> None:
         """The meter ``pin`` has counted ``total`` pulses."""
@@ -183,16 +178,8 @@ class _TotalMeter:
         self._ended = ended
         self._pours = 0
         self._last_pulse_ms: int | None = None
-        self._taken_ms: int | None = None
-        self._held: tuple[int, int, int] | None = None
-        """The last total that waits for its turn, with its times."""
         self._wrong_pulses = Condition(log)
         self._wrong_total = Condition(log)
-
-    @property
-    def due_ms(self) -> int | None:
-        dues = [self.meter.due_ms, None if self._held is None else (self._taken_ms or 0) + SPAN_MS]
-        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     @property
     def problem(self) -> str | None:
@@ -213,27 +200,7 @@ class _TotalMeter:
             "ignored": self.meter.ignored,
         }
 
-    def said_hello(self) -> None:
-        self._take_held()
-        self.counter.board_said_hello()
-        self._taken_ms = None
-
     def take(self, total: int, now_ms: int, wall_ms: int) -> bool:
-        if self._held is not None and total < self._held[0]:
-            self._take_held()
-            self._taken_ms = None
-        if self._taken_ms is not None and now_ms - self._taken_ms < SPAN_MS:
-            self._held = total, max(now_ms, self._taken_ms + ROUND_MS), wall_ms
-            return False
-        self._held = None
-        return self._take(total, now_ms, wall_ms)
-
-    def _take_held(self) -> bool:
-        held, self._held = self._held, None
-        return held is not None and self._take(*held)
-
-    def _take(self, total: int, now_ms: int, wall_ms: int) -> bool:
-        self._taken_ms = now_ms
         before, flowed = self.counter.last, self.meter.pour is not None
         problem = self.problem
         done = self.counter.take(total, now_ms)
@@ -243,18 +210,15 @@ class _TotalMeter:
         return bool(done) or flowed != (self.meter.pour is not None) or problem != self.problem
 
     def look(self, now_ms: int) -> bool:
-        taken = now_ms >= (self._taken_ms or 0) + SPAN_MS and self._take_held()
         done = self.meter.look(now_ms)
         if done or self.meter.pour is None:
             self._settle(done)
-        return bool(done) or taken
+        return bool(done)
 
     def stop(self) -> None:
-        self._take_held()
         self._settle(self.meter.close())
 
     def close(self) -> None:
-        self._take_held()
         done = self.meter.close()
         self._count(done)
         self._journal.close(done, self.counter.last)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from kegnet_client.runner.statement import Permissions
 MAX_TASKS = 64
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_OPEN_FILES = 256
+SET_UP_S = 5.0
+"""After that bubblewrap has done all its work, on the slowest of machines."""
 TMP_BYTES = 16 * 1024 * 1024
 STATE = "/var/lib/kegnet-module"
 SPOOL = "/spool"
@@ -45,6 +48,30 @@ _ETC = (
 )
 
 
+class Box:
+    """A box that was started; `process` is bubblewrap, which ends as the program in it does."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", life_fd: int) -> None:
+        self.process = process
+        self._started_s = time.monotonic()
+        self._life_fd = life_fd
+
+    def kill(self) -> None:
+        """End it and all in it; again later if it does not, since a program may keep that from working at first.
+
+        bubblewrap itself is killed only once it is set up: before, that would leave its other half behind.
+        """
+        self.close()
+        if time.monotonic() - self._started_s > SET_UP_S:
+            self.process.kill()
+
+    def close(self) -> None:
+        """Give up what keeps it alive."""
+        if self._life_fd >= 0:
+            os.close(self._life_fd)
+            self._life_fd = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Boxes:
     """How boxes are made here: without the ``hidden`` directories, with this ``spool`` for those that may."""
@@ -60,31 +87,40 @@ class Boxes:
         command: Sequence[str],
         permissions: Permissions,
         state: Path | None,
-    ) -> "subprocess.Popen[bytes]":
+    ) -> Box:
         """Start it; stdin's end asks it to quit. stderr goes with stdout, but for a command.
 
         Raises `RunnerError`. It dies with the calling thread.
         """
-        job = {"modules": dict(modules), "command": list(command), "limits": _limits(permissions)}
         fd = os.memfd_create("job")
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        job = {
+            "modules": dict(modules),
+            "command": list(command),
+            "limits": _limits(permissions),
+            "life_fd": theirs,
+        }
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.write(json.dumps(job).encode())
             os.lseek(fd, 0, os.SEEK_SET)
-            return subprocess.Popen(  # noqa: S603 (what runs in it was signed)
+            process = subprocess.Popen(  # noqa: S603 (what runs in it was signed)
                 [*self._arguments(permissions, state, fd), sys.executable, "-I", inside.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if command else subprocess.STDOUT,
-                pass_fds=(fd,),
+                pass_fds=(fd, theirs),
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin"},
                 bufsize=0,
             )
         except OSError as error:
+            os.close(ours)
             raise RunnerError(f"the box could not be started: {error}") from None
         finally:
             os.close(fd)
+            os.close(theirs)
+        return Box(process, ours)
 
     def _arguments(self, permissions: Permissions, state: Path | None, job_fd: int) -> list[str]:
         words = [find_bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]

@@ -10,7 +10,7 @@ from typing import Any
 from kegnet_client.core.errors import RunnerError
 from kegnet_client.runner.inside import CANNOT_START
 from kegnet_client.runner.process import BoxedProcess, Capture
-from kegnet_client.runner.program import Surroundings
+from kegnet_client.runner.program import KILL_AGAIN_S, Surroundings
 from kegnet_client.runner.shelf import StoredCommand
 from kegnet_client.runner.statement import DEFAULT_COMMAND_S, Statement
 
@@ -60,13 +60,14 @@ class Commands:
         for digest, (process, until_s) in self._running.items():
             if now_s >= until_s:
                 process.kill()
-                self._running[digest] = (process, until_s + DEFAULT_COMMAND_S)
+                self._running[digest] = (process, now_s + KILL_AGAIN_S)
 
     def kill(self) -> None:
         """End all at once."""
         self._waiting.clear()
-        for process, _ in self._running.values():
-            process.kill()
+        now_s = self._around.clock.monotonic_s()
+        self._running = {digest: (process, now_s) for digest, (process, _) in self._running.items()}
+        self.tick(now_s)
 
     @property
     def is_running(self) -> bool:

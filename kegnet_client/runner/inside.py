@@ -1,5 +1,7 @@
 """The first program inside a box: sets the limits, then runs the modules' ``main()``, or becomes the command.
 
+When the runner dies, or gives the box up, the kernel kills this process: bubblewrap would not before it is set up.
+
 It is started by its path, knows nothing of this package, and trusts nobody: the box is the boundary, not what stands
 here. What there is to run comes in a file that the box made. The end of stdin means that the runner wants it to quit.
 
@@ -8,12 +10,15 @@ line on, and may import them: ``from kegnet_module import log``. They import eac
 none of them hides a module of the standard library.
 """
 
+import fcntl
 import importlib.abc
 import importlib.machinery
 import json
 import linecache
 import os
 import resource
+import select
+import signal
 import sys
 import threading
 import traceback
@@ -24,6 +29,8 @@ from typing import Any
 JOB = "/run/kegnet/job.json"
 CANNOT_START = 127
 API = "kegnet_module"
+F_SETSIG = 10
+"""Linux's, which the module fcntl does not know."""
 
 _quit = threading.Event()
 _notifications: list[Callable[[], object]] = []
@@ -87,6 +94,7 @@ def main() -> int:
     """Run the job; the exit code."""
     with open(JOB, encoding="utf-8") as file:  # noqa: PTH123 (pathlib takes time to import)
         job: dict[str, Any] = json.load(file)
+    _live_as_long_as_the_runner(job["life_fd"])
     for name, most in job["limits"].items():
         resource.setrlimit(getattr(resource, name), (most, most))
     if job["command"]:
@@ -96,6 +104,16 @@ def main() -> int:
             print(repr(error), file=sys.stderr)
             return CANNOT_START
     return _run(job["modules"])
+
+
+def _live_as_long_as_the_runner(fd: int) -> None:
+    """The other end of this pipe is the runner's: its end is a signal, also to what this process becomes."""
+    os.set_inheritable(fd, True)
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([fd], [], [], 0)[0]:
+        os._exit(1)
 
 
 def _run(sources: dict[str, str]) -> int:

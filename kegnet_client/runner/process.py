@@ -3,10 +3,11 @@
 import contextlib
 import os
 import selectors
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
+
+from kegnet_client.runner.box import Box
 
 MAX_LINE_BYTES = 2000
 LINES_AT_ONCE = 200
@@ -80,13 +81,14 @@ class BoxedProcess:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        box: Box,
         selector: selectors.BaseSelector,
         out: Callable[[bytes], None],
         err: Callable[[bytes], None],
         ended: Callable[[int], None],
     ) -> None:
-        self._process = process
+        self._box = box
+        self._process = process = box.process
         self._selector = selector
         self._ended = ended
         self._pipes: dict[int, Callable[[bytes], None]] = {}
@@ -106,7 +108,7 @@ class BoxedProcess:
 
     def kill(self) -> None:
         """End it, and all in its box."""
-        self._process.kill()
+        self._box.kill()
 
     def _read(self, fd: int) -> bool:
         """Whether there may be more."""
@@ -123,6 +125,7 @@ class BoxedProcess:
 
     def _reap(self) -> None:
         code = self._process.wait()
+        self._box.close()
         for fd in list(self._pipes):
             for _ in range(16):
                 if not self._read(fd):

@@ -14,13 +14,14 @@ from typing import Any
 
 from kegnet_client.core.errors import RunnerError
 from kegnet_client.host.clock import Clock
-from kegnet_client.runner.box import Boxes
+from kegnet_client.runner.box import SET_UP_S, Boxes
 from kegnet_client.runner.couch import Document
 from kegnet_client.runner.process import BoxedProcess, LineLog
 from kegnet_client.runner.shelf import Shelf, StoredProgram
 from kegnet_client.runner.statement import Statement
 
 QUIT_S = 20.0
+KILL_AGAIN_S = SET_UP_S
 PROBATION_S = 30.0
 FIRST_RETRY_S = 5.0
 MOST_RETRY_S = 300.0
@@ -163,15 +164,11 @@ class Program:
         elif self._after is not None:
             _log.warning("%s %d did not quit and is killed", self.stored.name, self.current.sequence)
             self._process.kill()
+            self._due_s = now_s + KILL_AGAIN_S
         else:
             self._retry_s = FIRST_RETRY_S
             self._remember_good()
             self._set("running", self._note)
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.kill()
 
     def _end_then(self, after: Callable[[], None]) -> None:
         self._time_up_s = None

@@ -12,6 +12,7 @@ import pytest
 from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.config.edit import fill, render
 from kegnet_client.producers.thermometer_section import THERMOMETER
+from kegnet_client.sinks.kegbot import DOUBT_S
 from kegnet_client.sinks.kegbot_section import KEGBOT
 
 from ..net.server import Connection, Server
@@ -21,7 +22,7 @@ from ..support.device import Device
 from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KEY, KegbotModel
 from ..support.server import Server as KegNetServer
-from ..support.waits import wait_until
+from ..support.waits import WAIT_S, wait_until
 
 
 class KegbotServer:
@@ -166,3 +167,22 @@ def test_a_server_of_2_0_gets_the_records_once_somebody_allowed_the_device(devic
         assert [drink.volume_ml for drink in receiver.drinks.values()] == [293.0]
     finally:
         later.close()
+
+
+@pytest.mark.slow
+@pytest.mark.case(109)
+def test_a_pour_whose_answer_was_a_500_is_one_drink_though_the_daemon_is_killed_while_it_waits(
+    kegbot_device: Device, model: KegbotModel
+) -> None:
+    model.is_broken = True
+    program = kegbot_device.run()
+    kegbot_device.drop(586)
+    program.log.wait_for("000586.pour steps aside for the others: the server answered 500")
+    model.is_broken = False
+    program.stop(SIGKILL)
+    program = kegbot_device.run()
+    kegbot_device.drop_text("1,77,100,1700000000000\n", "other.pour")
+    wait_until(lambda: ticks(model) == [77, 586], "the other waits, too")
+    wait_until(lambda: not kegbot_device.waiting(), "the pour is not found", DOUBT_S + WAIT_S)
+    assert ticks(model) == [77, 586]
+    assert program.stop()[0] == 0

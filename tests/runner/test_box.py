@@ -1,8 +1,11 @@
 """The box, from inside: what a module has there, and what one that wants out does not get."""
 
+import contextlib
 import json
+import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 from kegnet_client.runner.box import Boxes
 from kegnet_client.runner.statement import Permissions
 
-from ..support.waits import WAIT_S
+from ..support.waits import WAIT_S, wait_until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -39,12 +42,14 @@ def run(tmp_path: Path, state: Path) -> Run:
     def run(
         code: str, modules: Mapping[str, str] | None = None, *, quits: bool = False, **permissions: Any
     ) -> "subprocess.CompletedProcess[str]":
-        process = boxes.start({"main": code, **(modules or {})}, (), Permissions(**permissions), state)
+        box = boxes.start({"main": code, **(modules or {})}, (), Permissions(**permissions), state)
+        process = box.process
         assert process.stdin is not None
         if quits:
             process.stdin.close()
             process.stdin = None
         out, _ = process.communicate(timeout=WAIT_S)
+        box.close()
         return subprocess.CompletedProcess([], process.returncode, out.decode())
 
     return run
@@ -82,10 +87,7 @@ def test_quitting_is_asked_and_told(run: Run) -> None:
     code = """
 import threading
 told = threading.Event()
-def never(): log("never")
 register_quit_notification(told.set)
-register_quit_notification(never)
-remove_quit_notification(never)
 def main():
     told.wait(20)
     log("%s %s", told.is_set(), should_quit())
@@ -129,8 +131,8 @@ def test_key_credentials_and_the_state_of_others_are_not_there(run: Run, tmp_pat
 
 def test_what_hangs_under_usr_is_hidden_too(tmp_path: Path, state: Path) -> None:
     boxes = Boxes((Path("/usr/share/doc"),), tmp_path)
-    process = boxes.start({"main": try_all("os.listdir('/usr/share/doc')")}, (), Permissions(), state)
-    assert process.communicate(timeout=WAIT_S)[0] == b"[]\n"
+    box = boxes.start({"main": try_all("os.listdir('/usr/share/doc')")}, (), Permissions(), state)
+    assert box.process.communicate(timeout=WAIT_S)[0] == b"[]\n"
 
 
 @pytest.mark.case(115)
@@ -186,15 +188,38 @@ def test_memory_and_files_have_their_bounds(run: Run, state: Path) -> None:
 
 def test_a_command_is_run_without_a_shell_in_a_box_of_its_own(tmp_path: Path) -> None:
     boxes = Boxes((tmp_path,), tmp_path)
-    process = boxes.start({}, ("echo", "$HOME; id"), Permissions(), None)
-    assert process.communicate(timeout=WAIT_S) == (b"$HOME; id\n", b"")
+    box = boxes.start({}, ("echo", "$HOME; id"), Permissions(), None)
+    assert box.process.communicate(timeout=WAIT_S) == (b"$HOME; id\n", b"")
 
 
 def test_a_command_that_cannot_be_started_says_so(tmp_path: Path) -> None:
-    process = Boxes((tmp_path,), tmp_path).start({}, ("/no/such/program",), Permissions(), None)
-    out, err = process.communicate(timeout=WAIT_S)
-    assert (out, process.returncode) == (b"", 127)
+    box = Boxes((tmp_path,), tmp_path).start({}, ("/no/such/program",), Permissions(), None)
+    out, err = box.process.communicate(timeout=WAIT_S)
+    assert (out, box.process.returncode) == (b"", 127)
     assert b"FileNotFoundError" in err
+
+
+def running(argument: str) -> list[str]:
+    """The processes that were called with it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if argument.encode() in (place / "cmdline").read_bytes().split(b"\0"):
+                found.append(place.name)
+    return found
+
+
+@pytest.mark.case(118)
+@pytest.mark.parametrize("wait_ms", range(0, 100, 4))
+def test_a_box_that_is_killed_while_it_starts_leaves_nothing(wait_ms: int, tmp_path: Path) -> None:
+    box = Boxes((tmp_path,), tmp_path).start(
+        {}, ("sleep", seconds := f"60.{os.getpid()}{wait_ms:03}"), Permissions(), None
+    )
+    time.sleep(wait_ms / 1000)
+    box.kill()
+    box.process.communicate(timeout=WAIT_S)
+    time.sleep(0.5)  # for as long as one that was left would take to become the command
+    wait_until(lambda: running(seconds) == [], "the command goes on without its box")
 
 
 def test_what_a_job_says_is_whole_whatever_is_in_it(run: Run) -> None:

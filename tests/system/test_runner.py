@@ -1,5 +1,6 @@
 """The runner as a service: a producer that was pushed puts a pour into the spool, from a box without privileges."""
 
+import json
 import re
 from typing import Any
 
@@ -59,6 +60,7 @@ def runner(enrolled: Any) -> Any:
 
 def test_a_producer_that_was_pushed_pours_from_its_box_and_reaches_nothing_else(runner: Any) -> None:
     runner.sh(f"systemctl start {UNIT}")
+    assert json.loads(runner.sh("kegnet-client runner identity --json", user=UNIT))["mac_id"] == 4711
     runner.sh("cat > /root/producer.py", stdin=PRODUCER)
     runner.sh("kegnet-client module sign /root/producer.py --key /root/ann --to 4711 --spool > /root/producer.json")
     runner.sh(f"kegnet-client module push /root/producer.json --url {COUCH}")

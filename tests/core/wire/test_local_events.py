@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -150,6 +151,17 @@ def test_a_message_without_an_end_is_told_once_and_the_next_is_read() -> None:
     pieces = [b"x" * 1000] * 100 + [b"\n", b"\n", b"{}\n\n"]
     assert [one for piece in pieces for one in splitter.feed(piece)] == [None, b"{}"]
     assert splitter.feed(b"y" * (MAX_MESSAGE_BYTES + 1) + b"\n\n\n\n[]\n\n") == [None, b"[]"]
+
+
+def test_of_a_message_without_an_end_no_more_is_kept_than_a_message_may_have() -> None:
+    splitter, piece = Splitter(), b"x" * 10_000
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            splitter.feed(piece)
+        assert tracemalloc.get_traced_memory()[0] < 4 * MAX_MESSAGE_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_meter_has_its_board_its_number_and_the_relay_beside_it() -> None:
