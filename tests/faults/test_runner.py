@@ -177,6 +177,19 @@ def test_a_document_that_cannot_be_read_does_not_end_the_feed(value: bytes, devi
 
 
 @pytest.mark.case(117)
+def test_a_result_that_the_database_refuses_holds_up_nothing_else(device: Device, couch: SmallCouch) -> None:
+    couch.forbidden = {f"c1_ret_{MAC_ID}", "c2"}
+    device.put(command("true"))
+    device.wait_for("c1 runs")
+    device.put(command("echo", "two", _id="c2", sequence=2))
+    assert couch.wait_for(f"c2_ret_{MAC_ID}", lambda one: True)["stdout"] == "two\n"
+    device.put(program(1, LASTING.format(1)))
+    couch.wait_for(HEARTBEAT, lambda one: [row["sequence"] for row in one["programs"]] == [1])
+    couch.forbidden = set()
+    couch.wait_for(f"c1_ret_{MAC_ID}", lambda one: True)
+
+
+@pytest.mark.case(117)
 def test_a_session_that_ends_is_begun_again(device: Device, couch: SmallCouch) -> None:
     device.put(program(1, LASTING.format(1)))
     device.wait_for("[tap] version 1")
