@@ -66,6 +66,8 @@ class Supervisor:
         self._was_doubted = clock.doubt() is not None
         self._refused: dict[str, str] = {}
         self._held: dict[str, Change] = {}
+        self._has_missed = False
+        """Whether there were more changes than can be held."""
         self._changes: queue.Queue[Change] = queue.Queue(MAX_CHANGES)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ, self._awake)
@@ -157,10 +159,12 @@ class Supervisor:
 
     def _hold(self, change: Change, doubt: str) -> None:
         """Nothing new runs by a clock that may be wrong: what expired would run once more."""
-        if len(self._held) < MAX_HELD:
-            if not self._held:
-                _log.warning("what is new waits: %s", doubt)
+        if not self._held:
+            _log.warning("what is new waits: %s", doubt)
+        if len(self._held) < MAX_HELD or change.id in self._held:
             self._held[change.id] = change
+        else:
+            self._has_missed = True
 
     def _admit(self, identifier: str, document: Document) -> None:
         try:
@@ -278,6 +282,9 @@ class Supervisor:
             held, self._held = list(self._held.values()), {}
             for change in held:
                 self._take(change)
+            if self._has_missed:
+                self._has_missed = False
+                self._resync()
         version = self._trust.version()
         if version != self._trusted:
             self._trusted = version

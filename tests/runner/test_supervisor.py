@@ -14,7 +14,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.runner import command as command_module
 from kegnet_client.runner import program as program_module
 from kegnet_client.runner import supervisor as supervisor_module
-from kegnet_client.runner.box import Boxes
+from kegnet_client.runner.box import Box, Boxes
 from kegnet_client.runner.couch import Change
 from kegnet_client.runner.judge import Allowed, Judge
 from kegnet_client.runner.sequences import Sequences
@@ -64,14 +64,14 @@ class ShellBoxes(Boxes):
 
     def start(
         self, modules: Mapping[str, str], command: Sequence[str], permissions: Permissions, state: Path | None
-    ) -> "subprocess.Popen[bytes]":
+    ) -> Box:
         self.times_ms.append(self.clock.wall_ms())
         self.started.append(command or modules)
         pipe = subprocess.PIPE
         err = pipe if command else subprocess.STDOUT
-        return subprocess.Popen(
-            command or ["sh", "-c", modules["main"]], stdin=pipe, stdout=pipe, stderr=err, bufsize=0
-        )
+        words = command or ["sh", "-c", modules["main"]]
+        process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=err, bufsize=0)
+        return Box(process, os.open(os.devnull, os.O_RDONLY))
 
 
 class Bench:
@@ -217,3 +217,22 @@ def test_a_command_that_expires_while_it_waits_for_others_does_not_run(
     wait_until(lambda: len(bench.results) == 2, "the second has no result")
     assert bench.results[1].result == {"exit": None, "stdout": None, "stderr": "it did not run: it has expired"}
     assert bench.boxes.started == [("cat", str(tmp_path / "end"))]
+
+
+def test_what_was_too_much_to_be_held_until_the_clock_is_right_is_asked_for_again(
+    bench: Bench, operator: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor_module, "MAX_HELD", 2)
+    bench.clock.is_doubted = True
+    for number in range(3):
+        bench.offer(program(_id=f"other{number}", type=1))
+    document = operator.sign(program(1, LASTING))
+    bench.offer(document)
+    wait_until(lambda: "what is new waits" in caplog.text, "it does not wait")
+    # Its queue takes so many at a time: the last one is put in once those before it were taken out.
+    for number in range(supervisor_module.MAX_CHANGES + 1):
+        bench.supervisor.offer(Change(f"gone{number}", 9, True, None))
+    bench.clock.is_doubted = False
+    wait_until(lambda: bench.resyncs, "the feed is not asked for the rest")
+    bench.offer(document)
+    bench.wait_for_state("tap", "running", "probation")
