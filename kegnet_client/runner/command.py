@@ -27,7 +27,7 @@ class Commands:
     def __init__(self, around: Surroundings, done: Callable[[StoredCommand], None]) -> None:
         self._around = around
         self._done = done
-        self._waiting: dict[str, tuple[Statement, str]] = {}
+        self._waiting: dict[str, tuple[Statement, str, str]] = {}
         self._running: dict[str, tuple[BoxedProcess, float]] = {}
 
     def resume(self) -> None:
@@ -39,14 +39,14 @@ class Commands:
             elif not command.is_told:
                 self._done(command)
 
-    def take(self, statement: Statement, identifier: str) -> str | None:
-        """Run it, unless that was done; why it cannot be."""
+    def take(self, statement: Statement, signer: str, identifier: str) -> str | None:
+        """Run what ``signer`` signed, unless that was done; why it cannot be."""
         digest = statement.digest
         if digest in self._waiting or digest in self._running or self._around.shelf.has_command(digest):
             return None
         if len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} commands wait already"
-        self._waiting[digest] = (statement, identifier)
+        self._waiting[digest] = (statement, signer, identifier)
         self._start_waiting()
         return None
 
@@ -76,7 +76,7 @@ class Commands:
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < MAX_AT_ONCE:
-            digest, (statement, identifier) = next(iter(self._waiting.items()))
+            digest, (statement, signer, identifier) = next(iter(self._waiting.items()))
             del self._waiting[digest]
             command = StoredCommand(digest, identifier, statement.answers_in_place, statement.expires_ms or 0)
             try:
@@ -84,7 +84,11 @@ class Commands:
             except OSError as error:
                 _log.error("%s: does not run, because that cannot be kept: %s", identifier, error)
                 continue
-            self._start(command, statement)
+            # It may have waited for long.
+            if problem := self._around.refusal(statement, signer):
+                self._finish(command, {"exit": None, "stdout": None, "stderr": f"it did not run: {problem}"})
+            else:
+                self._start(command, statement)
 
     def _start(self, command: StoredCommand, statement: Statement) -> None:
         out, err = Capture(), Capture()

@@ -5,6 +5,7 @@ machine. One object serves one thread.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 FEED_HEARTBEAT_S = 30.0
 FILTER = "kegnet/programs"
 _ATTEMPTS = 5
+
+_log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
@@ -196,11 +199,15 @@ def _read_lines(pieces: Iterator[bytes]) -> Iterator[Change | None]:
 
 
 def _read_change(line: bytes) -> Change | None:
-    """None for the line that ends a feed."""
+    """None for the line that ends a feed, and for one that is left out."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError):
+    except (json.JSONDecodeError, UnicodeDecodeError):
         raise TransportError("the feed holds a line that is no JSON") from None
+    except (ValueError, RecursionError) as error:
+        # Nested too deep, or a number of thousands of digits: it would end the feed each time that it comes.
+        _log.warning("a document of the database cannot be read, and is left out: %s", error)
+        return None
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         if isinstance(row, dict) and "last_seq" in row:
             return None

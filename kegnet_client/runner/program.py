@@ -40,6 +40,8 @@ class Surroundings:
     clock: Clock
     libraries: Callable[[str], Mapping[str, str]]
     """The global modules that a signer's programs may import."""
+    refusal: Callable[[Statement, str], str | None]
+    """Why what this signer signed may not run now. It is asked before each start, whatever the reason for that is."""
     tell: Callable[[str, str], None]
     changed: Callable[[], None]
 
@@ -114,8 +116,12 @@ class Program:
         self._end_then(stopped)
 
     def start(self) -> None:
-        """Run what is current; a library runs nothing."""
+        """Run what is current, if it may run now; a library runs nothing."""
         self._due_s = self._time_up_s = None
+        if problem := self._around.refusal(self.current, self.stored.signer):
+            _log.error("%s %d does not run: %s", self.stored.name, self.current.sequence, problem)
+            self._set("refused", problem)
+            return
         if not self.current.is_program:
             self._remember_good()
             self._set("library", self._note)
@@ -185,7 +191,13 @@ class Program:
         elif code == 0:
             self._remember_good()
             self._set("finished", self._note)
-        elif self._is_new() and self._good is not None and self.stored.good is not None:
+        elif (
+            self._is_new()
+            and self._good is not None
+            and self.stored.good is not None
+            # It may have expired meanwhile, or its key be revoked.
+            and not self._around.refusal(self._good, self.stored.signer)
+        ):
             self._go_back(self._good, self.stored.good)
         else:
             _log.warning("%s %d ended with %s", self.stored.name, self.current.sequence, self._last_exit)

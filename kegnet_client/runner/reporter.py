@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kegnet_client.core.errors import KegnetError
+from kegnet_client.core.errors import KegnetError, ServerRefusalError
 from kegnet_client.runner.couch import Couch, Document
 from kegnet_client.runner.shelf import Shelf, StoredCommand
 
@@ -75,16 +75,17 @@ class Reporter:
                     self._came.wait(due_s - now_s)
                     continue
             try:
-                while self._results:
-                    self._tell_result(self._results[0])
-                    self._results.popleft()
+                # First, since a database that refuses this is not asked for more.
                 if self._is_changed or now_s >= beat_s + HEARTBEAT_S:
                     self._is_changed = False
                     self._tell_state()
                     beat_s = time.monotonic()
+                refusal = self._tell_results()
                 if self._has_lines and now_s >= log_s + LOG_EVERY_S:
                     self._tell_lines()
                     log_s = time.monotonic()
+                if refusal is not None:
+                    raise refusal
             except KegnetError as error:
                 self._is_changed = True
                 if str(error) != self._problem:
@@ -96,6 +97,19 @@ class Reporter:
                 self._problem, retry_s = "", FIRST_RETRY_S
                 time.sleep(CHANGE_SETTLES_S)
 
+    def _tell_results(self) -> ServerRefusalError | None:
+        """All that the database takes; one that it refuses stays, and holds up no other one."""
+        refusal = None
+        for _ in range(len(self._results)):
+            try:
+                self._tell_result(self._results[0])
+            except ServerRefusalError as error:
+                refusal = error
+                self._results.rotate(-1)
+            else:
+                self._results.popleft()
+        return refusal
+
     def _tell_result(self, command: StoredCommand) -> None:
         result: dict[str, Any] = command.result or {}
         body = {"type": "result", "device": self._mac_id, "command": command.id, "at": _now(), **result}
@@ -103,7 +117,11 @@ class Reporter:
         if command.answers_in_place:
             ret = [result.get("stdout"), result.get("stderr")]
             # Its signature covers all but this; a document that was replaced meanwhile is another command.
-            self._couch.update(command.id, lambda old: {**old, "ret": ret} if old and "ret" not in old else None)
+            try:
+                self._couch.update(command.id, lambda old: {**old, "ret": ret} if old and "ret" not in old else None)
+            except ServerRefusalError as error:
+                # A database knows devices by their users, and does not let this one answer what names it by its uuid.
+                _log.warning("%s: its result is beside it only: %s", command.id, error)
         command.is_told = True
         try:
             self._shelf.keep_command(command)

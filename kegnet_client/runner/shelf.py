@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -113,11 +114,25 @@ def _read_all(directory: Path) -> Iterator[dict[str, Any]]:
 
 
 def size_of(directory: Path, most_bytes: int, most_files: int) -> int:
-    """How many bytes the files in ``directory`` take on the disk; it stops counting where that is too much already."""
-    total = 0
-    for count, path in enumerate(directory.rglob("*"), 1):
-        with contextlib.suppress(OSError):
-            total += path.lstat().st_blocks * 512
-        if total > most_bytes or count > most_files:
-            return max(total, most_bytes + 1)
+    """How many bytes the files in ``directory`` take on the disk; it stops counting where that is too much already.
+
+    A program may lay out its directory as it likes: in what cannot be looked into is too much.
+    """
+    total = count = 0
+    waiting = [str(directory)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if total > most_bytes or count > most_files:
+                        return max(total, most_bytes + 1)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return most_bytes + 1
     return total

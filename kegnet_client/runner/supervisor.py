@@ -58,7 +58,7 @@ class Supervisor:
         self._resync = resync
         self._changed = changed
         self._selector = selectors.DefaultSelector()
-        self._around = Surroundings(boxes, self._selector, shelf, clock, self._libraries, tell, changed)
+        self._around = Surroundings(boxes, self._selector, shelf, clock, self._libraries, self._refusal, tell, changed)
         self._commands = Commands(self._around, done)
         self._programs: dict[str, Program] = {}
         self._leaving: list[Program] = []
@@ -66,6 +66,8 @@ class Supervisor:
         self._was_doubted = clock.doubt() is not None
         self._refused: dict[str, str] = {}
         self._held: dict[str, Change] = {}
+        self._has_missed = False
+        """Whether there were more changes than can be held."""
         self._changes: queue.Queue[Change] = queue.Queue(MAX_CHANGES)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ, self._awake)
@@ -157,10 +159,12 @@ class Supervisor:
 
     def _hold(self, change: Change, doubt: str) -> None:
         """Nothing new runs by a clock that may be wrong: what expired would run once more."""
-        if len(self._held) < MAX_HELD:
-            if not self._held:
-                _log.warning("what is new waits: %s", doubt)
+        if not self._held:
+            _log.warning("what is new waits: %s", doubt)
+        if len(self._held) < MAX_HELD or change.id in self._held:
             self._held[change.id] = change
+        else:
+            self._has_missed = True
 
     def _admit(self, identifier: str, document: Document) -> None:
         try:
@@ -169,7 +173,7 @@ class Supervisor:
             if admitted is None:
                 self._forget(identifier, "is for other devices now")
             elif admitted.statement.command:
-                problem = self._commands.take(admitted.statement, identifier)
+                problem = self._commands.take(admitted.statement, admitted.signer, identifier)
             else:
                 problem = self._run_program(identifier, document, admitted.statement, admitted.signer)
         except (DocumentError, ConfigError, OSError) as error:
@@ -229,9 +233,18 @@ class Supervisor:
     def _libraries(self, signer: str) -> dict[str, str]:
         modules: dict[str, str] = {}
         for program in self._programs.values():
-            if program.stored.signer == signer:
-                modules |= program.current.global_modules
+            lent = program.current.global_modules
+            # Also what is lent has to be allowed now.
+            if lent and program.stored.signer == signer and not self._refusal(program.current, signer):
+                modules |= lent
         return modules
+
+    def _refusal(self, statement: Statement, signer: str) -> str | None:
+        try:
+            admitted = self._judge.admit_again(statement, self._clock.wall_ms())
+        except (DocumentError, ConfigError) as error:
+            return str(error)
+        return None if admitted.signer == signer else f"it is signed by {admitted.signer} now"
 
     def _forget(self, identifier: str, why: str) -> None:
         for program in [one for one in self._programs.values() if one.stored.id == identifier]:
@@ -269,6 +282,9 @@ class Supervisor:
             held, self._held = list(self._held.values()), {}
             for change in held:
                 self._take(change)
+            if self._has_missed:
+                self._has_missed = False
+                self._resync()
         version = self._trust.version()
         if version != self._trusted:
             self._trusted = version
@@ -291,23 +307,28 @@ class Supervisor:
                     program.stop("refused", "its state directory is too large")
 
     def _judge_again(self, *, is_start: bool = False) -> None:
+        lenders = set()
         for program in self._programs.values():
-            state = program.status()["state"]
-            try:
-                admitted = self._judge.admit_again(program.current, self._clock.wall_ms())
-                if admitted.signer != program.stored.signer:
-                    raise DocumentError(f"it is signed by {admitted.signer} now")
-            except (DocumentError, ConfigError) as error:
-                _log.error("%s: %s; it is stopped", program.stored.name, error)
-                program.stop("refused", str(error))
-            else:
-                if is_start or (state == "refused" and not program.is_running):
-                    program.start()
+            was_refused = program.status()["state"] == "refused"
+            problem = self._refusal(program.current, program.stored.signer)
+            if problem:
+                _log.error("%s: %s; it is stopped", program.stored.name, problem)
+                program.stop("refused", problem)
+            elif is_start or (was_refused and not program.is_running):
+                program.start()
+            if bool(problem) != was_refused and program.current.global_modules:
+                lenders.add(program.stored.signer)
+        if not is_start:
+            for signer in lenders:
+                self._restart_others(signer, None)
 
     def _judge_times(self) -> None:
         now_ms = self._clock.wall_ms()
         for program in self._programs.values():
             expires_ms = program.current.expires_ms
-            if program.is_running and expires_ms is not None and now_ms >= expires_ms:
-                _log.info("%s has expired: it is stopped", program.stored.name)
-                program.stop("expired")
+            if expires_ms is None or now_ms < expires_ms or program.status()["state"] in ("expired", "refused"):
+                continue
+            _log.info("%s has expired: it is stopped", program.stored.name)
+            program.stop("expired")
+            if program.current.global_modules:
+                self._restart_others(program.stored.signer, program)

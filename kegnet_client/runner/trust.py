@@ -91,9 +91,10 @@ def find_ssh_keygen() -> str:
     return program
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    # The change time, too: of a file that becomes readable, or was put back with its old date, nothing else is new.
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

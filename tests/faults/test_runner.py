@@ -17,6 +17,7 @@ What HimbeereCouch had wrong is not repeated:
 """
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -157,6 +158,35 @@ def test_half_a_line_and_nonsense_end_the_feed_which_goes_on_where_it_was(device
     device.wait_for("[tap] version 2")
     assert len(couch.feeds) >= number + 4
     assert couch.raw == []
+
+
+@pytest.mark.case(117)
+@pytest.mark.parametrize(
+    "value", [b"[" * 100_000 + b"]" * 100_000, b"1" * 10_000], ids=["nested too deep", "a number too long"]
+)
+def test_a_document_that_cannot_be_read_does_not_end_the_feed(value: bytes, device: Device, couch: SmallCouch) -> None:
+    device.put(program(1, LASTING.format(1)))
+    device.wait_for("[tap] version 1")
+    device.kill()
+    good = device.operator.sign(program(2, LASTING.format(2)))
+    poison = b'{"seq":1,"id":"x","doc":{"_id":"x","code":' + value + b"}}\n"
+    couch.raw = [poison + json.dumps({"seq": 2, "id": "a1", "doc": good}).encode() + b"\n"]
+    device.start()
+    device.wait_for("[tap] version 2")
+    assert device.runner.log.lines("is left out") != []
+
+
+@pytest.mark.case(117)
+def test_a_result_that_the_database_refuses_holds_up_nothing_else(device: Device, couch: SmallCouch) -> None:
+    couch.forbidden = {f"c1_ret_{MAC_ID}", "c2"}
+    device.put(command("true"))
+    device.wait_for("c1 runs")
+    device.put(command("echo", "two", _id="c2", sequence=2))
+    assert couch.wait_for(f"c2_ret_{MAC_ID}", lambda one: True)["stdout"] == "two\n"
+    device.put(program(1, LASTING.format(1)))
+    couch.wait_for(HEARTBEAT, lambda one: [row["sequence"] for row in one["programs"]] == [1])
+    couch.forbidden = set()
+    couch.wait_for(f"c1_ret_{MAC_ID}", lambda one: True)
 
 
 @pytest.mark.case(117)

@@ -1,5 +1,6 @@
 """Nothing runs that an operator's key has not signed for this device, now, newer than before: one test for each no."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -220,3 +221,16 @@ def test_who_asks_for_more_than_the_device_allows_is_refused(
     admit: Admit, operator: Operator, permissions: dict[str, Any], setting: str
 ) -> None:
     refuse(admit, operator.sign(program(permissions=permissions)), setting)
+
+
+def test_a_list_of_signers_is_another_one_when_its_rights_change_or_it_is_put_back_with_its_old_date(
+    trust: Trust,
+) -> None:
+    before = trust.version()
+    trust.allowed.chmod(0o600)
+    changed = trust.version()
+    assert changed != before
+    status, text = trust.allowed.stat(), trust.allowed.read_text()
+    trust.allowed.write_text(text.swapcase())
+    os.utime(trust.allowed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert trust.version() != changed

@@ -25,6 +25,8 @@ class SmallCouch:
         self.logins = 0
         self.refuse_next = 0
         """How many requests get a 401."""
+        self.forbidden: set[str] = set()
+        """The documents that nobody may write."""
         self.raw: list[bytes] = []
         """What the feed says before anything else, a piece for each time that it is asked for; then it ends."""
         self.is_ended = False
@@ -111,6 +113,9 @@ class SmallCouch:
                     return
                 document = json.loads(self.body())
                 document["_id"] = identifier = self.identifier()
+                if identifier in couch.forbidden:
+                    self.answer(403, {"error": "forbidden"})
+                    return
                 old = couch.get(identifier)
                 if old is not None and old["_rev"] != document.get("_rev"):
                     self.answer(409, {"error": "conflict"})
