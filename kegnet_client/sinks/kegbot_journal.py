@@ -142,12 +142,15 @@ class Journal:
         return entries
 
     def _read(self, name: str, wall_ms: int) -> Stored | None:
-        """What the file ``name`` says; None, and it goes, where that was long ago."""
+        """What the file ``name`` says; None, and it goes, where it is of a drink of long ago.
+
+        One in doubt stays: its pour may come again, however long the device was off and however its clock was set.
+        """
         try:
             stored = _parse(read_regular(name, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False))
         except ValueError:
             stored = Stored(0, None, True, wall_ms)  # damaged: whatever it said, the pour may be a drink
-        if wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
+        if _is_over(stored) and wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
             os.unlink(name, dir_fd=self._fd)
             return None
         return stored
