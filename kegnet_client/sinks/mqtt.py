@@ -23,7 +23,7 @@ DEADLINE_S = 10.0
 
 
 class Mqtt:
-    """Publishes as ``device``, a lower-case uuid; ``make_connection`` connects at once."""
+    """Publishes as ``device``, a lower-case uuid, over connections by ``make_connection``."""
 
     max_records = MAX_IN_FLIGHT
     # A batch fills a round trip by itself, and the broker takes one connection of a name.

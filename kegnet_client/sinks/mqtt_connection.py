@@ -56,7 +56,7 @@ class _Socket(ssl.SSLSocket):
 
 
 class Connection:
-    """Connects to ``broker`` at once, in a thread. ``context`` is None for a broker without TLS."""
+    """Connects to ``broker`` when it first publishes, in a thread. ``context`` is None for a broker without TLS."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Connection:
         self._end: Verdict | None = None
         self._acknowledged: dict[int, tuple[int, str]] = {}
         self._client = self._make_client(context, login)
-        threading.Thread(target=self._connect, name="mqtt", daemon=True).start()
+        self._connecting: threading.Thread | None = None
 
     @property
     def is_over(self) -> bool:
@@ -87,6 +87,9 @@ class Connection:
     def publish(self, messages: Sequence[Message]) -> list[Verdict]:
         """What became of each of ``messages`` within the deadline; where none left, all verdicts are one object."""
         until_s = time.monotonic() + self._deadline_s
+        if self._connecting is None:
+            self._connecting = threading.Thread(target=self._connect, name="mqtt", daemon=True)
+            self._connecting.start()
         with self._changed:
             self._wait(lambda: self._is_up, until_s)
             is_up = self._is_up
