@@ -112,7 +112,7 @@ def test_the_status_of_a_new_hub_and_of_a_tap(hub: Hub, tmp_path: Path, capsys: 
             store.write(lambda connection, kind=kind, body=body: house.say(connection, kind, None, body, "anna", 1))  # type: ignore[misc]  # mypy infers no lambda with defaults
     hub("status")
     assert capsys.readouterr().out.splitlines() == [
-        "left: Helles, 20.0 of 20.0 l left (100 %), 40 glasses; nothing poured yet",
+        "left: Helles, 20.0 of 50.0 l left (40 %), 40 glasses; nothing poured yet",
         "right: no keg",
     ]
     hub("status", "--json")

@@ -34,10 +34,8 @@ def _list(options: argparse.Namespace) -> int:
 def _line(keg: dict[str, Any]) -> str:
     places = [one["tap"] for one in keg["taps"] if one["until_ms"] is None]
     where = f"at tap {places[0]}" if places and keg["ended_ms"] is None else "not tapped"
-    size = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
-    return (
-        f"{keg['id']}  {keg['left_ml'] / 1000:.1f} of {size / 1000:.1f} l left ({keg['left_percent']:.0f} %)  {where}"
-    )
+    left = f"{keg['left_ml'] / 1000:.1f} of {keg['size_ml'] / 1000:.1f} l left ({keg['left_percent']:.0f} %)"
+    return f"{keg['id']}  {left}  {where}"
 
 
 def _tap(options: argparse.Namespace) -> int:

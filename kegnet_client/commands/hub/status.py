@@ -64,11 +64,8 @@ def _describe(tap: dict[str, Any], now_ms: int) -> str:
         parts = ["no keg"]
     else:
         beverage = "a keg" if tap["beverage"] is None else tap["beverage"]["name"]
-        start_ml = keg["size_ml"] if keg["start_ml"] is None else keg["start_ml"]
-        parts = [
-            f"{beverage}, {keg['left_ml'] / 1000:.1f} of {start_ml / 1000:.1f} l left ({keg['left_percent']:.0f} %), "
-            f"{keg['glasses']} glasses"
-        ]
+        left = f"{keg['left_ml'] / 1000:.1f} of {keg['size_ml'] / 1000:.1f} l left ({keg['left_percent']:.0f} %)"
+        parts = [f"{beverage}, {left}, {keg['glasses']} glasses"]
         last_ms = keg["last_pour_ms"]
         parts.append("nothing poured yet" if last_ms is None else f"last pour {_ago(now_ms - last_ms)}")
     temperature = tap["temperature"]

@@ -101,7 +101,7 @@ class _Stored(Collector):
     def _taps(self, connection: Connection) -> Iterable[GaugeMetricFamily]:
         labels = ["tap", "name", "beverage"]
         left = GaugeMetricFamily("kegnet_keg_left_litres", "What is left in the keg at a tap.", labels=labels)
-        size = GaugeMetricFamily("kegnet_keg_size_litres", "What was in the keg at first.", labels=labels)
+        size = GaugeMetricFamily("kegnet_keg_size_litres", "What the keg holds when it is full.", labels=labels)
         last = GaugeMetricFamily(
             "kegnet_keg_last_pour_timestamp_seconds", "When the keg at a tap last ran.", labels=labels
         )
@@ -117,7 +117,7 @@ class _Stored(Collector):
             if keg is not None:
                 values = [str(tap["id"]), tap["name"], (tap["beverage"] or {}).get("name", "")]
                 left.add_metric(values, keg["left_ml"] / 1000)
-                size.add_metric(values, (keg["start_ml"] or keg["size_ml"]) / 1000)
+                size.add_metric(values, keg["size_ml"] / 1000)
                 if keg["last_pour_ms"] is not None:
                     last.add_metric(values, keg["last_pour_ms"] / 1000)
             if reading is not None:
