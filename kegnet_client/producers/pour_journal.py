@@ -46,7 +46,7 @@ from kegnet_client.host.clock import Clock, read_boot_id
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, PartialFile, format_slot, parse_slots
-from kegnet_client.spool.directory import RECORD_MODE, explain, new_name
+from kegnet_client.spool.directory import RECORD_MODE, explain, new_name, printable
 
 POUR_INTERVAL_S = 1.0
 DRIPS_INTERVAL_S = 60.0
@@ -330,7 +330,7 @@ class PourJournal:
                     self._take_up_ended(match.string)
             except (OSError, RecordError) as error:
                 why = explain(error) if isinstance(error, OSError) else error
-                log.warning("%s is left as it is: %s", self._spool / match.string, why)
+                log.warning("%s is left as it is: %s", self._spool / printable(match.string), why)
         os.fsync(fd)
         if self._file is not None:
             self._unsaved_s = self._clock.monotonic_s()
@@ -362,7 +362,8 @@ class PourJournal:
 
 def _write_hidden(directory_fd: int, name: str, data: bytes) -> None:
     """Write the file ``name`` and sync it, but not its name."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Not to wait at a pipe that a member of the group put there.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(name, flags, RECORD_MODE, dir_fd=directory_fd)
     try:
         if (owner := owner_in(directory_fd)) is not None:
@@ -386,7 +387,7 @@ def take_up_others(spool: Path, producer: str, names: Collection[str], clock: Cl
         try:
             journal = PourJournal(spool, producer, name, 0, FlowRules(), clock)
         except SpoolError as error:
-            log.warning("what %s left behind stays in the spool: %s", name, error)
+            log.warning("what %s left behind stays in the spool: %s", printable(name), error)
             continue
         journal.start()
         journals.append(journal)

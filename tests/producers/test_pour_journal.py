@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, format_slot, 
 from kegnet_client.producers.pour_journal import PourJournal, take_up_others
 
 from ..support.clock import NOW_MS, FakeClock
-from ..support.waits import wait_until
+from ..support.waits import WAIT_S, wait_until
 
 RULES = FlowRules()
 KEPT = Kept(3, "boot", None, Flow(270, 1000, 2000), Flow(2, 0, 10), None, "0123abcd")
@@ -292,4 +293,25 @@ def test_one_that_cannot_be_had_leaves_nothing_open(spool: Path, clock: FakeCloc
             journal_of(spool, clock)
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+    journal.close()
+
+
+def test_a_pipe_of_a_neighbours_where_a_record_is_written_holds_up_nothing_but_that(spool: Path) -> None:
+    clock = FakeClock(since_boot_s=100)
+    journal = journal_of(spool, clock)
+    journal.keep(pouring(), [Flow(60, 90_000, 95_000)])
+    journal.write()
+    (waiting,) = (name for name in hidden(spool) if name != ".flow-meter.tap1.partial")
+    pipe = spool / f"{waiting.removesuffix('.partial')}.tmp"
+    os.mkfifo(pipe)
+    clock.now_s = 601
+    writing = threading.Thread(target=journal.write, daemon=True)
+    writing.start()
+    writing.join(WAIT_S)
+    assert not writing.is_alive()
+    assert journal.problem is not None
+    pipe.unlink()
+    journal.write()
+
+    assert [pour.pulses for pour in pours(spool)] == [60]
     journal.close()
