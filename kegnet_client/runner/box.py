@@ -129,9 +129,10 @@ class Boxes:
             words.append("--disable-userns")
         if permissions.network:
             words.append("--share-net")
+        # A /tmp of its own, and in it this Python where that stands there.
+        words += ["--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
         words += self._system()
         words += ["--proc", "/proc", "--dev", "/dev", "--size", str(_MIB), "--tmpfs", "/dev/shm"]  # noqa: S108
-        words += ["--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 (a /tmp of its own)
         words += ["--ro-bind-data", str(job_fd), inside.JOB]
         environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
         if state is not None:

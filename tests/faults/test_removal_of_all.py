@@ -56,7 +56,12 @@ def test_uninstall_goes_on_behind_a_mounted_spool_and_says_what_stays(bin_direct
     assert "but not what is named above: unmount what is mounted there" in done.stderr
     called = (bin_directory.parent / "called").read_text().split("\n")
     assert [Path(line).name for line in called if line] == [
+        "userdel kegnet-runner",
+        "userdel kegnet-events",
+        "userdel kegnet-kegboard",
+        "userdel kegnet-flow",
         "userdel kegnet-client",
+        "userdel kegnet-bridge",
         "userdel kegnet-hub",
         "groupdel kegnet",
     ]
