@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 MAKE_DEVICE = "run `kegnet-client enroll URL CODE` (at a hub) or `kegnet-client init --url URL`"
 
+_MAX_DIGITS = 10
 _WHOLE = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -113,7 +114,7 @@ def to_whole(least: int, most: int) -> Callable[[str, Path], int]:
     """The converter for a whole number, ``least`` to ``most``; none is below 0."""
 
     def convert(text: str, _root: Path) -> int:
-        if not (text.isascii() and text.isdecimal()) or not least <= int(text[:10]) <= most:
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS) or not least <= int(text) <= most:
             raise ValueError(f"is not a number that can be here; write a whole number from {least} to {most}")
         return int(text)
 

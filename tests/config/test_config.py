@@ -12,7 +12,7 @@ from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.config.edit import fill, render
 from kegnet_client.config.parse import given as given_fields
 from kegnet_client.config.parse import load, parse
-from kegnet_client.config.settings import AnySection, Config
+from kegnet_client.config.settings import AnySection, Config, to_whole
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.net.tls import SYSTEM_CA_BUNDLE
@@ -352,3 +352,13 @@ def test_filling_in_sets_the_value_or_the_text_has_another_fault(text: str) -> N
                 assert config.section(KEGNET).uuid == UUID
             case faults:
                 assert not isinstance(attempt(f"{text}\n{MINIMAL}"), Config), faults
+
+
+@pytest.mark.parametrize("text", ["256", "-1", "1.0", "", "٣", "000000000099999", "9" * 5000])
+def test_a_whole_number_out_of_its_bounds_is_refused_however_it_is_written(text: str) -> None:
+    with pytest.raises(ValueError, match="write a whole number from 0 to 255"):
+        to_whole(0, 255)(text, ROOT)
+
+
+def test_a_whole_number_within_its_bounds_is_taken() -> None:
+    assert [to_whole(0, 255)(text, ROOT) for text in ("0", "255", "007")] == [0, 255, 7]
