@@ -16,13 +16,13 @@ import pytest
 
 from kegnet_client.cli import main
 from kegnet_client.commands.configuration import SECTIONS
-from kegnet_client.commands.run import EXIT_CRASHED
 from kegnet_client.config.settings import Setting
 from kegnet_client.core import errors, records
 from kegnet_client.core.wire import answer as wire_answer
 from kegnet_client.core.wire import batch
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.host import log
+from kegnet_client.host.crash import EXIT_CRASHED
 
 CHECKOUT = Path(__file__).parents[1]
 SERVICE = CHECKOUT / "service"

@@ -5,8 +5,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from kegnet_client import __version__
@@ -17,7 +15,8 @@ from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.host.atomic_file import open_directory, write_file
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.log import CRASHED_ID, set_up
+from kegnet_client.host.crash import CrashGuard
+from kegnet_client.host.log import set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import ProducerThread
@@ -30,7 +29,6 @@ from kegnet_client.spool.section import SPOOL
 
 NAME = "flow-meter"
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
-EXIT_CRASHED = 70
 END_S = 8.0
 """How long its end waits for disks that hang."""
 
@@ -65,8 +63,7 @@ class _Process:
         self._clock = Clock()
         self._supervisor = Supervisor(os.environ)
         self._started_ms = self._clock.wall_ms()
-        self._crashed = False
-        self._main = threading.get_ident()
+        self._guard = CrashGuard(log, "what is journalled is recorded at the next start")
         spool = config.section(SPOOL).directory
         self._left_behind = take_up_others(spool, NAME, sections, self._clock)
         meters = [self._make_meter(spool, name, settings) for name, settings in sections.items()]
@@ -87,7 +84,7 @@ class _Process:
             journal.close()
         self._state.close()
         log.info("stopped; what was counted is in the spool")
-        return EXIT_CRASHED if self._crashed else 0
+        return self._guard.exit_code
 
     def _make_meter(self, spool: Path, name: str, settings: FlowMeterSettings) -> FlowMeter:
         journal = PourJournal(spool, NAME, name, settings.pin, settings.rules, self._clock)
@@ -99,17 +96,6 @@ class _Process:
         self._supervisor.alive()
         self._supervisor.status(problem or f"counts {', '.join(self._meters.names)}")
         self._state.write({"version": __version__, "started_ms": self._started_ms, **status})
-
-    def _guard(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except Exception:
-            log.exception(
-                "a fault in kegnet-client itself, please report it; what is journalled is recorded at the next start",
-                extra={"MESSAGE_ID": CRASHED_ID},
-            )
-            self._crashed = True
-            signal.pthread_kill(self._main, signal.SIGTERM)
 
 
 def open_gpio(settings: FlowMeterSettings) -> GpioLine:

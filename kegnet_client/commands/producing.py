@@ -8,8 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from kegnet_client.core.errors import BoardError, SpoolError
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.atomic_file import open_directory
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.crash import CrashGuard
 from kegnet_client.host.lock_file import take_lock
-from kegnet_client.host.log import CRASHED_ID
 from kegnet_client.host.state_file import StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Producer, ProducerThread
@@ -30,7 +28,6 @@ from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import DEFAULT_PING_INTERVAL_S, KEGNET
 from kegnet_client.spool.directory import explain
 
-EXIT_CRASHED = 70
 CLOSE_S = 6.0
 """How long the end waits for a producer: for what flows to be on disk."""
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -75,8 +72,7 @@ class ProducerProcess:
         self._started_ms = clock.wall_ms()
         self._producers: dict[str, Producer] = {}
         self._states: dict[str, StateWriter] = {}
-        self._main = threading.get_ident()
-        self._crashed = False
+        self._guard = CrashGuard(log, f"kegnet-client {kind} ends")
 
     def add(self, name: str, producer: Producer) -> None:
         """Run ``producer``, of the section ``name``, too."""
@@ -112,16 +108,4 @@ class ProducerProcess:
             thread.join(CLOSE_S)
         for state in self._states.values():
             state.close()
-        return EXIT_CRASHED if self._crashed else 0
-
-    def _guard(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except Exception:
-            log.exception(
-                "a fault in kegnet-client itself, please report it; kegnet-client %s ends",
-                self._kind,
-                extra={"MESSAGE_ID": CRASHED_ID},
-            )
-            self._crashed = True
-            signal.pthread_kill(self._main, signal.SIGTERM)
+        return self._guard.exit_code

@@ -28,7 +28,8 @@ from kegnet_client.delivery.progress import Progress, add_up
 from kegnet_client.delivery.report import make_sinks, make_state, make_status_line
 from kegnet_client.delivery.uploader import log_left_behind
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.log import CRASHED_ID, set_up
+from kegnet_client.host.crash import CrashGuard
+from kegnet_client.host.log import set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Producer, ProducerThread
@@ -44,7 +45,6 @@ from kegnet_client.spool.section import SPOOL
 log = logging.getLogger(__name__)
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-EXIT_CRASHED = 70
 
 
 def add_arguments(_parser: Parser) -> None:
@@ -105,8 +105,7 @@ class Daemon:
         self._ready = False
         self._first = threading.Lock()
         """Around the look whether it is ready, which several uploaders may have at once."""
-        self._crashed = False
-        self._main = threading.get_ident()
+        self.guard = CrashGuard(log, "it ends, the spool is untouched")
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit code. Raises `KegnetError` when it cannot start."""
@@ -131,19 +130,7 @@ class Daemon:
         self._engine.stop()
         self._state.close()
         log.info("stopped; what is in the spool waits for the next start")
-        return EXIT_CRASHED if self._crashed else 0
-
-    def guard(self, work: Callable[[], object]) -> None:
-        """Run ``work`` as a thread that must not end by itself: if it does, the process ends, loudly."""
-        try:
-            work()
-        except Exception:
-            log.exception(
-                "a fault in kegnet-client itself, please report it; it ends, the spool is untouched",
-                extra={"MESSAGE_ID": CRASHED_ID},
-            )
-            self._crashed = True
-            signal.pthread_kill(self._main, signal.SIGTERM)
+        return self.guard.exit_code
 
     def enqueue(self, reading: Reading) -> None:
         """Spool ``reading`` by the configuration in force. Raises `SpoolError`."""

@@ -20,8 +20,9 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.crash import CrashGuard
 from kegnet_client.host.lock_file import take_lock
-from kegnet_client.host.log import CRASHED_ID, set_up
+from kegnet_client.host.log import set_up
 from kegnet_client.host.systemd import Supervisor as Systemd
 from kegnet_client.runner.section import RUNNER, RunnerSettings
 from kegnet_client.sinks.kegnet_section import KEGNET
@@ -30,7 +31,6 @@ from kegnet_client.spool.section import SPOOL
 if TYPE_CHECKING:
     from kegnet_client.runner.identity import Identity
 
-EXIT_CRASHED = 70
 END_S = 30.0
 LOCK = "lock"
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -126,8 +126,7 @@ class _Process:
             resync=self._feed.resync,
         )
         self._systemd = Systemd(environ)
-        self._main = threading.get_ident()
-        self._crashed = False
+        self._guard = CrashGuard(_log, "the runner ends")
 
     def run(self) -> int:
         """Serve until a signal; the exit code."""
@@ -144,24 +143,13 @@ class _Process:
         self._supervisor.stop()
         supervisor.join(END_S)
         _log.info("the runner stopped")
-        return EXIT_CRASHED if self._crashed else 0
+        return self._guard.exit_code
 
     def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
         # Daemons: neither a lookup that never returns nor a database that is slow holds up the end.
         thread = threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
         thread.start()
         return thread
-
-    def _guard(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception:
-            _log.exception(
-                "a fault in kegnet-client itself, please report it; the runner ends",
-                extra={"MESSAGE_ID": CRASHED_ID},
-            )
-            self._crashed = True
-            signal.pthread_kill(self._main, signal.SIGTERM)
 
     def _state(self) -> dict[str, Any]:
         from kegnet_client.runner.identity import own_address

@@ -10,9 +10,8 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +20,8 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, ControllerError, UsageError
 from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.host.clock import Clock
-from kegnet_client.host.log import CRASHED_ID, set_up
+from kegnet_client.host.crash import CrashGuard
+from kegnet_client.host.log import set_up
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.hub import DEFAULT_PORT
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 HUB_DEADLINE_S = 10.0
 STATUS_EVERY_S = 5.0
-EXIT_CRASHED = 70
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _MAX_TOKEN_BYTES = 4096
 _ABSENT = "absent"
@@ -81,10 +80,9 @@ class _Process:
     """The bridge as a service."""
 
     def __init__(self, link: HubLink, environ: Mapping[str, str]) -> None:
+        self._guard = CrashGuard(_log, "the bridge ends")
         self._bridge = Bridge(link, self._guard)
         self._supervisor = Supervisor(environ)
-        self._main = threading.get_ident()
-        self._crashed = False
 
     def run(self) -> int:
         """Serve until a signal; the exit code."""
@@ -104,18 +102,7 @@ class _Process:
         self._supervisor.stopping()
         self._bridge.stop()
         _log.info("the bridge stopped")
-        return EXIT_CRASHED if self._crashed else 0
-
-    def _guard(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except Exception:
-            _log.exception(
-                "a fault in kegnet-client itself, please report it; the bridge ends",
-                extra={"MESSAGE_ID": CRASHED_ID},
-            )
-            self._crashed = True
-            signal.pthread_kill(self._main, signal.SIGTERM)
+        return self._guard.exit_code
 
 
 def _poll_once(link: HubLink) -> int:
