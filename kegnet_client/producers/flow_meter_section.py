@@ -1,11 +1,10 @@
 """The sections [FlowMeter NAME]: a flow meter on a GPIO line each."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client.config.settings import Section, Setting, to_path
+from kegnet_client.config.settings import Section, Setting, to_path, to_whole
 from kegnet_client.core.flow import FlowRules
 from kegnet_client.core.records import MAX_PIN
 from kegnet_client.producers.gpio_line import Bias
@@ -43,15 +42,6 @@ def _to_line(text: str, _root: Path) -> str:
     return text
 
 
-def _to_number(low: int, high: int) -> Callable[[str, Path], int]:
-    def convert(text: str, _root: Path) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and low <= int(text) <= high):
-            raise ValueError(f"is not one of {low} to {high}; write digits only")
-        return int(text)
-
-    return convert
-
-
 def _to_bias(text: str, _root: Path) -> Bias:
     try:
         return Bias(text)
@@ -82,7 +72,7 @@ FLOW_METER = Section(
             "pin",
             "pin",
             (f"The number of the tap in its records, 0 to {MAX_PIN}.",),
-            _to_number(0, MAX_PIN),
+            to_whole(0, MAX_PIN),
             example="0",
             required=True,
         ),
@@ -108,14 +98,14 @@ FLOW_METER = Section(
                 f"How many pulses are a pour, 1 to {MAX_MINIMUM}. Fewer are drips: they are added up, and sent as one",
                 "record an hour at most.",
             ),
-            _to_number(1, MAX_MINIMUM),
+            to_whole(1, MAX_MINIMUM),
             default="54",
         ),
         Setting(
             "max_hz",
             "maxHz",
             (f"How many pulses a second the meter gives at most, 10 to {MAX_HZ}. More is a bad contact, and no pour.",),
-            _to_number(10, MAX_HZ),
+            to_whole(10, MAX_HZ),
             default="2000",
         ),
     ),

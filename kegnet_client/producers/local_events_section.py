@@ -9,6 +9,7 @@ from kegnet_client.config.settings import Section, Setting, to_whole
 from kegnet_client.core.flow import FlowRules
 from kegnet_client.core.records import MAX_PIN
 from kegnet_client.core.wire.local_events import CHANNEL, PORT
+from kegnet_client.producers.totals_section import TOTALS_SETTINGS
 
 _BOARD = re.compile(r"([^\s.,:]{1,100}):([0-9]{1,3})")
 _REDIS = re.compile(r"(redis|rediss|unix)://\S+")
@@ -74,26 +75,6 @@ LOCAL_EVENTS = Section(
             _to_boards,
             example="kegboard:0, kegboard-0123abcd:6",
         ),
-        Setting(
-            "idle_s",
-            "idle",
-            ("A pour is over when nothing flowed for so many seconds, 1 to 60.",),
-            to_whole(1, 60),
-            default="10",
-        ),
-        Setting(
-            "minimum",
-            "minimum",
-            ("Fewer pulses than this, 1 to 100000, are no pour: they are added up as drips.",),
-            to_whole(1, 100_000),
-            default="54",
-        ),
-        Setting(
-            "max_hz",
-            "maxHz",
-            ("Pulses that come faster than so many a second, 10 to 100000, are no pour, but a loose wire.",),
-            to_whole(10, 100_000),
-            default="2000",
-        ),
+        *TOTALS_SETTINGS,
     ),
 )

@@ -125,7 +125,7 @@ def _run(sources: dict[str, str]) -> int:
     try:
         program = importlib.import_module("main")
         program.main()
-    except Exception:
+    except Exception:  # whatever a module raises is told, with its line
         traceback.print_exc()
         return 1
     return 0
@@ -140,7 +140,7 @@ def _wait_for_the_end() -> None:
     for notification in notifications:
         try:
             notification()
-        except Exception:
+        except Exception:  # told, and the others are called all the same
             traceback.print_exc()
 
 
