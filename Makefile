@@ -43,6 +43,7 @@ demo: .venv/demo
 # Half of a test's time is waiting for a process to start.
 WORKERS = $(shell echo $$((2 * $$(nproc))))
 FAST = not (process or system or alone or slow or wheel)
+WHOLE = (process or wheel) and not (system or alone or slow)
 
 # The inner loop: the working tree as it is, in less than a minute.
 check: test-packages .venv-test/editable
@@ -60,7 +61,8 @@ dist/stamp: $(SOURCES) | .venv-test/editable
 # runs in from being imported instead.
 IN_WHEEL = PYTHONSAFEPATH=1 .venv-wheel/bin/python
 
-# How much of the package the fast tests run in their own process, in percent of lines and branches.
+# How much of the package the fast tests run in their own process, and the programs that go from end to end in theirs, in
+# percent of lines and branches.
 COVERED = 90
 
 test: test-packages .venv-wheel/stamp node-packages lint
@@ -71,8 +73,10 @@ test: test-packages .venv-wheel/stamp node-packages lint
 	$(IN_WHEEL) -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
 	$(IN_WHEEL) -m coverage run -m pytest -q -n $(WORKERS) -m '$(FAST)' --ignore tests/core
 	$(IN_WHEEL) -m coverage combine -q --append
+	KEGNET_COVER_PROGRAMS=1 $(IN_WHEEL) -m coverage run -m pytest -q -n $(WORKERS) -m '$(WHOLE)' tests/end_to_end
+	$(IN_WHEEL) -m coverage combine -q --append
 	$(IN_WHEEL) -m coverage report --skip-covered --fail-under $(COVERED)
-	$(IN_WHEEL) -m pytest -q -n $(WORKERS) -m '(process or wheel) and not (system or alone or slow)'
+	$(IN_WHEEL) -m pytest -q -n $(WORKERS) -m '$(WHOLE)' --ignore tests/end_to_end
 	$(IN_WHEEL) -m pytest -q -m 'alone and not (system or slow)'
 	$(MAKE) -s -j 2 --output-sync test-system $(OTHER_PYTHONS:%=test-%)
 

@@ -26,6 +26,9 @@ hypothesis.settings.register_profile("kegnet", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)  # for make check
 hypothesis.settings.load_profile("kegnet")
 
+COVERS_PROGRAMS = "KEGNET_COVER_PROGRAMS"
+"""In the environment of a run whose coverage is that of the programs, too."""
+
 WHOLE_PROGRAMS = {"processes", "end_to_end", "faults", "torture", "bench", "interop", "system"}
 """The directories of tests that start whole programs."""
 
@@ -58,9 +61,10 @@ def die_at_every_step(prepare, work, check):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Coverage is of what runs in the processes of the tests: one that dies in the middle leaves half a file of it.
+    # Coverage is of what runs in the processes of the tests, unless that of the programs which they start is wanted:
+    # it takes its time, and a program that dies in the middle leaves half a file of it.
     starts_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if not starts_workers:
+    if not starts_workers and COVERS_PROGRAMS not in os.environ:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
