@@ -96,6 +96,7 @@ def test_a_running_profile_is_edited_and_its_history_keeps_what_it_was(
     fill(page, "Temperature of row 4", "3.5")
     fill(page, "Day of row 4", "20")
     page.get_by_role("button", name="Insert a row above").nth(3).click()
+    page.get_by_label("Day of row 5", exact=True).wait_for()  # until then row 4 is the old one
     fill(page, "Day of row 4", "14")
     fill(page, "Temperature of row 4", "19")
     page.get_by_role("button", name="Another thing to do").click()

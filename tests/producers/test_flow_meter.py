@@ -98,7 +98,8 @@ def test_a_pour_is_recorded_to_the_pulse_and_the_millisecond(bar: Bar) -> None:
     assert isinstance(pour, Pour)
     assert (pour.pin, pour.pulses) == (3, 271)
     assert abs(pour.elapsed_ms - 1000) <= 1
-    assert before_ms - 1 <= pour.started_ms + pour.elapsed_ms <= after_ms + 1
+    # To a few milliseconds: the clocks of the wall and of the boot are read one after the other, and drift.
+    assert before_ms - 10 <= pour.started_ms + pour.elapsed_ms <= after_ms + 10
 
 
 def test_two_meters_count_for_themselves(bar: Bar) -> None:
