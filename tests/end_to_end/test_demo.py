@@ -30,8 +30,7 @@ def test_ctrl_c_ends_the_demo_and_all_that_it_started() -> None:
         environ = {**os.environ, "TMPDIR": directory, "PYTHONUNBUFFERED": "1"}
         demo = subprocess.Popen([COMMAND, "demo"], env=environ, stdout=subprocess.PIPE, text=True)
         assert demo.stdout is not None
-        while "is in the spool" not in demo.stdout.readline():
-            pass
+        assert any("is in the spool" in line for line in demo.stdout)
         children = children_of(demo.pid)
         assert len(children) == 5, "a hub, a daemon, a screen, a tap and a thermometer"
         demo.send_signal(signal.SIGINT)
