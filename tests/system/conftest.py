@@ -269,7 +269,11 @@ def installed(machine: Machine, packages: Path) -> Machine:
 
 @pytest.fixture(scope="session")
 def enrolled(installed: Machine) -> Machine:
-    """The machine with its hub running, and the client known to it and running, too."""
+    """The machine with its hub running, and the client known to it and running, too.
+
+    It stays so: what looks at a machine where nothing is configured yet stands before, at the top of test_service.py,
+    and modules that begin here are named to come behind that one.
+    """
     installed.sh("kegnet-client hub init --host localhost && systemctl start kegnet-hub")
     invitation = installed.sh("kegnet-client hub invite --name 'Front bar'")
     match = re.search(r"^sudo (kegnet-client enroll \S+ \S+)$", invitation, re.MULTILINE)
