@@ -71,8 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before those without the wanted marks are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in WHOLE_PROGRAMS:
+        directory = item.path.relative_to(Path(__file__).parent).parts[0]
+        if directory in WHOLE_PROGRAMS:
             item.add_marker("process")
+        if directory == "system":
+            item.add_marker("system")
 
 
 @pytest.fixture

@@ -23,8 +23,6 @@ SWAP = f'-100, b"{SPOOL}.old", -100, b"{SPOOL}", 2'
 NEWER = "/root/newer.deb"
 POURS = range(5000, 5080)
 
-pytestmark = pytest.mark.system
-
 
 @pytest.fixture(scope="module")
 def package() -> str:

@@ -27,8 +27,6 @@ pathlib.Path("/run/asked").touch()
 listener.accept()
 """
 
-pytestmark = pytest.mark.system
-
 
 def test_an_unconfigured_service_stays_down_and_its_status_says_why(installed: Any) -> None:
     assert installed.try_sh("systemctl start kegnet-client").returncode != 0

@@ -19,8 +19,6 @@ edges = b"".join(struct.pack("=QI", now_ns - (271 - number) * 3_703_704, number)
 os.write(os.open("/run/gpio/gpiochip0/17", os.O_WRONLY | os.O_NONBLOCK), edges)
 """
 
-pytestmark = pytest.mark.system
-
 
 @pytest.fixture
 def metered(enrolled: Any) -> Iterator[Any]:

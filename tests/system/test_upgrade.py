@@ -16,8 +16,6 @@ done
 """
 KEPT = f"sha256sum {ROOT}/conf/* && stat -c '%n %U %G %a' {ROOT} {ROOT}/* {ROOT}/conf/* | grep -v venv"
 
-pytestmark = pytest.mark.system
-
 
 def test_an_upgrade_from_a_source_archive_keeps_configuration_key_and_spool_and_loses_no_pour(enrolled: Any) -> None:
     enrolled.sh("mkdir /root/sources && tar -xzf /mnt/packages/kegnet_client-*.tar.gz -C /root/sources")
