@@ -1,6 +1,5 @@
 """The spool's directory: one instance has it, and one that is gone is made anew."""
 
-import gc
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.spool.directory import Spool, count_waiting, enqueue
 
+from ..support.descriptors import open_descriptors
 from ..support.spool_files import POUR, names, put
 
 
@@ -84,11 +84,7 @@ class TestReplacement:
         assert spool.scan(10).finish().oldest == ["old.pour"]
 
     def test_no_descriptor_is_lost_in_it(self, spool: Spool) -> None:
-        def descriptors() -> int:
-            gc.collect()  # those that tests before this one left to the collector do not count
-            return len(list(Path("/proc/self/fd").iterdir()))
-
-        before = descriptors()
+        before = len(open_descriptors(below=spool.path))
         for _ in range(20):
             shutil.rmtree(spool.path)
             assert spool.reopen_if_replaced()
@@ -100,7 +96,7 @@ class TestReplacement:
             for _ in range(20):
                 with pytest.raises(SpoolInUseError):
                     spool.reopen_if_replaced()
-        assert descriptors() == before
+        assert len(open_descriptors(below=spool.path)) == before
 
     def test_a_place_where_none_can_be_made_is_an_error_that_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
