@@ -22,6 +22,7 @@ from kegnet_client.config.edit import fill, render
 from kegnet_client.core.wire.base_url import Version
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegnet_section import KEGNET
+from patience import STILL_S
 
 COMMAND = Path(sys.executable).with_name("kegnet-client")
 ONE_MS = 1_700_000_000_000
@@ -109,7 +110,7 @@ class Daemon:
         return any(_blocks_hangup(path) for path in Path(f"/proc/{self.pid}/task").glob("*/status"))
 
     def await_signals(self) -> None:
-        if not wait_until(lambda: not self.is_running() or self.listens(), 20):
+        if not wait_until(lambda: not self.is_running() or self.listens(), STILL_S):
             raise RuntimeError("the daemon does not get ready for signals")
 
     def reload(self) -> None:
@@ -121,7 +122,7 @@ class Daemon:
         if self.is_running():
             self.await_signals()
             self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(STILL_S)
 
     def kill(self) -> None:
         self.process.kill()

@@ -14,10 +14,10 @@ from typing import Any
 
 from bench import ONE_MS, Bench, Device, ViolationError, make_random, version_of, versions, wait_until
 from ledger import Ledger, identify
+from patience import STILL_S
 from server import POISON, Server
 from zygote import Zygote
 
-RUN_S = 30.0
 DROPPED_MEANWHILE = 3
 COMMANDS = ("send", "run")
 
@@ -137,10 +137,10 @@ class Stage:
         child = self._zygote.start(self.device, command, strace=strace)
         try:
             if command == "run":
-                wait_until(lambda: child.has_ended() or not self.device.waiting(list(self.ledger.foreign)), RUN_S)
+                wait_until(lambda: child.has_ended() or not self.device.waiting(list(self.ledger.foreign)), STILL_S)
                 if not child.has_ended():
                     os.kill(child.pid, signal.SIGTERM)
-            return child.wait(RUN_S)
+            return child.wait(STILL_S)
         except TimeoutError:
             raise ViolationError(f"{command} does not end; {self.directory} is kept", self._case) from None
 

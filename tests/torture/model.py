@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from authority import Authority
 from bench import Bench, Daemon, Device, ViolationError, figures, make_random, version_of, wait_until
 from ledger import Ledger, identify
+from patience import STILL_S
 from resolver import Blackhole
 from schedule import Scheduler, Step
 from server import HOLD, MODES, Server
@@ -125,7 +126,7 @@ class Stage:
         self._drop(
             {"how": "rename", "name": "first.pour", "text": "0,1,1,1600000000000\n", "record": "0,1,1,1600000000000"}
         )
-        if not wait_until(lambda: not self._waiting(), 20):
+        if not wait_until(lambda: not self._waiting(), STILL_S):
             return [f"not even the first record goes: {self.device.tail()}"]
         self._before = figures(self.daemon.pid)
         return []
@@ -216,7 +217,7 @@ class Stage:
             grew = more[0] > MORE_DESCRIPTORS or more[1] > MORE_THREADS
             return [f"the daemon took {self._before} at first, {now} in the end"] if grew else []
 
-        wait_until(lambda: not grown(), 5)  # what a reload left behind may still be ending
+        wait_until(lambda: not grown(), STILL_S)  # what a reload left behind may still be ending
         return grown()
 
     def _meet(self, step: Step) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 from bench import ONE_MS, Bench, Device, ViolationError, make_random, version_of, versions, wait_until
 from disk import STRACE, Disk, Operation, State, read_trace
 from ledger import Ledger, identify
+from patience import STILL_S
 from server import POISON, Server
 from zygote import Zygote
 
-RUN_S = 30.0
 LONG_AGO_S = 1_600_000_000
 """A file's time after the cut: who wrote it is not at it any more."""
 SCENARIOS = ("pour", "send", "run")
@@ -119,7 +119,7 @@ def play(bench: Bench, server: Server, zygote: Zygote, case: Case) -> None:
             ledger.add(path, text.encode("latin-1"), _identity(uuid, version, text) if text.endswith("\n") else None)
     child = zygote.start(device, "send")
     try:
-        code = child.wait(RUN_S)
+        code = child.wait(STILL_S)
     except TimeoutError:
         raise ViolationError(f"after {case['after']}: send does not end; {directory} is kept", case) from None
     faults = ledger.faults(server)
@@ -154,9 +154,9 @@ def _trace(device: Device, zygote: Zygote, scenario: str, trace: Path) -> Iterat
     for command in commands:
         child = zygote.start(device, *command, strace=["-o", str(trace), *STRACE])
         if scenario == "run":
-            wait_until(lambda: not device.waiting(), RUN_S)
+            wait_until(lambda: not device.waiting(), STILL_S)
             os.kill(child.pid, signal.SIGTERM)
-        child.wait(RUN_S)
+        child.wait(STILL_S)
         yield from read_trace(trace.read_bytes(), device.spool)
 
 

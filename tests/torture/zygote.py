@@ -22,6 +22,7 @@ from typing import Self
 import kegnet_client
 from bench import Device, wait_until
 from kegnet_client import cli
+from patience import STILL_S
 
 STRACE = ("strace", "-f", "-qq", "-y", "-ttt")
 
@@ -100,7 +101,7 @@ class Child:
 
     def trace(self, command: Sequence[str]) -> None:
         self._strace = subprocess.Popen([*command, "-p", str(self.pid)], stderr=subprocess.PIPE)
-        if not wait_until(self._is_traced, 20):
+        if not wait_until(self._is_traced, STILL_S):
             assert self._strace.stderr
             self._strace.kill()
             raise RuntimeError(f"strace has no hold of it: {self._strace.stderr.read().decode()}")
