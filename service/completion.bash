@@ -9,7 +9,7 @@ _kegnet_client() {
     # What an option is followed by.
     case $previous in
         --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --config | --ca | --token-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --config | --ca | --token-file | --password-file | --database-password-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         --device)
             # Of a board it is a file.
             [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -74,7 +74,7 @@ _kegnet_client() {
             [[ $current == -* || $command == 'module database' ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export migrate verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -100,7 +100,8 @@ _kegnet_client() {
         'hub token') words='make list revoke --help --version' ;;
         'hub token make') words="--role $hub" ;;
         'hub login-link') words="--name --role --url $hub" ;;
-        'hub init') words="--host --database $hub" ;;
+        'hub init') words="--host --database --database-password-file $hub" ;;
+        'hub migrate') words="--to --password-file $hub" ;;
         'hub bridge') words="--hub --ca --token-file --once $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
