@@ -74,7 +74,7 @@ _kegnet_client() {
             [[ $current == -* || $command == 'module database' ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
+        hub) words="init run certificate status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -102,6 +102,7 @@ _kegnet_client() {
         'hub login-link') words="--name --role --url $hub" ;;
         'hub init') words="--host --database $hub" ;;
         'hub bridge') words="--hub --ca --token-file --once $hub" ;;
+        'hub certificate') words="--host --only $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
         'hub devices') words='add list revoke --help --version' ;;
