@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import errno
+import logging
 import os
 import socket
 import ssl
@@ -336,6 +337,7 @@ def test_a_certificate_for_another_name_is_taken_by_the_running_hub_and_devices_
 def test_a_certificate_that_is_damaged_while_the_hub_runs_is_told_and_the_one_before_serves_on(
     make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "kegnet_client")
     home = make_home()
     url = start(home, store, renewal_check_s=0.01)
     good = home.server_certificate.read_bytes()
