@@ -1,9 +1,10 @@
 """The module `os` for code that is to die, or whose disk is to lose its power, after each of its steps."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -12,6 +13,7 @@ from kegnet_client.host import atomic_file
 from kegnet_client.spool import directory, fan_out, own_directory
 
 STEPS = ("open", "mkdir", "write", "utime", "fsync", "rename", "unlink", "scandir", "chown", "fchown")
+OF_FAN_OUT = (fan_out, own_directory, directory, atomic_file)
 
 
 class Dead(BaseException):
@@ -73,10 +75,10 @@ def _path_of(fd: int) -> Path:
 
 
 @contextmanager
-def in_place_of_os(fake: DyingOs) -> Iterator[None]:
-    """What the fan-out does goes through ``fake``."""
+def in_place_of_os(fake: DyingOs, modules: Collection[ModuleType] = OF_FAN_OUT) -> Iterator[None]:
+    """What the ``modules`` do goes through ``fake``."""
     with ExitStack() as stack:
-        for module in (fan_out, own_directory, directory, atomic_file):
+        for module in modules:
             stack.enter_context(mock.patch.object(module, "os", fake))
         yield
 
