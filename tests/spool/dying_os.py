@@ -12,7 +12,7 @@ from disk import Operation
 from kegnet_client.host import atomic_file
 from kegnet_client.spool import directory, fan_out, own_directory
 
-STEPS = ("open", "mkdir", "write", "utime", "fsync", "rename", "unlink", "scandir", "chown", "fchown")
+STEPS = ("open", "mkdir", "write", "utime", "fsync", "rename", "link", "unlink", "scandir", "chown", "fchown")
 OF_FAN_OUT = (fan_out, own_directory, directory, atomic_file)
 
 
@@ -61,7 +61,7 @@ class DyingOs:
                 return "openat", (at(arguments[0]),), b"", "O_CREAT" if arguments[1] & os.O_CREAT else ""
             case "mkdir" | "unlink":
                 return name, (at(arguments[0]),), b"", ""
-            case "rename":
+            case "rename" | "link":
                 return name, (at(arguments[0], "src_dir_fd"), at(arguments[1], "dst_dir_fd")), b"", ""
             case "write" | "fsync":
                 path = os.path.relpath(_path_of(arguments[0]), self._root)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from disk import Disk, Operation, State
 from kegnet_client.core.errors import SpoolError
-from kegnet_client.spool.directory import Spool
-from kegnet_client.spool.fan_out import QUEUES, TAKEN, FanOut, Queue, find_queues, identify, queue_path
+from kegnet_client.spool.directory import Spool, SpoolFile
+from kegnet_client.spool.fan_out import MAX_AT_ONCE, QUEUES, TAKEN, FanOut, Queue, find_queues, identify, queue_path
 from kegnet_client.spool.rejected import list_rejected, reject, retry
 
 from .dying_os import DyingOs, die_after, in_place_of_os
@@ -28,11 +29,21 @@ def drop(spool: Spool, number: int, name: str = "") -> None:
     os.utime(path, ns=(MTIME_NS, MTIME_NS))
 
 
-def take_all(spool: Spool, sinks: Sequence[str], fan_out: FanOut | None = None) -> None:
+def take(fan_out: FanOut, *files: SpoolFile) -> list[bool]:
+    """Whether each was taken over. Raises `OSError`."""
+    fates = fan_out.take(files)
+    for fate in fates:
+        if isinstance(fate, OSError):
+            raise fate
+    return list(map(bool, fates))
+
+
+def take_all(spool: Spool, sinks: Sequence[str], fan_out: FanOut | None = None, at_once: int = 1) -> None:
     """What the uploader in front of the queues does."""
     fan_out = fan_out or FanOut(spool, sinks)
-    for path in sorted(spool.path.glob("*.pour")):
-        fan_out.take(spool.read(path.name))
+    names = sorted(path.name for path in spool.path.glob("*.pour"))
+    for begin in range(0, len(names), at_once):
+        take(fan_out, *map(spool.read, names[begin : begin + at_once]))
 
 
 def queued(spool: Spool, sink: str) -> list[str]:
@@ -57,7 +68,7 @@ def test_a_record_is_in_every_queue_and_not_in_the_spool_any_more(spool: Spool) 
     drop(spool, 1)
     file = spool.read("1.pour")
 
-    assert FanOut(spool, [A, B]).take(file)
+    assert take(FanOut(spool, [A, B]), file) == [True]
 
     assert not spool.has("1.pour")
     assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
@@ -73,10 +84,10 @@ def test_one_that_was_replaced_meanwhile_is_not_taken_for_the_other(spool: Spool
     file = spool.read("a.pour")
     drop(spool, 2, "a.pour")
 
-    assert not FanOut(spool, [A, B]).take(file)
+    assert take(FanOut(spool, [A, B]), file) == [False]
     assert queued(spool, A) == []
     (spool.path / "a.pour").unlink()
-    assert not FanOut(spool, [A, B]).take(file)
+    assert take(FanOut(spool, [A, B]), file) == [False]
 
 
 def test_one_that_is_replaced_between_the_mark_and_its_removal_stays_beside_the_other(spool: Spool) -> None:
@@ -89,7 +100,7 @@ def test_one_that_is_replaced_between_the_mark_and_its_removal_stays_beside_the_
         return real(file)
 
     spool.remove = remove  # type: ignore[method-assign,assignment]  # the moment between two steps
-    assert FanOut(spool, [A, B]).take(file)
+    assert take(FanOut(spool, [A, B]), file) == [True]
     assert queued(spool, A) == [file.data.decode()]
     assert "0,3," in (spool.path / "a.pour").read_text()
 
@@ -112,7 +123,7 @@ def test_a_name_that_is_used_again_before_its_file_could_be_removed_is_another_r
     with monkeypatch.context() as patch:
         patch.setattr(spool, "remove", _refuse)
         with pytest.raises(OSError, match="Read-only"):
-            fan_out.take(spool.read("a.pour"))
+            take(fan_out, spool.read("a.pour"))
     drop(spool, 2, "a.pour")
     take_all(spool, [A, B], fan_out)
     FanOut(spool, [A, B]).recover()
@@ -125,7 +136,7 @@ def test_one_that_is_remembered_without_its_bytes_goes_over_when_it_can(spool: S
     drop(spool, 1)
     file = spool.read("1.pour")
 
-    assert FanOut(spool, [A, B]).take(file.condensed())
+    assert take(FanOut(spool, [A, B]), file.condensed()) == [True]
     assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
 
 
@@ -139,12 +150,14 @@ def test_names_of_any_length_and_any_bytes_go_over(spool: Spool) -> None:
 
 
 @pytest.mark.case(101)
-def test_killed_before_any_step_it_is_in_each_queue_once_in_the_end(spool: Spool) -> None:
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_killed_before_any_step_it_is_in_each_queue_once_in_the_end(spool: Spool, at_once: int) -> None:
     step, is_over = 0, False
     while not is_over:
         delivered: Counter[tuple[str, str]] = Counter()
-        drop(spool, step)
-        is_over = die_after(step, spool.path, lambda: take_all(spool, [A, B]))
+        for number in range(at_once):
+            drop(spool, step * at_once + number)
+        is_over = die_after(step, spool.path, lambda: take_all(spool, [A, B], at_once=at_once))
         for sink in (A, B):  # whoever delivers from the queues is not killed with it
             deliver(spool, sink, delivered)
         # The start after that is killed itself, then there is another one.
@@ -153,7 +166,7 @@ def test_killed_before_any_step_it_is_in_each_queue_once_in_the_end(spool: Spool
         take_all(spool, [A, B])
         for sink in (A, B):
             deliver(spool, sink, delivered)
-        assert sorted(delivered.values()) == [1, 1], f"killed before step {step}"
+        assert list(delivered.values()) == [1] * 2 * at_once, f"killed before step {step}"
         assert hidden(spool) == [], f"killed before step {step}"
         step += 1
     assert step > 20
@@ -203,7 +216,8 @@ def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_th
             case "start":
                 die_after(number, spool.path, lambda: FanOut(spool, in_force[-1]).recover())
             case _:
-                die_after(number, spool.path, lambda: take_all(spool, in_force[-1]))
+                at_once = 1 + number % 4
+                die_after(number, spool.path, partial(take_all, spool, in_force[-1], at_once=at_once))
     FanOut(spool, in_force[-1]).recover()
     take_all(spool, in_force[-1])
     for sink in (A, B, C):
@@ -219,7 +233,10 @@ def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_th
 
 @pytest.mark.case(102)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(
+    tmp_path: Path, seed: int, at_once: int
+) -> None:
     """Every state that the file system may be in then; what was delivered by then may be delivered once more."""
     (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool")
@@ -243,13 +260,13 @@ def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(
     with in_place_of_os(fake):
         fan_out = FanOut(spool, [A, B])
         fan_out.recover()
-        for number in range(2):
-            fan_out.take(spool.read(f"{number}.pour"))
+        for begin in range(0, 2, at_once):
+            take(fan_out, *(spool.read(f"{number}.pour") for number in range(begin, begin + at_once)))
             for path in queue_path(spool.path, A).glob("[!.]*.pour"):  # one sink is up, one is down
                 delivered[A, path.read_text()] += 1
                 fake.unlink(str(path.relative_to(spool.path)), dir_fd=spool.fd)
     spool.close()
-    assert len(states) > 40
+    assert len(states) > 30
     for index, ((state, before), after) in enumerate(states.items()):
         _start_upon(tmp_path / str(index), dict(state), files, before, after)
 
@@ -278,6 +295,58 @@ def _start_upon(
     assert set(delivered) <= {(sink, data.decode()) for sink in (A, B) for data in files.values()}
 
 
+def test_many_at_once_take_the_disk_little_more_than_a_sync_each(spool: Spool) -> None:
+    for number in range(MAX_AT_ONCE):
+        drop(spool, number)
+    fan_out = FanOut(spool, [A, B])
+    operations: list[Operation] = []
+    fake = DyingOs(spool.path, told=operations.append)
+    with in_place_of_os(fake):
+        take_all(spool, [A, B], fan_out, MAX_AT_ONCE)
+
+    assert len(queued(spool, A)) == len(queued(spool, B)) == MAX_AT_ONCE
+    syncs = [operation.paths for operation in operations if operation.call == "fsync"]
+    assert len(syncs) <= MAX_AT_ONCE + 7, syncs
+
+
+def test_where_a_file_system_has_no_links_each_queue_has_a_copy(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    drop(spool, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", refuse)
+        take_all(spool, [A, B])
+    assert queued(spool, A) == queued(spool, B) == ["0,2,8123,1700000000001\n"]
+
+
+@pytest.mark.case(103)
+def test_one_that_cannot_be_removed_holds_up_none_of_those_that_are_taken_with_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        drop(spool, number)
+    files = [spool.read(f"{number}.pour") for number in range(3)]
+    fan_out = FanOut(spool, [A, B])
+    real = spool.remove
+
+    def refuse_second(file: SpoolFile) -> bool:
+        if file.name == "1.pour":
+            raise PermissionError(1, "Operation not permitted")
+        return real(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "remove", refuse_second)
+        first, second, third = fan_out.take(files)
+        assert (first, third) == (True, True)
+        assert isinstance(second, PermissionError)
+        FanOut(spool, [A, B]).recover()
+        assert len(queued(spool, A)) == len(queued(spool, B)) == 2
+    assert take(fan_out, files[1]) == [True]
+    assert len(queued(spool, A)) == len(queued(spool, B)) == 3
+    assert hidden(spool) == []
+
+
 @pytest.mark.case(103)
 def test_what_cannot_be_removed_from_the_spool_waits_and_goes_on_when_it_can(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
@@ -289,10 +358,10 @@ def test_what_cannot_be_removed_from_the_spool_waits_and_goes_on_when_it_can(
         patch.setattr(spool, "remove", _refuse)
         for _ in range(2):
             with pytest.raises(OSError, match="Read-only"):
-                fan_out.take(file)
+                take(fan_out, file)
         FanOut(spool, [A, B]).recover()
         assert queued(spool, A) == [], "else it would be delivered, and taken once more after a restart"
-    assert fan_out.take(file)
+    assert take(fan_out, file) == [True]
     assert queued(spool, A) == queued(spool, B) == [file.data.decode()]
 
 
@@ -312,14 +381,15 @@ def test_no_room_for_a_copy_leaves_the_record_in_the_spool(spool: Spool, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("kegnet_client.spool.fan_out.write_all", full)
         with pytest.raises(OSError, match="No space"):
-            fan_out.take(file)
+            take(fan_out, file)
     assert spool.has("1.pour")
-    assert fan_out.take(file)
+    assert take(fan_out, file) == [True]
     assert len(queued(spool, B)) == 1
 
 
 @pytest.mark.parametrize(
-    "mark", [b"", b"\0" * 30, b"[]", b"7", b'{"name": 7, "sinks": []}', b'{"name": "a.pour", "sinks": [7]}', b"\xff"]
+    "mark",
+    [b"", b"\0" * 30, b"[]", b"7", b'{"records": 7, "sinks": []}', b'{"records": {"a": "b"}, "sinks": [7]}', b"\xff"],
 )
 def test_a_damaged_mark_keeps_its_copies_and_stops_nothing(spool: Spool, mark: bytes) -> None:
     drop(spool, 1)
