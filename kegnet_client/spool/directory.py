@@ -178,8 +178,7 @@ def make_rejected(spool_fd: int) -> None:
 class Spool:
     """The spool directory ``path``, opened, and made if it is missing and to be made; else `SpoolError`.
 
-    Where ``remake`` is given, that makes one anew which somebody removed later; for a directory in another spool, whose
-    lock is its own, too.
+    ``remake`` makes anew what somebody removed later, of a directory in another spool, whose lock is its own, too.
     """
 
     def __init__(self, path: Path, *, make: bool = True, remake: Callable[[], object] | None = None) -> None:
@@ -235,7 +234,9 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            fd = self._make_and_open() if self._remake is None else self._remake_and_open(self._remake)
+            if self._remake is not None:
+                self._remake()
+            fd = self._make_and_open() if self._remake is None else self._open()
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
@@ -329,13 +330,6 @@ class Spool:
             os.close(fd)
             raise
         return fd
-
-    def _remake_and_open(self, remake: Callable[[], object]) -> int:
-        try:
-            return self._open()
-        except FileNotFoundError:
-            remake()
-        return self._open()
 
     def _open(self) -> int:
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

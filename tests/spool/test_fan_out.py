@@ -4,64 +4,18 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from disk import Disk, Operation, State
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.spool.directory import Spool, SpoolFile
-from kegnet_client.spool.fan_out import MAX_AT_ONCE, QUEUES, TAKEN, FanOut, Queue, find_queues, identify, queue_path
+from kegnet_client.spool.fan_out import QUEUES, TAKEN, FanOut, Queue, find_queues, identify, queue_path
 from kegnet_client.spool.rejected import list_rejected, reject, retry
 
-from .dying_os import DyingOs, die_after, in_place_of_os
-
-A, B, C = "kegnet", "mqtt", "xively"
-MTIME_NS = 1_700_000_000_123_456_789
-
-
-def drop(spool: Spool, number: int, name: str = "") -> None:
-    path = spool.path / (name or f"{number}.pour")
-    path.write_text(f"0,{number + 1},8123,{1_700_000_000_000 + number}\n")
-    os.utime(path, ns=(MTIME_NS, MTIME_NS))
-
-
-def take(fan_out: FanOut, *files: SpoolFile) -> list[bool]:
-    """Whether each was taken over. Raises `OSError`."""
-    fates = fan_out.take(files)
-    for fate in fates:
-        if isinstance(fate, OSError):
-            raise fate
-    return list(map(bool, fates))
-
-
-def take_all(spool: Spool, sinks: Sequence[str], fan_out: FanOut | None = None, at_once: int = 1) -> None:
-    """What the uploader in front of the queues does."""
-    fan_out = fan_out or FanOut(spool, sinks)
-    names = sorted(path.name for path in spool.path.glob("*.pour"))
-    for begin in range(0, len(names), at_once):
-        take(fan_out, *map(spool.read, names[begin : begin + at_once]))
-
-
-def queued(spool: Spool, sink: str) -> list[str]:
-    """The records in the queue of ``sink``."""
-    queue = queue_path(spool.path, sink)
-    return [path.read_text() for path in sorted(queue.glob("[!.]*.pour"))] if queue.exists() else []
-
-
-def deliver(spool: Spool, sink: str, delivered: Counter[tuple[str, str]]) -> None:
-    """What the uploader of a queue does."""
-    queue = queue_path(spool.path, sink)
-    for path in sorted(queue.glob("[!.]*.pour")) if queue.exists() else ():
-        delivered[sink, path.read_text()] += 1
-        path.unlink()
-
-
-def hidden(spool: Spool) -> list[str]:
-    return [str(path) for path in (spool.path / QUEUES).glob("*/.*") if path.is_file()]
+from .dying_os import die_after
+from .fan_out_rig import MTIME_NS, A, B, C, deliver, drop, hidden, queued, take, take_all
 
 
 def test_a_record_is_in_every_queue_and_not_in_the_spool_any_more(spool: Spool) -> None:
@@ -229,84 +183,6 @@ def test_whatever_is_dropped_killed_and_reconfigured_each_record_goes_once_to_th
         got.setdefault(record, set()).add(sink)
     assert all(any(sinks == set(one) for one in in_force) for sinks in got.values())
     assert hidden(spool) == []
-
-
-@pytest.mark.case(102)
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_a_power_cut_after_any_step_loses_no_record_and_doubles_none_in_a_queue(
-    tmp_path: Path, seed: int, at_once: int
-) -> None:
-    """Every state that the file system may be in then; what was delivered by then may be delivered once more."""
-    (tmp_path / "spool").mkdir()
-    spool = Spool(tmp_path / "spool")
-    delivered: Counter[tuple[str, str]] = Counter()
-    files = {}
-    for number in range(2):
-        drop(spool, number)
-        files[f"{number}.pour"] = (spool.path / f"{number}.pour").read_bytes()
-    disk = Disk(files)
-    chance = Random(seed)  # noqa: S311  # to be repeated
-    states: dict[tuple[frozenset[tuple[str, bytes | None]], frozenset[tuple[str, str]]], str] = {}
-
-    def note(operation: Operation) -> None:
-        if disk.apply(operation):
-            for state in disk.states(chance):
-                states.setdefault(
-                    (frozenset(state.items()), frozenset(delivered)), f"{operation.call} {operation.paths}"
-                )
-
-    fake = DyingOs(spool.path, told=note)
-    with in_place_of_os(fake):
-        fan_out = FanOut(spool, [A, B])
-        fan_out.recover()
-        for begin in range(0, 2, at_once):
-            take(fan_out, *(spool.read(f"{number}.pour") for number in range(begin, begin + at_once)))
-            for path in queue_path(spool.path, A).glob("[!.]*.pour"):  # one sink is up, one is down
-                delivered[A, path.read_text()] += 1
-                fake.unlink(str(path.relative_to(spool.path)), dir_fd=spool.fd)
-    spool.close()
-    assert len(states) > 30
-    for index, ((state, before), after) in enumerate(states.items()):
-        _start_upon(tmp_path / str(index), dict(state), files, before, after)
-
-
-def _start_upon(
-    path: Path, state: State, files: dict[str, bytes], before: frozenset[tuple[str, str]], after: str
-) -> None:
-    path.mkdir()
-    for name, data in sorted(state.items(), key=lambda item: (item[1] is not None, item[0])):
-        if data is None:
-            (path / name).mkdir(mode=0o700)
-        else:
-            (path / name).write_bytes(data)
-    spool = Spool(path)
-    FanOut(spool, [A, B]).recover()
-    take_all(spool, [A, B])
-    delivered: Counter[tuple[str, str]] = Counter()
-    for sink in (A, B):
-        deliver(spool, sink, delivered)
-    spool.close()
-    for record in map(bytes.decode, files.values()):
-        for sink in (A, B):
-            count = delivered[sink, record]
-            was_delivered = (sink, record) in before
-            assert count == 1 or (was_delivered and count == 0), f"after {after}: {sink} has {count} of {record}"
-    assert set(delivered) <= {(sink, data.decode()) for sink in (A, B) for data in files.values()}
-
-
-def test_many_at_once_take_the_disk_little_more_than_a_sync_each(spool: Spool) -> None:
-    for number in range(MAX_AT_ONCE):
-        drop(spool, number)
-    fan_out = FanOut(spool, [A, B])
-    operations: list[Operation] = []
-    fake = DyingOs(spool.path, told=operations.append)
-    with in_place_of_os(fake):
-        take_all(spool, [A, B], fan_out, MAX_AT_ONCE)
-
-    assert len(queued(spool, A)) == len(queued(spool, B)) == MAX_AT_ONCE
-    syncs = [operation.paths for operation in operations if operation.call == "fsync"]
-    assert len(syncs) <= MAX_AT_ONCE + 7, syncs
 
 
 def test_where_a_file_system_has_no_links_each_queue_has_a_copy(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
