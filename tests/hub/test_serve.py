@@ -317,7 +317,7 @@ def test_every_address_of_the_machine_is_served_by_default() -> None:
             pass
 
 
-@pytest.mark.case(123)
+@pytest.mark.case(125)
 def test_a_certificate_for_another_name_is_taken_by_the_running_hub_and_devices_trust_it_as_before(
     make_home: Callable[[], Home], store: Store, start: Serve
 ) -> None:
