@@ -19,6 +19,7 @@ from .run import Run, Settings
 from .screen import screen
 from .small import small
 from .table import comparison, table
+from .years import viewers, years
 
 ROUNDS = 5
 MEASUREMENTS = {
@@ -36,6 +37,8 @@ MEASUREMENTS = {
     "hub-api": api,
     "hub-readers": readers,
     "screen": screen,
+    "years": years,
+    "viewers": viewers,
 }
 
 
