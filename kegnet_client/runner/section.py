@@ -12,6 +12,7 @@ class RunnerSettings:
     """What the section says; without a ``url`` no program runs here."""
 
     url: str | None
+    discovery: bool
     database: str
     user: str | None
     ca_bundle: Path | None
@@ -69,6 +70,16 @@ RUNNER = Section(
             ),
             _to_url,
             example="https://couch.example:6984",
+        ),
+        Setting(
+            "discovery",
+            "discovery",
+            (
+                "Whether this device answers on UDP port 53000 who it is, and, unless url is set, takes the server",
+                "that somebody in conf/allowed_signers announces there: yes or no.",
+            ),
+            _to_answer,
+            default="no",
         ),
         Setting("database", "database", ("Its database.",), _to_text, default="nedm/raspberries"),
         Setting(
