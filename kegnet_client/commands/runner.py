@@ -105,6 +105,7 @@ class _Process:
     ) -> None:
         # Only here: --help and identity do without.
         from kegnet_client.runner.box import Boxes, can_forbid_namespaces
+        from kegnet_client.runner.cgroup import Groups
         from kegnet_client.runner.couch import Couch, Login
         from kegnet_client.runner.feed import Feed
         from kegnet_client.runner.judge import Allowed, Judge
@@ -115,10 +116,14 @@ class _Process:
         from kegnet_client.runner.trust import ALLOWED, REVOKED, Trust, find_ssh_keygen
 
         forbids_namespaces = can_forbid_namespaces()
+        groups = Groups()
+        self._problems = [groups.problem] if groups.problem else []
         if not forbids_namespaces:
-            _log.warning(
-                "programs can make namespaces in their boxes: /proc/sys is read-only here, or bubblewrap is old"
+            self._problems.append(
+                "programs can make namespaces in their boxes: /proc/sys is read-only, or bubblewrap old"
             )
+        for problem in self._problems:
+            _log.warning("%s", problem)
         find_ssh_keygen()
         self._url = url
         self._identity = identity
@@ -146,7 +151,7 @@ class _Process:
             trust,
             sequences,
             shelf,
-            Boxes((config.root, settings.directory), spool, forbids_namespaces),
+            Boxes((config.root, settings.directory), spool, forbids_namespaces, groups),
             Clock(),
             tell=self._reporter.tell,
             changed=self._reporter.changed,
@@ -184,6 +189,7 @@ class _Process:
             "running_ids": running,
             "programs": programs,
             "refused": refused,
+            "problems": self._problems,
         }
 
 

@@ -134,7 +134,10 @@ RUNNER = Section(
         Setting(
             "most_memory_mib",
             "mostMemory",
-            ("MiB that each process of a program may ask for, 1 to 65536.",),
+            (
+                "MiB that each process of a program may ask for, 1 to 65536; where the memory controller is on, also",
+                "all of them together.",
+            ),
             _to_mib,
             default="128",
         ),
