@@ -20,6 +20,7 @@ from .runner import runner
 from .screen import screen
 from .small import small
 from .table import comparison, table
+from .years import viewers, years
 
 ROUNDS = 5
 MEASUREMENTS = {
@@ -38,6 +39,8 @@ MEASUREMENTS = {
     "hub-readers": readers,
     "screen": screen,
     "runner": runner,
+    "years": years,
+    "viewers": viewers,
 }
 
 
