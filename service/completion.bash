@@ -17,7 +17,7 @@ _kegnet_client() {
             ;;
         --url | --kegbot | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
             --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink | \
-            --to | --expires | --memory | --seconds | --sequence | --wait)
+            --to | --expires | --memory | --seconds | --sequence | --wait | --announce | --broadcast)
             return
             ;;
     esac
@@ -57,7 +57,7 @@ _kegnet_client() {
         kegboard-simulate) words="--link --serial-number --meters $everywhere" ;;
         runner) words="start identity --json $everywhere" ;;
         'runner '*) words="--json $everywhere" ;;
-        module) words="sign push remove run status log revoke database $everywhere" ;;
+        module) words="sign push remove run status log revoke discover database $everywhere" ;;
         'module '*)
             local couch='--url --database --login --ca --help --version'
             local may='--key --to --expires --network --spool --device --memory --seconds'
@@ -68,6 +68,7 @@ _kegnet_client() {
                 *status) words="--json $couch" ;;
                 *log) words="--name $couch" ;;
                 *revoke) words='--root --help --version' ;;
+                *discover) words='--announce --key --to --expires --broadcast --wait --json --help --version' ;;
                 'module database') words="init add-device add-operator $couch" ;;
                 *) words=$couch ;;
             esac

@@ -12,6 +12,7 @@ from kegnet_client.core.errors import ConfigError
 COMMANDS = (
     Command("init", "make a certificate authority, a server certificate and a token"),
     Command("run", "serve until stopped"),
+    Command("certificate", "whom the hub's certificate is for, and issuing it for another name"),
     Command("status", "what is left at each tap, and which devices were heard of"),
     Command("taps", "the taps, their meters and thermometers"),
     Command("kegs", "the kegs, what is left in them, and tapping another one"),
@@ -30,6 +31,7 @@ COMMANDS = (
     Command("restore", "make a hub of such a file"),
     Command("export", "write all records with their proofs to one signed file, while the hub runs"),
     Command("verify-export", "prove such a file, on a machine that has nothing else of the hub"),
+    Command("migrate", "move the hub to another database: SQLite to PostgreSQL, or back"),
     Command("verify", "verify the signature of every stored record again"),
 )
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets", "segno"}

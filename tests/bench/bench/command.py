@@ -16,9 +16,11 @@ from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
 from .results import Results
 from .run import Run, Settings
+from .runner import runner
 from .screen import screen
 from .small import small
 from .table import comparison, table
+from .years import viewers, years
 
 ROUNDS = 5
 MEASUREMENTS = {
@@ -37,6 +39,9 @@ MEASUREMENTS = {
     "hub-api": api,
     "hub-readers": readers,
     "screen": screen,
+    "runner": runner,
+    "years": years,
+    "viewers": viewers,
 }
 
 
