@@ -17,7 +17,7 @@ _kegnet_client() {
             ;;
         --url | --kegbot | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
             --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink | \
-            --to | --expires | --memory | --seconds | --sequence | --wait)
+            --to | --expires | --memory | --seconds | --sequence | --wait | --announce | --broadcast)
             return
             ;;
     esac
@@ -57,7 +57,7 @@ _kegnet_client() {
         kegboard-simulate) words="--link --serial-number --meters $everywhere" ;;
         runner) words="start identity --json $everywhere" ;;
         'runner '*) words="--json $everywhere" ;;
-        module) words="sign push remove run status log revoke database $everywhere" ;;
+        module) words="sign push remove run status log revoke discover database $everywhere" ;;
         'module '*)
             local couch='--url --database --login --ca --help --version'
             local may='--key --to --expires --network --spool --device --memory --seconds'
@@ -68,13 +68,14 @@ _kegnet_client() {
                 *status) words="--json $couch" ;;
                 *log) words="--name $couch" ;;
                 *revoke) words='--root --help --version' ;;
+                *discover) words='--announce --key --to --expires --broadcast --wait --json --help --version' ;;
                 'module database') words="init add-device add-operator $couch" ;;
                 *) words=$couch ;;
             esac
             [[ $current == -* || $command == 'module database' ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         demo) words="--once $everywhere" ;;
-        hub) words="init run certificate status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
+        hub) words="init run status taps kegs calibrate adjust profiles alarms settings invite devices token login-link bridge check backup restore export verify-export verify $everywhere" ;;
         'hub status' | 'hub check' | 'hub token list') words="--json $hub" ;;
         'hub taps') words="add end --json $hub" ;;
         'hub taps add') words="--device --pin --meter --sensor $hub" ;;
@@ -102,7 +103,6 @@ _kegnet_client() {
         'hub login-link') words="--name --role --url $hub" ;;
         'hub init') words="--host --database $hub" ;;
         'hub bridge') words="--hub --ca --token-file --once $hub" ;;
-        'hub certificate') words="--host --only $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
         'hub invite') words="--name --valid-minutes --url $hub" ;;
         'hub devices') words='add list revoke --help --version' ;;
