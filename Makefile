@@ -100,7 +100,7 @@ test-beside:
 # else takes its time.
 faults: test-packages .venv-wheel/stamp
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/commands tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel

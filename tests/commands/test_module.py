@@ -29,6 +29,7 @@ def assert_printable(text: str) -> None:
     assert all(line.isprintable() for line in text.split("\n")), repr(text)
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_log_of_any_shape_is_printed(shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str]) -> None:
     couch.put({"_id": "7_log", "type": "log", "log": shape})
@@ -42,6 +43,7 @@ def test_the_lines_of_a_log_can_be_those_of_one_program(couch: SmallCouch, capsy
     assert capsys.readouterr().out == "then tap: one\n"
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_status_of_any_shape_is_printed(
     shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
