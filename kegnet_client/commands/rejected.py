@@ -12,19 +12,29 @@ from kegnet_client.spool.fan_out import find_queues, queue_path
 from kegnet_client.spool.rejected import discard, list_rejected, retry
 from kegnet_client.spool.section import SPOOL
 
+ACTIONS = {
+    "list": "list the rejected records, each with its reason",
+    "retry": "put rejected records back, under new names",
+    "discard": "delete rejected records for good",
+}
+
 
 def add_arguments(parser: Parser) -> None:
-    """Add what ``rejected`` takes."""
-    parser.add_argument("action", choices=("list", "retry", "discard"), help="what to do")
-    parser.add_argument("--sink", metavar="NAME", help="those that this one of several sinks rejected")
-    parser.add_argument("--all", action="store_true", help="discard: all that are listed")
-    parser.add_argument("--json", action="store_true", help="list: for programs")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which to retry (default: all) or to discard")
+    """Add the actions, each with what it takes."""
+    actions = parser.add_actions(ACTIONS)
+    for action in actions.values():
+        action.add_argument("--sink", metavar="NAME", help="those that this one of several sinks rejected")
+    actions["list"].add_argument("--json", action="store_true", help="for programs")
+    actions["retry"].add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    actions["discard"].add_argument("--all", action="store_true", help="all that are listed")
+    actions["discard"].add_argument("names", nargs="*", metavar="NAME", help="which")
 
 
 def handle(options: argparse.Namespace) -> int:
     """Do the action."""
-    _judge(options)
+    # What is deleted is gone for good: none is deleted because its name was forgotten.
+    if options.action == "discard" and bool(options.names) == options.all:
+        raise UsageError("rejected discard takes the names of records, or --all")
     spool = configuration.load(options).section(SPOOL).directory
     if options.sink:
         queues = find_queues(spool)
@@ -41,19 +51,6 @@ def handle(options: argparse.Namespace) -> int:
             discard(spool, name)
             print(f"{printable(name)} is deleted")
     return 0
-
-
-def _judge(options: argparse.Namespace) -> None:
-    action, names = options.action, options.names
-    if options.json and action != "list":
-        raise UsageError("--json is for rejected list")
-    if options.all and action != "discard":
-        raise UsageError("--all is for rejected discard")
-    if action == "list" and names:
-        raise UsageError("rejected list takes no names")
-    # What is deleted is gone for good: it takes a word for it.
-    if action == "discard" and bool(names) == options.all:
-        raise UsageError("rejected discard takes the names of records, or --all")
 
 
 def _list(spool: Path, *, is_json: bool) -> int:
