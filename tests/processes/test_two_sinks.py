@@ -15,11 +15,9 @@ from kegnet_client.sinks.mqtt_section import MQTT
 from ..support.device import STARTED_MS, Device
 from ..support.mosquitto import USER, Listener, Mosquitto, running
 from ..support.server import Server
+from ..support.users import PRODUCER
 from ..support.waits import wait_until
-from .conftest import NOBODY
 
-PRODUCER = 65533
-"""Another user than the daemon's, of the same group."""
 KILLS = 6
 POURS = 8
 """Between one kill and the next."""
@@ -215,7 +213,5 @@ def _drop_as_producer(spool: Path, number: int) -> None:
         ["/bin/sh", "-c", command, "-", line, str(number)],
         cwd=spool,
         check=True,
-        user=PRODUCER,
-        group=NOBODY["group"],
-        extra_groups=(),
+        **PRODUCER,
     )
