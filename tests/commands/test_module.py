@@ -30,7 +30,7 @@ def assert_printable(text: str) -> None:
     assert all(line.isprintable() for line in text.split("\n")), repr(text)
 
 
-@pytest.mark.case(128)
+@pytest.mark.case(131)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_log_of_any_shape_is_printed(shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str]) -> None:
     couch.put({"_id": "7_log", "type": "log", "log": shape})
@@ -59,7 +59,7 @@ def test_a_log_is_followed_without_a_line_twice_or_left_out(
     assert capsys.readouterr().out == "".join(f"t tap: {line}\n" for line in "abbcx")
 
 
-@pytest.mark.case(128)
+@pytest.mark.case(131)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_status_of_any_shape_is_printed(
     shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
