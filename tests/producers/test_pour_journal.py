@@ -297,7 +297,7 @@ def test_one_that_cannot_be_had_leaves_nothing_open(spool: Path, clock: FakeCloc
     journal.close()
 
 
-@pytest.mark.case(129)
+@pytest.mark.case(132)
 def test_a_neighbours_file_where_a_record_might_be_written_holds_up_nothing(spool: Path) -> None:
     clock = FakeClock(since_boot_s=100)
     journal = journal_of(spool, clock)
@@ -316,7 +316,7 @@ def test_a_neighbours_file_where_a_record_might_be_written_holds_up_nothing(spoo
     journal.close()
 
 
-@pytest.mark.case(129)
+@pytest.mark.case(132)
 def test_a_neighbours_file_beside_a_record_on_its_way_does_not_make_it_go(spool: Path, clock: FakeClock) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root gives files away")
@@ -331,7 +331,7 @@ def test_a_neighbours_file_beside_a_record_on_its_way_does_not_make_it_go(spool:
     assert hidden(spool) == [forged.name]
 
 
-@pytest.mark.case(129)
+@pytest.mark.case(132)
 def test_names_that_neighbours_forge_are_told_in_one_line_and_take_up_nothing(
     spool: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
