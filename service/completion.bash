@@ -66,7 +66,7 @@ _kegnet_client() {
                 *push | *remove) words=$couch ;;
                 *run) words="--wait $may $couch" ;;
                 *status) words="--json $couch" ;;
-                *log) words="--name $couch" ;;
+                *log) words="--name --follow $couch" ;;
                 *revoke) words='--root --help --version' ;;
                 *discover) words='--announce --key --to --expires --broadcast --wait --json --help --version' ;;
                 'module database') words="init add-device add-operator $couch" ;;
