@@ -16,6 +16,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import set_up
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Stop
+from kegnet_client.producers.board_link import BoardLink, find_socket
 from kegnet_client.producers.board_sensors import BoardSensors
 from kegnet_client.producers.kegboard import Kegboard
 from kegnet_client.producers.kegboard_port import BoardPort, open_board
@@ -104,7 +105,8 @@ def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: P
     locks = [hold_section(spool, KIND, name) for name in sections]
     for number, (name, settings) in enumerate(sections.items()):
         changed = functools.partial(process.tell, name)
-        meters = TotalMeters(spool, KIND, name, settings.rules, clock, changed)
+        link = BoardLink(find_socket(config.root), name, settings.pin, clock)
+        meters = TotalMeters(spool, KIND, name, settings.rules, clock, changed, link.create_drink)
         meters.start()
         if number == 0:
             meters.take_up_others(list(config.sections(KEGBOARD)))
@@ -114,6 +116,7 @@ def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: P
             first_pin=settings.pin,
             meters=meters,
             sensors=BoardSensors(rules, functools.partial(enqueue, spool), clock),
+            link=link,
             changed=changed,
             clock=clock,
             is_verbose=is_verbose,

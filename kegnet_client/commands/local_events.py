@@ -9,6 +9,7 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.producing import ProducerProcess, hold_section, reading_rules
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.log import set_up
+from kegnet_client.producers.board_link import find_socket
 from kegnet_client.producers.board_sensors import BoardSensors
 from kegnet_client.producers.local_events import LocalEvents
 from kegnet_client.producers.local_events_section import LOCAL_EVENTS
@@ -38,6 +39,7 @@ def handle(options: argparse.Namespace) -> int:
         port=settings.port,
         redis=None if settings.redis is None else RedisChannel(settings.redis),
         boards=settings.boards or {},
+        boards_socket=find_socket(config.root),
         idle_s=settings.idle_s,
         make_meters=lambda ended: TotalMeters(spool, KIND, NAME, settings.rules, clock, changed, ended),
         sensors=BoardSensors(reading_rules(config), functools.partial(enqueue, spool), clock),
