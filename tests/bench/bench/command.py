@@ -14,6 +14,7 @@ from .hub_readers import readers
 from .machine import about, headline
 from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
+from .producers import flow_meters, kegboard
 from .results import Results
 from .run import Run, Settings
 from .screen import screen
@@ -32,6 +33,8 @@ MEASUREMENTS = {
     "backlog": backlog,
     "fresh": fresh,
     "small": small,
+    "flow-meter": flow_meters,
+    "kegboard": kegboard,
     "hub": ingest,
     "hub-api": api,
     "hub-readers": readers,
