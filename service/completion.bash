@@ -9,7 +9,7 @@ _kegnet_client() {
     # What an option is followed by.
     case $previous in
         --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-        --config | --ca | --token-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --config | --ca | --pid-file | --token-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
         --device)
             # Of a board it is a file.
             [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -26,7 +26,7 @@ _kegnet_client() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --config | --dir | --csv | --ca | --sink | --url | --database | --login | --key | --to) ((i++)) ;;
+            --root | --config | --dir | --csv | --ca | --pid-file | --sink | --url | --database | --login | --key | --to) ((i++)) ;;
             -*) ;;
             *)
                 case $command in
@@ -39,7 +39,8 @@ _kegnet_client() {
 
     case $command in
         '') words="run init enroll rotate-key pour send status check rejected flow-meter kegboard kegboard-monitor kegboard-simulate local-events runner module demo hub $everywhere" ;;
-        run | check | rotate-key | local-events) words=$everywhere ;;
+        run | check | rotate-key) words=$everywhere ;;
+        local-events) words="--verbose --daemon --pid-file $everywhere" ;;
         send) words="--sink $everywhere" ;;
         init) words="--url --kegbot --ca $everywhere" ;;
         enroll) words=$everywhere ;;
@@ -47,10 +48,10 @@ _kegnet_client() {
         status) words="--json $everywhere" ;;
         rejected) words="list retry --sink $everywhere" ;;
         'rejected '*) words="--sink $everywhere" ;;
-        kegboard) words="--device --verbose $everywhere" ;;
-        flow-meter) words="import --verbose $everywhere" ;;
+        kegboard) words="--device --verbose --daemon --pid-file $everywhere" ;;
+        flow-meter) words="import --verbose --daemon --pid-file $everywhere" ;;
         'flow-meter import')
-            words="--verbose $everywhere"
+            words="--verbose --daemon --pid-file $everywhere"
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         kegboard-monitor) words="--json --device $everywhere" ;;

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
-from kegnet_client.commands.producing import ProducerProcess, hold_section, reading_rules
+from kegnet_client.commands.producing import ProducerProcess, add_daemon_arguments, detach, hold_section, reading_rules
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.detach import Detached
 from kegnet_client.host.log import set_up
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Stop
@@ -37,6 +38,7 @@ def add_arguments(parser: Parser) -> None:
         "--device", type=Path, metavar="PATH", help="the board that is there, if a section is for it; else end at once"
     )
     parser.add_argument("--verbose", action="store_true", help="log each message of the board")
+    add_daemon_arguments(parser)
 
 
 def handle(options: argparse.Namespace) -> int:
@@ -54,7 +56,8 @@ def handle(options: argparse.Namespace) -> int:
             return 0
     elif not sections:
         raise ConfigError(f"{config.file}: there is no section [{KEGBOARD.title(options.name or 'NAME')}]: write one")
-    return _produce(config, sections, options.device, is_verbose=options.verbose)
+    detached = detach(options, KIND, config.root)
+    return _produce(config, sections, options.device, detached, is_verbose=options.verbose)
 
 
 def find_sections(config: Config) -> Mapping[str, KegboardSettings]:
@@ -98,9 +101,16 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: Path | None, *, is_verbose: bool) -> int:
+def _produce(
+    config: Config,
+    sections: Mapping[str, KegboardSettings],
+    device: Path | None,
+    detached: Detached | None,
+    *,
+    is_verbose: bool,
+) -> int:
     clock, spool = Clock(), config.section(SPOOL).directory
-    process = ProducerProcess(KIND, config.root, clock)
+    process = ProducerProcess(KIND, config.root, clock, detached)
     rules = reading_rules(config)
     locks = [hold_section(spool, KIND, name) for name in sections]
     for number, (name, settings) in enumerate(sections.items()):

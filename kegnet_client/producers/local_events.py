@@ -171,6 +171,7 @@ class LocalEvents:
         try:
             if message is None:
                 raise RecordError("it is too long")
+            log.debug("%s: %a", sender, message)
             obey(message)
         except RecordError as error:
             bad.begin(str(error), f"a bad message of {sender} is left out: {error}", key=str(error))
