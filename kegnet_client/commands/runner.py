@@ -166,14 +166,11 @@ class _Process:
 
 
 def _identify(config: Config, settings: RunnerSettings) -> "Identity":
-    from kegnet_client.runner.identity import Identity, find_mac_id, load_password
+    from kegnet_client.runner.identity import Identity, find_mac_id, load_password, make_directory
 
     kegnet = config.find(KEGNET)
     mac_id = settings.mac_id or find_mac_id()
-    try:
-        settings.directory.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{settings.directory}: cannot be made: {error.strerror}") from None
+    make_directory(settings.directory)
     password = load_password(settings.directory)
     return Identity(None if kegnet is None else kegnet.uuid, mac_id, settings.user or str(mac_id), password)
 

@@ -19,7 +19,7 @@ from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
 from kegnet_client.sinks.destinations import Destination
 from kegnet_client.spool.directory import Spool
-from kegnet_client.spool.fan_out import FanOut, find_queues, queue_path
+from kegnet_client.spool.fan_out import MAX_AT_ONCE, FanOut, find_queues, queue_path
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ class SinkQueues:
                 log.warning("%d waiting for %s, which the configuration names no more; they stay", queue.waiting, name)
 
     def _open(self, names: Sequence[str]) -> None:
-        self._fan_out = FanOut(self._spool, names)
+        self._fan_out = fan_out = FanOut(self._spool, names)
         for name in names:
-            self._queues[name] = Spool(queue_path(self._spool.path, name), make=False)
+            self._queues[name] = Spool(queue_path(self._spool.path, name), make=False, remake=fan_out.make_queues)
             self._opened.callback(self._queues[name].close)
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class SinkQueues:
 class _Taker:
     """The sink of what carries records into the queues: it takes all, and `FanOut.take` is what comes of it."""
 
-    max_records = 1
+    max_records = MAX_AT_ONCE
     max_connections = 1
     advice = "see what is in the spool"
 

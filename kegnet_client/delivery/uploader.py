@@ -27,8 +27,8 @@ from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.host.clock import Clock, Moment
 from kegnet_client.host.condition import Condition
 from kegnet_client.sinks.base import OpenSink, Sink
-from kegnet_client.spool.directory import Spool, SpoolFile, count_waiting, printable
-from kegnet_client.spool.removal import SpoolRemoval
+from kegnet_client.spool.directory import Spool, count_waiting, printable
+from kegnet_client.spool.removal import SpoolRemoval, TakeOut
 from kegnet_client.spool.watch import Events, Watcher
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ MAX_ASIDE_ONCE = 9
 """How many records in a row may earn a 5xx while each is tried once; one more, and it is the server."""
 CHECK_INTERVAL_S = 60.0
 """How often, when nothing happens, the directory is compared with what is known of it."""
+REOPEN_INTERVAL_S = 1.0
+"""How soon it looks again for a directory that is gone: the spool around a queue may just be made anew."""
 PUBLISH_INTERVAL_S = 1.0
 """How often at most, while it is busy, others are told how it goes."""
 
@@ -57,7 +59,7 @@ class Uploader:
         random: Callable[[], float],
         progress: Progress,
         changed: Callable[[], None] = lambda: None,
-        take_out: Callable[[SpoolFile], bool] | None = None,
+        take_out: TakeOut | None = None,
         label: str = "",
     ) -> None:
         self.progress = progress
@@ -251,6 +253,8 @@ class Uploader:
             replaced = self._spool.reopen_if_replaced()
         except (SpoolError, SpoolInUseError) as error:
             self._unreadable.begin(str(error), f"{error}; going on with the directory that was there")
+            if self._check_at_s != math.inf:
+                self._check_at_s = min(self._check_at_s, self._clock.monotonic_s() + REOPEN_INTERVAL_S)
             return
         self._unreadable.end()
         if replaced:
@@ -295,8 +299,7 @@ class Uploader:
 
     def _carry_out(self, fates: Fates) -> None:
         """Take out of the spool what leaves it."""
-        for pending in fates.accepted:
-            self._removal.remove(pending.file)
+        self._removal.remove(*(pending.file for pending in fates.accepted))
         rejected = sum(self._removal.reject(pending.file, reason) for pending, reason in fates.rejected)
         with self._shared as state:
             state.progress.rejected += rejected

@@ -1,19 +1,25 @@
 """How others reach the hub, and the command by which a device joins it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.core.wire.enrolment import format_code
+from kegnet_client.hub import pki
 
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """The names and addresses that the hub's certificate is for, its port, and the certificate of its CA in DER."""
+    """How the hub is reached: its port, the certificate of its CA in DER, and what tells whom its own is for."""
 
-    hosts: Sequence[str]
+    read_hosts: Callable[[], Sequence[str]]
     port: int
     ca_der: bytes
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The names and addresses that the hub's certificate is for, now: it may be issued anew while the hub runs."""
+        return self.read_hosts()
 
     @property
     def host(self) -> str:
@@ -28,6 +34,17 @@ class Entrance:
     def enrol_command(self, secret: bytes) -> str:
         """What is pasted on a device; ``secret`` is of `kegnet_client.hub.store.enrolment.invite`."""
         return enrol_command(self.url, self.ca_der, secret)
+
+
+def default_hosts(name: str, addresses: Sequence[str]) -> list[str]:
+    """What a hub's certificate is for on the machine ``name`` with ``addresses``, if nobody says otherwise.
+
+    A name without a domain is found as ``name.local`` on a network that has no names of its own (mDNS).
+    """
+    names = [name.lower()] if pki.is_host(name) else []
+    if names and "." not in name:
+        names.append(f"{names[0]}.local")
+    return list(dict.fromkeys(["localhost", *names, "127.0.0.1", "::1", *addresses]))
 
 
 def reachable_host(hosts: Sequence[str]) -> str:

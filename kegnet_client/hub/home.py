@@ -176,10 +176,13 @@ class Home:
         certificate = self._read(self.server_certificate)
         if not pki.needs_renewal(certificate, now):
             return False
-        ca_key, ca, key = (self._read(path) for path in (self.ca_key, self.ca_certificate, self.server_key))
-        renewed = pki.issue_server(ca_key, ca, key, pki.hosts_of(certificate), now)
-        _write(self.server_certificate, renewed, mode=0o644)
+        self.issue_certificate(pki.hosts_of(certificate), now)
         return True
+
+    def issue_certificate(self, hosts: list[str], now: datetime.datetime) -> None:
+        """Issue a server certificate for ``hosts``, by the same CA and for the same key; a hub that runs takes it."""
+        ca_key, ca, key = (self._read(path) for path in (self.ca_key, self.ca_certificate, self.server_key))
+        _write(self.server_certificate, pki.issue_server(ca_key, ca, key, hosts, now), mode=0o644)
 
     def _make(self, hosts: list[str], database_url: str | None, now: datetime.datetime) -> None:
         ca_key, server_key = pki.make_key(), pki.make_key()

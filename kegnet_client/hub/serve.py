@@ -1,7 +1,7 @@
 """The hub on the network: uvicorn with TLS, stopped by a signal within two seconds.
 
 The server certificate is renewed here, at the start and then whenever it is due, and goes into the running
-TLS context: connections that stand keep theirs, new ones get the new one.
+TLS context: connections that stand keep theirs, new ones get the new one. So does one that `hub certificate` issued.
 
 No forwarded header counts unless ``proxy`` names who may set it. Connections are counted and bounded before TLS
 (`kegnet_client.hub.listener`), and what strangers make uvicorn and asyncio write has a rate
@@ -33,7 +33,7 @@ from kegnet_client.hub.log_rate import LogRate
 from kegnet_client.hub.proxy import PrefixMiddleware, Proxy
 from kegnet_client.hub.websocket import MAX_MESSAGE_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S, WebSocketProtocol
 
-RENEWAL_CHECK_S = 60.0
+RENEWAL_CHECK_S = 5.0
 GOODBYE_S = 0.2
 _BACKLOG = 1024
 # Linux's, from linux/in.h and linux/in6.h.
@@ -164,10 +164,11 @@ class HubServer(uvicorn.Server):
             self._renew()
 
     def _renew(self) -> None:
-        """Renew the certificate if it is due, and use it; what is in the way now may not be the next time."""
+        """Renew the certificate if it is due, and use another one; what is in the way now may not be the next time."""
         try:
             is_new = self._home.renew_certificate(self._clock())
-            if is_new or self._renewal_fails:
+            is_other = self._home.server_certificate.read_bytes() != self._loaded
+            if is_other or self._renewal_fails:
                 self._load_certificate()
         except (ConfigError, OSError) as error:
             if not self._renewal_fails:
@@ -176,10 +177,14 @@ class HubServer(uvicorn.Server):
             return
         if is_new or self._renewal_fails:
             _log.info("the server certificate is %s", "renewed" if is_new else "in order again")
+        elif is_other:
+            _log.info("the server certificate was issued anew, for %s", ", ".join(self._home.hosts()))
         self._renewal_fails = False
 
     def _load_certificate(self) -> None:
         certificate, key = self._home.server_pair()
+        # Read first: if another one takes its place in between, the next look finds that it is another.
+        self._loaded = certificate.read_bytes()
         try:
             self._context.load_cert_chain(certificate, key)
         except OSError as error:

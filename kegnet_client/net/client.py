@@ -61,7 +61,9 @@ class Transport:
         self._adapter = Adapter(context, self._register)
         self._socket: socket.socket | None = None
         self._aborted = False
-        self._alarm = _Alarm(self.abort)
+        self._is_cut = False
+        """The exchange under way was broken off."""
+        self._alarm = _Alarm(self._cut)
         self._headers = {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
         self._prepared: dict[str, PreparedRequest] = {}
 
@@ -102,9 +104,11 @@ class Transport:
     @contextlib.contextmanager
     def _in_time(self) -> Iterator[None]:
         """What is done here ends at the deadline, or by `abort`; whatever fails is a `TransportError`."""
-        self._aborted = False
+        self._is_cut = False
         self._alarm.set(self._deadline_s)
         try:
+            if self._aborted:
+                raise ConnectionAbortedError
             yield
         except (
             OSError,
@@ -121,7 +125,7 @@ class Transport:
         try:
             response = self._adapter.send(request, timeout=self._deadline_s)
             body = _read(response.raw, self._max_body_bytes)
-            if self._aborted:
+            if self._is_cut:
                 # To HTTP a connection that was cut may look like one that came to its end.
                 raise ConnectionAbortedError
             is_whole = response.raw.isclosed()
@@ -145,8 +149,12 @@ class Transport:
         return request
 
     def abort(self) -> None:
-        """End the exchange that is under way, as a broken connection would."""
+        """End the exchange that is under way, as a broken connection would, and let none begin any more."""
         self._aborted = True
+        self._cut()
+
+    def _cut(self) -> None:
+        self._is_cut = True
         connection = self._socket
         if connection is not None:
             with contextlib.suppress(OSError):
@@ -168,7 +176,7 @@ class Transport:
         if self._resets:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GIVE_UP_S * 1000))
-        if self._aborted:  # before there was anything to shut down, such as during a slow name lookup
+        if self._is_cut:  # before there was anything to shut down, such as during a slow name lookup
             raise ConnectionAbortedError
 
 

@@ -90,4 +90,5 @@ def _address(document: Document, address: Address, kind: str, now_ms: int) -> No
 
 
 def _target(text: str) -> str | int:
-    return int(text) if text.isascii() and text.isdecimal() else text
+    is_mac_id = text.isascii() and text.isdecimal() and len(text) <= len(str(2**48))
+    return int(text) if is_mac_id else text

@@ -100,7 +100,9 @@ class Couch:
     def documents(self, **query: object) -> list[Document]:
         """All documents (``_all_docs``) within the bounds of ``query``."""
         status, answer = self.ask("GET", self._path("_all_docs"), query={"include_docs": True, **query})
-        rows = _as_document(status, answer).get("rows", [])
+        rows = _as_document(status, answer).get("rows")
+        if not isinstance(rows, list):
+            raise TransportError(f"{self.url}: answered without documents: is it a CouchDB?")
         return [row["doc"] for row in rows if isinstance(row, dict) and isinstance(row.get("doc"), dict)]
 
     def follow(self, since: object, filter_query: Mapping[str, str]) -> Iterator[Change | None]:

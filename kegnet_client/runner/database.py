@@ -15,10 +15,12 @@ DEVICE_ROLE = "kegnet_device"
 OPERATOR_ROLE = "kegnet_operator"
 _DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 
-# All programs and commands, whoever they are for: a device has to see that one is not for it any more.
+# All programs and commands, whoever they are for: a device has to see that one is not for it any more, and that one is
+# none any more. What devices write themselves has such names, and wakes no other device.
 _PROGRAMS = """\
 function (doc, req) {
-  return !!doc._deleted || "code" in doc || "modules" in doc || "global_modules" in doc || "cmd" in doc;
+  if (doc._deleted || "code" in doc || "modules" in doc || "global_modules" in doc || "cmd" in doc) { return true; }
+  return !/^[0-9]+_(heartbeat|log)$|_ret_[0-9]+$/.test(doc._id);
 }
 """
 
@@ -29,13 +31,19 @@ function (doc, old, user) {
   if (doc._id.indexOf("_design/") === 0) { throw({forbidden: "only an administrator changes designs"}); }
   if (roles.indexOf("kegnet_operator") >= 0) { return; }
   if (roles.indexOf("kegnet_device") < 0) { throw({forbidden: "takes the role kegnet_operator or kegnet_device"}); }
-  var answer = "_ret_" + user.name;
-  if (doc._id.indexOf(user.name + "_") === 0 || doc._id.slice(-answer.length) === answer) { return; }
+  function isMine(test) { return [user.name].concat(roles).filter(isDevice).some(test); }
+  function isDevice(name) { return /^([0-9]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.test(name); }
+  if (isMine(function (name) {
+    var answer = "_ret_" + name;
+    return doc._id.indexOf(name + "_") === 0 || doc._id.slice(-answer.length) === answer;
+  })) { return; }
   function rest(one) {
     var names = Object.keys(one).filter(function (name) { return name.charAt(0) !== "_" && name !== "ret"; }).sort();
     return JSON.stringify(names.map(function (name) { return [name, one[name]]; }));
   }
-  if (old && !doc._deleted && old.type === user.name + "_cmd" && rest(old) === rest(doc)) { return; }
+  if (old && !doc._deleted && rest(old) === rest(doc) && isMine(function (name) {
+    return String(old.type).toLowerCase() === name + "_cmd";
+  })) { return; }
   throw({forbidden: "a device writes its own documents, and ret of its commands"});
 }
 """
@@ -63,11 +71,14 @@ def make_database(couch: Couch) -> None:
         raise TransportError(f"{couch.url}: the database's users could not be limited ({status})")
 
 
-def make_user(couch: Couch, user: str, password: str, role: str) -> None:
-    """Make a user of the server, or give one that is there this password and role."""
+def make_user(couch: Couch, user: str, password: str, *roles: str) -> None:
+    """Make a user of the server, or give one that is there this password and these roles.
+
+    Those of a device are `DEVICE_ROLE` and all that documents may call it, whatever its user is called.
+    """
     users = couch.beside("_users")
     name = f"org.couchdb.user:{user}"
-    body = {"_id": name, "name": user, "type": "user", "roles": [role], "password": password}
+    body = {"_id": name, "name": user, "type": "user", "roles": list(roles), "password": password}
     try:
         users.update(name, lambda old: {**old, **body})
     except ServerRefusalError as error:

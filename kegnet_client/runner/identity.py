@@ -1,5 +1,8 @@
 """Who this device is for a database of programs: its MacID, its user, and a password made at the first start."""
 
+import contextlib
+import os
+import pwd
 import secrets
 import socket
 from dataclasses import dataclass
@@ -7,10 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.host.atomic_file import open_directory, write_file
+from kegnet_client.host.atomic_file import open_directory, owner_in, write_file
 from kegnet_client.host.regular_file import read_regular
 
 PASSWORD = "password"  # noqa: S105 (the name of its file)
+USER = "kegnet-runner"
+"""Who runs programs on a device that was installed."""
 INTERFACES = Path("/sys/class/net")
 
 
@@ -42,8 +47,25 @@ def find_mac_id(interfaces: Path = INTERFACES) -> int:
     raise ConfigError("this machine has no network interface with a MAC: write [Runner] macId")
 
 
+def make_directory(directory: Path) -> None:
+    """Make the runner's directory if it is missing; root makes it for `USER`, where that is here.
+
+    Raises `ConfigError`.
+    """
+    try:
+        directory.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            with contextlib.suppress(KeyError):
+                user = pwd.getpwnam(USER)
+                os.chown(directory, user.pw_uid, user.pw_gid)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be made: {error.strerror}; start the runner's service first") from None
+
+
 def load_password(directory: Path) -> str:
-    """What is in the file, which is made if it is missing. Raises `ConfigError`."""
+    """What is in the file, which is made if it is missing, for the directory's owner. Raises `ConfigError`."""
     path = directory / PASSWORD
     try:
         text = read_regular(path, 1024).decode("utf-8").strip()
@@ -51,7 +73,7 @@ def load_password(directory: Path) -> str:
         text = secrets.token_urlsafe(24)
         try:
             with open_directory(directory) as fd:
-                write_file(fd, PASSWORD, f"{text}\n".encode(), 0o600)
+                write_file(fd, PASSWORD, f"{text}\n".encode(), 0o600, owner_in(fd))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
     except (OSError, UnicodeDecodeError) as error:

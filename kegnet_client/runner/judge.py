@@ -1,7 +1,8 @@
 """Which documents may run on this device: one place that says yes, and a reason for each no.
 
-Order: what the document says, whether it is for this device, when it ends, who signed it, what it asks for, and
-whether it is newer than all that its signer sent under its name. Nothing of it is unpacked before that.
+Order: whether the document is for this device, whether a key that is known here made its signature, what it says, when
+it ends, who signed these very bytes, what it asks for, and whether it is newer than all that its signer sent under its
+name. Nothing of it is unpacked before that.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,14 @@ from typing import Any
 
 from kegnet_client.core.errors import DocumentError
 from kegnet_client.runner.sequences import Sequences
-from kegnet_client.runner.statement import Permissions, Statement, read_statement
+from kegnet_client.runner.statement import (
+    Permissions,
+    Statement,
+    is_for,
+    read_signature,
+    read_statement,
+    read_targets,
+)
 from kegnet_client.runner.trust import Trust
 
 
@@ -59,9 +67,11 @@ class Judge:
         That it is the very one that was admitted last is no reason to refuse it: what is known already, the caller
         sees by the digest.
         """
-        statement = read_statement(document)
-        if not statement.is_for(self._names):
+        if not is_for(read_targets(document), self._names):
             return None
+        # Before its canonical form is made, which takes time: anybody who may write there may send much.
+        self._trust.check_key(read_signature(document))
+        statement = read_statement(document)
         admitted = self.admit_again(statement, now_ms)
         if not statement.command and (
             problem := self._sequences.refusal(admitted.signer, statement.name, statement.sequence, statement.digest)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kegnet_client.runner.box import Box
+from kegnet_client.runner.text import printable
 
 MAX_LINE_BYTES = 2000
 LINES_AT_ONCE = 200
@@ -55,7 +56,7 @@ class LineLog:
             self._tell(f"({self._dropped} lines were dropped: they came too fast)")
             self._dropped = 0
         text = line[:MAX_LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
-        self._tell("".join(one if one.isprintable() else ascii(one)[1:-1] for one in text))
+        self._tell(printable(text))
 
 
 class Capture:

@@ -26,7 +26,7 @@ class Sequences:
             }
         except FileNotFoundError:
             self._highest = {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"{directory / FILE}: cannot be read ({error}): without it an old program could come back; restore it, "
                 "or remove it if every program in the database may run"

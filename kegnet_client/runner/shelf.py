@@ -10,10 +10,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
 from kegnet_client.host.regular_file import read_regular
@@ -21,6 +21,7 @@ from kegnet_client.runner.couch import Document
 
 _MAX_BYTES = 8 * 1024 * 1024
 _log = logging.getLogger(__name__)
+_Stored = TypeVar("_Stored")
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Shelf:
 
     def programs(self) -> list[StoredProgram]:
         """All of them; a file that cannot be read is left out, and told."""
-        return [StoredProgram(**values) for values in _read_all(self._programs)]
+        return list(_read_all(self._programs, _read_program))
 
     def has_command(self, digest: str) -> bool:
         """Whether it was started once."""
@@ -89,7 +90,7 @@ class Shelf:
 
     def commands(self) -> list[StoredCommand]:
         """All of them."""
-        return [StoredCommand(**values) for values in _read_all(self._commands)]
+        return list(_read_all(self._commands, _read_command))
 
     def forget_commands(self, before_ms: int) -> None:
         """Those that were told and had expired ``before_ms``: their document would be refused for that."""
@@ -103,14 +104,42 @@ def _write(directory: Path, name: str, values: dict[str, Any]) -> None:
         write_file(fd, name, json.dumps(values).encode(), 0o600)
 
 
-def _read_all(directory: Path) -> Iterator[dict[str, Any]]:
+def _read_all(directory: Path, read: Callable[[object], _Stored]) -> Iterator[_Stored]:
     for path in sorted(directory.glob("*.json")):
         try:
-            values = json.loads(read_regular(path, _MAX_BYTES))
-        except (OSError, ValueError) as error:
+            stored = read(json.loads(read_regular(path, _MAX_BYTES)))
+        except (OSError, ValueError, RecursionError) as error:
             _log.error("%s: cannot be read (%s); it is left out", path, error)
             continue
-        yield values
+        yield stored
+
+
+def _read_program(values: object) -> StoredProgram:
+    match values:
+        case {
+            "signer": str(signer),
+            "name": str(name),
+            "id": str(identifier),
+            "current": dict(current),
+            "good": None | dict() as good,
+            "broken": list(broken),
+        } if all(isinstance(one, str) for one in broken):
+            return StoredProgram(signer, name, identifier, current, good, broken)
+    raise ValueError("it is not what is kept of a program")
+
+
+def _read_command(values: object) -> StoredCommand:
+    match values:
+        case {
+            "digest": str(digest),
+            "id": str(identifier),
+            "answers_in_place": bool(answers_in_place),
+            "expires_ms": int(expires_ms),
+            "result": None | dict() as result,
+            "is_told": bool(is_told),
+        }:
+            return StoredCommand(digest, identifier, answers_in_place, expires_ms, result, is_told)
+    raise ValueError("it is not what is kept of a command")
 
 
 def size_of(directory: Path, most_bytes: int, most_files: int) -> int:

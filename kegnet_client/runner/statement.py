@@ -6,6 +6,7 @@ here. A document that is not good raises `DocumentError`, and nothing of it is u
 """
 
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -72,10 +73,6 @@ class Statement:
     """SHA-256 of ``signed``, in hexadecimal."""
     signature: bytes
 
-    def is_for(self, device: frozenset[str]) -> bool:
-        """Whether it is addressed to the device of these names."""
-        return EVERYBODY in self.targets or bool(self.targets & device)
-
     @property
     def is_program(self) -> bool:
         """Whether there is something in it to run for as long as it stands."""
@@ -93,22 +90,40 @@ def signed_bytes(document: Mapping[str, Any]) -> bytes:
     """What the signature of ``document`` covers. Raises `DocumentError` for what JSON cannot say in one way."""
     covered = {name: value for name, value in document.items() if name not in UNSIGNED and not name.startswith("_")}
     try:
-        data = rfc8785.dumps(covered)
+        # First by what is fast, since a database may send much more.
+        length = len(json.dumps(covered, ensure_ascii=False, separators=(",", ":")))
+        data = rfc8785.dumps(covered) if length <= MAX_SIGNED_BYTES else b""
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise DocumentError(f"it has no canonical form: {error}") from None
-    if len(data) > MAX_SIGNED_BYTES:
-        raise DocumentError(f"it has {len(data)} bytes, the most is {MAX_SIGNED_BYTES}")
+    length = max(length, len(data))
+    if length > MAX_SIGNED_BYTES:
+        raise DocumentError(f"it has {length} bytes, the most is {MAX_SIGNED_BYTES}")
     return data
 
 
-def read_statement(document: Mapping[str, Any]) -> Statement:
-    """What the signed ``document`` says. Raises `DocumentError`; whether the signature holds is not looked at."""
+def read_targets(document: Mapping[str, Any]) -> frozenset[str]:
+    """Whom ``document`` says that it is for; all else of it, and all that costs time, is left alone."""
+    return _targets(document, is_command="cmd" in document)
+
+
+def is_for(targets: frozenset[str], device: frozenset[str]) -> bool:
+    """Whether the ``targets`` of a document are, or have among them, the device of these names."""
+    return EVERYBODY in targets or bool(targets & device)
+
+
+def read_signature(document: Mapping[str, Any]) -> bytes:
+    """The signature of ``document``, whatever it is worth."""
     signature = document.get("signature")
     if not isinstance(signature, str) or not signature:
         raise DocumentError("it is not signed")
     if len(signature) > MAX_SIGNATURE_BYTES or not signature.isascii():
         raise DocumentError("its signature is none of ssh-keygen's")
-    return _read(document, signature.encode("ascii"))
+    return signature.encode("ascii")
+
+
+def read_statement(document: Mapping[str, Any]) -> Statement:
+    """What the signed ``document`` says. Raises `DocumentError`; whether the signature holds is not looked at."""
+    return _read(document, read_signature(document))
 
 
 def read_unsigned(document: Mapping[str, Any]) -> Statement:

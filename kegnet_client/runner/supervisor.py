@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import selectors
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,20 +70,21 @@ class Supervisor:
         self._has_missed = False
         """Whether there were more changes than can be held."""
         self._changes: queue.Queue[Change] = queue.Queue(MAX_CHANGES)
+        self._waking = threading.Lock()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ, self._awake)
         self._trusted = trust.version()
         self._stopping = False
 
     def offer(self, change: Change) -> None:
-        """Take a change from the feed; waits while there are many."""
+        """Take a change from the feed; waits while there are many. What comes after the end is not taken."""
         self._changes.put(change)
-        os.eventfd_write(self._wake_fd, 1)
+        self._wake()
 
     def stop(self) -> None:
         """Have `run` end, with all that runs."""
         self._stopping = True
-        os.eventfd_write(self._wake_fd, 1)
+        self._wake()
 
     def status(self) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
         """The rows of the programs, and of what was refused. Any thread may ask."""
@@ -124,12 +126,20 @@ class Supervisor:
         while self._commands.is_running or any(one.is_running for one in self._all()):
             self._wait(self._clock.monotonic_s() + 1)
             self._tick(self._clock.monotonic_s())
-        os.close(self._wake_fd)
+        with self._waking:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
         self._selector.close()
 
     def _all(self) -> list[Program]:
         """Those that stand, and those that are told to quit for good."""
         return [*self._programs.values(), *self._leaving]
+
+    def _wake(self) -> None:
+        """Any thread may, also the feed's, which does not end before the number may be another file's."""
+        with self._waking:
+            if self._wake_fd >= 0:
+                os.eventfd_write(self._wake_fd, 1)
 
     def _awake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -142,20 +152,21 @@ class Supervisor:
             except queue.Empty:
                 return
             self._take(change)
-        os.eventfd_write(self._wake_fd, 1)
+        self._wake()
 
     def _take(self, change: Change) -> None:
-        if change.document is None:
+        if change.document is None or not is_candidate(change.document):
             self._held.pop(change.id, None)
             if self._refused.pop(change.id, None):
                 self._changed()
             if change.deleted:
                 self._forget(change.id, "was deleted")
-        elif is_candidate(change.document):
-            if doubt := self._clock.doubt():
-                self._hold(change, doubt)
-            else:
-                self._admit(change.id, change.document)
+            elif change.document is not None:
+                self._forget(change.id, "is not in its document any more")
+        elif doubt := self._clock.doubt():
+            self._hold(change, doubt)
+        else:
+            self._admit(change.id, change.document)
 
     def _hold(self, change: Change, doubt: str) -> None:
         """Nothing new runs by a clock that may be wrong: what expired would run once more."""
@@ -173,6 +184,7 @@ class Supervisor:
             if admitted is None:
                 self._forget(identifier, "is for other devices now")
             elif admitted.statement.command:
+                self._forget(identifier, "is not in its document any more")
                 problem = self._commands.take(admitted.statement, admitted.signer, identifier)
             else:
                 problem = self._run_program(identifier, document, admitted.statement, admitted.signer)

@@ -5,11 +5,11 @@ less by ``revoked_signers``, a key revocation list. Without the first file nobod
 refuses everybody.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from kegnet_client.runner.statement import NAMESPACE
 DEADLINE_S = 20.0
 REVOKED = "revoked_signers"
 ALLOWED = "allowed_signers"
+_REFUSAL = "its signature is not one that this device allows, of these bytes, now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +31,45 @@ class Trust:
 
     def find_signer(self, signed: bytes, signature: bytes) -> str:
         """The principal whose ``signature`` is of the bytes ``signed``, now. Raises `DocumentError`, `ConfigError`."""
-        if not self.allowed.is_file():
-            raise DocumentError(f"nobody may sign for this device: {self.allowed} does not exist")
-        with ExitStack() as stack:
-            fd = os.memfd_create("signature")
-            stack.callback(os.close, fd)
-            os.write(fd, signature)
-            path = f"/proc/self/fd/{fd}"
-            found = self._run(["find-principals", "-s", path, "-f", str(self.allowed)], b"", fd)
-            for principal in dict.fromkeys(found.stdout.decode("utf-8", "replace").splitlines()):
-                words = ["verify", "-s", path, "-f", str(self.allowed), "-n", NAMESPACE, "-I", principal]
+        with self._file_of(signature) as fd:
+            for principal in self._principals(fd):
+                words = ["verify", "-s", _path(fd), "-f", str(self.allowed), "-n", NAMESPACE, "-I", principal]
                 # A list that is there and cannot be used refuses all.
                 if os.path.lexists(self.revoked):
                     words += ["-r", str(self.revoked)]
                 os.lseek(fd, 0, os.SEEK_SET)
                 if self._run(words, signed, fd).returncode == 0:
                     return principal
-        raise DocumentError("its signature is not one that this device allows, of these bytes, now")
+        raise DocumentError(_REFUSAL)
+
+    def check_key(self, signature: bytes) -> None:
+        """Refuse a ``signature`` by a key of nobody here: that takes none of the bytes that it is of.
+
+        Raises `DocumentError`, `ConfigError`.
+        """
+        with self._file_of(signature) as fd:
+            if not self._principals(fd):
+                raise DocumentError(_REFUSAL)
 
     def version(self) -> tuple[object, ...]:
         """Something else each time that one of the files is another one."""
         return tuple(_stamp(path) for path in (self.allowed, self.revoked))
+
+    @contextlib.contextmanager
+    def _file_of(self, signature: bytes) -> Iterator[int]:
+        if not self.allowed.is_file():
+            raise DocumentError(f"nobody may sign for this device: {self.allowed} does not exist")
+        fd = os.memfd_create("signature")
+        try:
+            os.write(fd, signature)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _principals(self, fd: int) -> list[str]:
+        """Those whose key made the signature in ``fd``."""
+        found = self._run(["find-principals", "-s", _path(fd), "-f", str(self.allowed)], b"", fd)
+        return list(dict.fromkeys(found.stdout.decode("utf-8", "replace").splitlines()))
 
     @staticmethod
     def _run(words: Sequence[str], data: bytes, fd: int) -> "subprocess.CompletedProcess[bytes]":
@@ -89,6 +108,10 @@ def find_ssh_keygen() -> str:
     if program is None:
         raise ConfigError("ssh-keygen is not here: apt-get install openssh-client")
     return program
+
+
+def _path(fd: int) -> str:
+    return f"/proc/self/fd/{fd}"
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

@@ -29,7 +29,7 @@ class Sink(Protocol):
         """
 
     def abort(self) -> None:
-        """End the exchange that is under way, as a broken connection would."""
+        """End the exchange that is under way, as a broken connection would, and let none begin any more."""
 
     def close(self) -> None:
         """Close the connection; it is not used any more."""

@@ -85,7 +85,9 @@ class Kegbot:
         self._taps: Mapping[str, api.Tap] = {}
         self._taps_until_s = 0.0
         self._highest = 0
-        self._minutes: dict[str, int] = {}
+        self._minute = 0
+        self._told: set[str] = set()
+        """The sensors of which a temperature was told in ``_minute``."""
         self._unswept = Condition(log)
         self.abort = server.abort
 
@@ -251,8 +253,9 @@ class Kegbot:
         now_ms = self._clock.wall_ms()
         if now_ms - reading.taken_ms > OLD_READING_MS:
             return Verdict(Disposition.ACCEPTED, "not told: the server would date it now")
-        minute = now_ms // 60_000
-        if self._minutes.get(reading.sensor) == minute:
+        if (minute := now_ms // 60_000) != self._minute:
+            self._minute, self._told = minute, set()
+        if reading.sensor in self._told:
             return Verdict(Disposition.ACCEPTED, "not told: the server keeps one a minute")
         path = api.sensor_path(reading.sensor)
         try:
@@ -260,7 +263,7 @@ class Kegbot:
         except TransportError as error:
             raise CallError(self._server.silence(error)) from None
         if answer.status == 200:
-            self._minutes[reading.sensor] = minute
+            self._told.add(reading.sensor)
             return Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
         if answer.status == 400 and (why := api.find_error(answer)):
             return Verdict(Disposition.REJECTED, f"the server answered 400{why}", 400)

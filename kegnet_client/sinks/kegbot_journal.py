@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
-from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, write_file
+from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, sync_directory, write_file
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.regular_file import read_regular
 
@@ -193,7 +193,7 @@ def _nonce(name: str) -> int | None:
 
 def _open(directory: Path) -> int:
     try:
-        directory.mkdir(0o700)
+        os.mkdir(directory, 0o700)  # noqa: PTH102 (as all else here: a test cuts the power between its steps)
         is_new = True
     except FileExistsError:
         is_new = False
@@ -205,6 +205,7 @@ def _open(directory: Path) -> int:
         elif own.st_uid not in (os.geteuid(), parent.st_uid) or own.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             # Who can write here can have any pour taken for one that is a drink already.
             raise PermissionError(errno.EPERM, "others can write there")
+        sync_directory(directory.parent)  # who made it may have ended before it did so
     except BaseException:
         os.close(fd)
         raise

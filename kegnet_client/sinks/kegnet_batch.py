@@ -70,7 +70,7 @@ class KegnetBatch:
         verdicts = wire_batch.judge(answer, message.headers["Content-Digest"], list(batch), self._url, self._wall_ms())
         if answer.status == 200 and any(one.disposition is Disposition.DEFERRED for one in verdicts):
             # It may have been the answer to another request: the next one gets a connection without a past.
-            self._transport.abort()
+            self._transport.hang_up()
         return verdicts
 
     def _sign(self, content: bytes) -> tuple[_Message, bytes]:

@@ -35,16 +35,20 @@ class Mqtt:
         self._topic = topic
         self._make_connection = make_connection
         self._connection: Connection | None = None
+        self._is_aborted = False
 
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         """What came of publishing ``records``."""
         if self._connection is None or self._connection.is_over:
             self.close()
             self._connection = self._make_connection()
+            if self._is_aborted:  # before there was one to end
+                self._connection.abort()
         return self._connection.publish([format_message(one, self._device, self._topic) for one in records])
 
     def abort(self) -> None:
-        """End the exchange that is under way."""
+        """End the exchange that is under way, and let none begin any more."""
+        self._is_aborted = True
         if (connection := self._connection) is not None:
             connection.abort()
 

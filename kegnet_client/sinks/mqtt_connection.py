@@ -87,6 +87,8 @@ class Connection:
     def publish(self, messages: Sequence[Message]) -> list[Verdict]:
         """What became of each of ``messages`` within the deadline; where none left, all verdicts are one object."""
         until_s = time.monotonic() + self._deadline_s
+        if self.is_over:  # it was aborted before it began
+            return [self._finish_in_silence()] * len(messages)
         if self._connecting is None:
             self._connecting = threading.Thread(target=self._connect, name="mqtt", daemon=True)
             self._connecting.start()

@@ -17,7 +17,7 @@ import itertools
 import os
 import secrets
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -176,10 +176,14 @@ def make_rejected(spool_fd: int) -> None:
 
 
 class Spool:
-    """The spool directory ``path``, opened, and made if it is missing and to be made; else `SpoolError`."""
+    """The spool directory ``path``, opened, and made if it is missing and to be made; else `SpoolError`.
 
-    def __init__(self, path: Path, *, make: bool = True) -> None:
+    ``remake`` makes anew what somebody removed later, of a directory in another spool, whose lock is its own, too.
+    """
+
+    def __init__(self, path: Path, *, make: bool = True, remake: Callable[[], object] | None = None) -> None:
         self.path = path
+        self._remake = remake
         self._lock_fd: int | None = None
         try:
             self.fd = self._make_and_open() if make else self._open()
@@ -230,11 +234,13 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            fd = self._make_and_open()
+            if self._remake is not None:
+                self._remake()
+            fd = self._make_and_open() if self._remake is None else self._open()
         except OSError as error:
             raise SpoolError(f"{self.path}: {explain(error)}") from error
         try:
-            lock_fd = lock_spool(self.path, fd)
+            lock_fd = lock_spool(self.path, fd) if self._remake is None else None
         except KegnetError:
             os.close(fd)
             raise

@@ -7,7 +7,7 @@ then, and the server stores it once.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,6 +18,9 @@ from kegnet_client.spool.directory import REJECTED, Spool, SpoolFile, explain, p
 from kegnet_client.spool.rejected import explain_rejected, reject
 
 log = logging.getLogger(__name__)
+
+TakeOut = Callable[[Sequence[SpoolFile]], list[bool | OSError]]
+"""Of each file: whether it stood there and is taken out, or why that cannot be done now."""
 
 RETRY_S = 0.5
 """How long at a time what could not be done is done: a rejection takes a few syncs of the disk."""
@@ -34,15 +37,13 @@ class _Decision:
 class SpoolRemoval:
     """Takes files out of ``spool``; ``problem`` says why it cannot at the moment, if so. For any thread.
 
-    ``take_out`` is what becomes of one that is acknowledged, if it is not just removed. ``label`` goes before what
-    the log says of a record.
+    ``take_out`` is what becomes of those that are acknowledged, if they are not just removed. ``label`` goes before
+    what the log says of a record.
     """
 
-    def __init__(
-        self, spool: Spool, clock: Clock, take_out: Callable[[SpoolFile], bool] | None = None, label: str = ""
-    ) -> None:
+    def __init__(self, spool: Spool, clock: Clock, take_out: TakeOut | None = None, label: str = "") -> None:
         self._spool = spool
-        self._take_out = take_out or spool.remove
+        self._take_out = take_out or self._remove_each
         self._label = label
         self._clock = clock
         self._lock = threading.Lock()
@@ -55,9 +56,10 @@ class SpoolRemoval:
         """Why the spool cannot be changed."""
         return self._unchangeable.text
 
-    def remove(self, file: SpoolFile) -> None:
-        """The server has the record in ``file``."""
-        self._decide(file, None)
+    def remove(self, *files: SpoolFile) -> None:
+        """The server has the records in ``files``."""
+        for file, went in zip(files, self._take_out(files), strict=True):
+            self._note(file, None, self._judge(went, None))
 
     def reject(self, file: SpoolFile, reason: str) -> bool:
         """The record in ``file`` will never be taken, or is none. False when another stands there by now."""
@@ -107,24 +109,41 @@ class SpoolRemoval:
             self._pending.clear()
         self._unchangeable.end()
 
-    def _decide(self, file: SpoolFile, reason: str | None) -> "_Fate":
+    def _decide(self, file: SpoolFile, reason: str) -> "_Fate":
         fate = self._carry_out(file, reason)
+        self._note(file, reason, fate)
+        return fate
+
+    def _note(self, file: SpoolFile, reason: str | None, fate: "_Fate") -> None:
         with self._lock:
             if fate is _Fate.NOT_NOW:
                 self._pending[file.name] = _Decision(file.condensed(), reason)
             else:
                 self._pending.pop(file.name, None)
-        return fate
 
     def _carry_out(self, file: SpoolFile, reason: str | None) -> "_Fate":
-        try:
-            if reason is None:
-                went = self._take_out(file)
-            else:
+        if reason is None:
+            (went,) = self._take_out([file])
+        else:
+            try:
                 went = reject(self._spool, file, reason, self._clock.wall_ms()) is not None
+            except OSError as error:
+                went = error
+        return self._judge(went, reason)
+
+    def _remove_each(self, files: Sequence[SpoolFile]) -> list[bool | OSError]:
+        return list(map(self._remove_one, files))
+
+    def _remove_one(self, file: SpoolFile) -> bool | OSError:
+        try:
+            return self._spool.remove(file)
         except OSError as error:
+            return error
+
+    def _judge(self, went: bool | OSError, reason: str | None) -> "_Fate":
+        if isinstance(went, OSError):
             where = self._spool.path / ("" if reason is None else REJECTED)
-            why = explain(error) if reason is None else explain_rejected(error)
+            why = explain(went) if reason is None else explain_rejected(went)
             problem = f"{where} cannot be changed: {why}"
             self._unchangeable.begin(
                 problem,

@@ -77,7 +77,7 @@ def test_the_same_by_keyboard_and_the_volume_that_was_said_stays(
     page.keyboard.press("Enter")
     page.get_by_text(f"The volume was 400 ml ({NASTY})").last.wait_for()
     page.get_by_role("radio", name="It was from keg").click()
-    page.get_by_label("Keg", exact=True).click()
+    page.get_by_role("dialog").get_by_label("Keg", exact=True).click()
     page.get_by_role("option", name=OTHER).click()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("status").get_by_text(f"It was from keg 400 ml {OTHER}").wait_for()
@@ -129,3 +129,23 @@ def test_a_guest_is_shown_the_history_and_nothing_that_changes(
     page.get_by_role("button", name="History of").first.click()
     page.get_by_role("dialog").get_by_text("init, 20").first.wait_for()
     assert page.get_by_role("button", name="Undo").count() == 0
+
+
+def test_pours_of_a_day_or_a_tap_are_found_and_taken_along(
+    open_page: OpenPage, api: httpx.Client, key: rsa.RSAPrivateKey, tap: dict[str, Any]
+) -> None:
+    pour(api, key, 3300)
+    pour(api, key, 3400, pin=9)
+    page = open_page("pours")
+    row_of(page, "3400 pulses").wait_for()
+    page.get_by_role("combobox", name="Tap").click()
+    page.get_by_role("option", name=tap["name"]).click()
+    row_of(page, "611 ml").wait_for()
+    page.get_by_role("list").last.get_by_text("3400 pulses").wait_for(state="detached")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0].startswith("id,device,pin,pulses,")
+    assert len(lines) == 1 + len(api.get(f"/api/pours?tap={tap['id']}").json()["items"])
+    page.get_by_label("From").fill("2100-01-01")
+    page.get_by_text("No such pours.").wait_for()

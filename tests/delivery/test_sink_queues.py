@@ -2,6 +2,9 @@
 
 import logging
 import os
+import shutil
+import stat
+import threading
 from collections import defaultdict
 
 import pytest
@@ -14,7 +17,9 @@ from kegnet_client.sinks.destinations import Destination
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.fan_out import QUEUES, queue_path
 
+from ..support.clock import FakeClock
 from ..support.sink import MemorySink
+from ..support.waits import WAIT_S, wait_until
 
 LINE = "0,586,8123,1700000000000\n"
 
@@ -61,6 +66,45 @@ def test_from_several_to_one_its_queue_goes_first_and_the_spool_is_the_queue_aga
     assert drain(spool, destination("kegnet", sink)) == [SPREADING, "kegnet"]
     assert sink.asked.is_set()
     assert drain(spool, destination("kegnet", sink)) == ["kegnet"]
+
+
+@pytest.mark.case(124)
+def test_a_spool_that_is_deleted_with_its_queues_is_back_as_it_was_and_delivers(spool: Spool) -> None:
+    sinks = {name: MemorySink() for name in ("kegnet", "mqtt")}
+    queues = SinkQueues(spool, [destination(*one) for one in sinks.items()])
+    clock = FakeClock()
+    uploaders = queues.make_uploaders(clock, defaultdict(Progress))
+    threads = [threading.Thread(target=one.run) for one in uploaders.values()]
+    for thread in threads:
+        thread.start()
+    try:
+        for uploader in uploaders.values():
+            assert uploader.scanned.wait(WAIT_S)
+        shutil.rmtree(spool.path)
+        made = [spool.path / QUEUES, *(queue_path(spool.path, name) for name in sinks)]
+        clock.now_s += 60
+
+        def is_back() -> bool:
+            clock.now_s += 1
+            for uploader in uploaders.values():
+                uploader.nudge()
+            return all(path.is_dir() for path in made)
+
+        wait_until(is_back, "it is not back")
+        temp = spool.path / ".1.tmp"
+        temp.write_text(LINE)
+        temp.rename(spool.path / "1.pour")
+        wait_until(lambda: is_back() and all(one.asked.is_set() for one in sinks.values()), "it is not delivered")
+        wait_until(lambda: not any(spool.path.rglob("*.pour")), "it stays")
+        for path in made:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+            assert path.stat().st_uid == spool.path.stat().st_uid, path
+    finally:
+        for uploader in uploaders.values():
+            uploader.stop()
+        for thread in threads:
+            thread.join(WAIT_S)
+        queues.close()
 
 
 @pytest.mark.parametrize("kind", ["directory", "file"])

@@ -68,6 +68,35 @@ def test_uninstall_goes_on_behind_a_mounted_spool_and_says_what_stays(bin_direct
 
 
 @pytest.mark.case(70)
+@pytest.mark.parametrize("keeps", [False, True], ids=["nothing", "something"])
+def test_the_packages_purge_takes_the_runners_password_and_names_what_programs_keep(
+    bin_directory: Path, keeps: bool
+) -> None:
+    runner = "/var/lib/kegnet-runner"
+    put = f"touch {runner}/state/tap/count" if keeps else ":"
+    done = run_with_disk(
+        "/var/spool/kegnet-client",
+        bin_directory,
+        f"mkdir -p {runner}/state/tap {runner}/programs; touch {runner}/password {runner}/programs/a.json; {put}\n"
+        f"sh {SERVICE}/debian/kegnet-client.postrm purge; echo ended with $?; find {runner} -type f",
+    )
+    kept = f"kegnet-client: kept is {runner}, which holds what programs keep; without it: rm -r {runner}\n"
+    assert done.stdout == (f"{kept}ended with 0\n{runner}/state/tap/count\n" if keeps else "ended with 0\n")
+
+
+@pytest.mark.case(70)
+def test_uninstall_names_what_programs_keep_before_it_removes_that(bin_directory: Path) -> None:
+    runner = "/var/lib/kegnet-runner"
+    done = run_with_disk(
+        "/var/spool/kegnet-client",
+        bin_directory,
+        f"mkdir -p {runner}/state; sh {SERVICE}/uninstall --purge; ls {runner} 2>&1",
+    )
+    assert "all that programs from a database have stored?" in done.stdout
+    assert "No such file" in done.stdout
+
+
+@pytest.mark.case(70)
 @pytest.mark.parametrize("waiting", [False, True], ids=["empty", "with a record"])
 def test_the_packages_purge_ends_well_behind_a_mounted_spool(bin_directory: Path, waiting: bool) -> None:
     spool = "/var/spool/kegnet-client"

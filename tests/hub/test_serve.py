@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import errno
+import logging
 import os
 import socket
 import ssl
@@ -13,12 +14,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.hub import connections, pki, serve
 from kegnet_client.hub.app import create_app
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store.records import Store
+
+from ..support.waits import wait_until
 
 Serve = Callable[..., str]
 
@@ -311,3 +315,34 @@ def test_every_address_of_the_machine_is_served_by_default() -> None:
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), timeout=5):
             pass
+
+
+@pytest.mark.case(125)
+def test_a_certificate_for_another_name_is_taken_by_the_running_hub_and_devices_trust_it_as_before(
+    make_home: Callable[[], Home], store: Store, start: Serve
+) -> None:
+    home = make_home()
+    url = start(home, store, renewal_check_s=0.01)
+    trusting = ssl.create_default_context(cafile=home.ca_certificate)  # as a device that enrolled before does
+    before = peer_certificate(url, trusting)
+    home.issue_certificate(["bar.example", "localhost"], serve.utc_now())
+    wait_until(
+        lambda: peer_certificate(url, trusting).serial_number != before.serial_number, "the hub serves the old one"
+    )
+    after = peer_certificate(url, trusting)
+    assert after.public_key() == before.public_key()
+    assert pki.hosts_of(after.public_bytes(serialization.Encoding.PEM)) == ["bar.example", "localhost"]
+
+
+def test_a_certificate_that_is_damaged_while_the_hub_runs_is_told_and_the_one_before_serves_on(
+    make_home: Callable[[], Home], store: Store, start: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kegnet_client")
+    home = make_home()
+    url = start(home, store, renewal_check_s=0.01)
+    good = home.server_certificate.read_bytes()
+    home.server_certificate.write_bytes(b"x")
+    wait_until(lambda: "the old one serves on" in caplog.text, "nothing was told")
+    assert peer_certificate(url, ssl.create_default_context(cafile=home.ca_certificate))
+    home.server_certificate.write_bytes(good)
+    wait_until(lambda: "in order again" in caplog.text, "the good one was not taken")

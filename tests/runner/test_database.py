@@ -24,8 +24,8 @@ def administrator(pouchdb_server: PouchDB) -> Iterator[Couch]:
     couch.close()
 
 
-def as_user(administrator: Couch, user: str, role: str) -> Couch:
-    make_user(administrator, user, "secret", role)
+def as_user(administrator: Couch, user: str, *roles: str) -> Couch:
+    make_user(administrator, user, "secret", *roles)
     return Couch(administrator.url, administrator.database, Login(user, "secret"))
 
 
@@ -64,6 +64,17 @@ def test_a_device_answers_its_commands_and_changes_nothing_in_them(administrator
         device.update("other", lambda old: {**old, "ret": ["x", ""]})
 
 
+def test_a_device_whose_user_is_called_otherwise_writes_by_what_documents_call_it(administrator: Couch) -> None:
+    uuid_ = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
+    device = as_user(administrator, "taproom", DEVICE_ROLE, str(MAC_ID), uuid_)
+    device.replace({"_id": f"{MAC_ID}_heartbeat", "type": "heartbeat"})
+    administrator.replace(command("id", type=f"{uuid_.upper()}_cmd"))
+    device.update("c1", lambda old: {**old, "ret": ["x", ""]})
+    for foreign in (f"{MAC_ID + 1}_heartbeat", "taproom_heartbeat", f"{DEVICE_ROLE}_heartbeat", f"x_ret_{MAC_ID + 1}"):
+        with pytest.raises(ServerRefusalError):
+            device.replace({"_id": foreign, "type": "heartbeat"})
+
+
 def test_an_operator_writes_programs_and_no_designs(administrator: Couch) -> None:
     operator = as_user(administrator, "ann", OPERATOR_ROLE)
     operator.replace(program())
@@ -84,6 +95,9 @@ def test_the_feed_holds_programs_commands_and_deletions_alone(administrator: Cou
     for identifier in ("a", "b"):
         administrator.replace(program(_id=identifier))
     administrator.replace(command("id"))
+    device.replace({"_id": f"c1_ret_{MAC_ID}", "type": "result"})
     administrator.update("a", lambda old: {"_id": "a", "_deleted": True})
-    changes = itertools.islice(filter(None, device.follow(0, {"filter": FILTER})), 3)
-    assert {(change.id, change.deleted) for change in changes} == {("a", True), ("b", False), ("c1", False)}
+    administrator.update("b", lambda old: {"_id": "b", "note": "its code is gone"})
+    changes = list(itertools.islice(filter(None, device.follow(0, {"filter": FILTER})), 4))
+    assert {(change.id, change.deleted) for change in changes} >= {("a", True), ("b", False), ("c1", False)}
+    assert not {change.id for change in changes} & {f"{MAC_ID}_heartbeat", f"c1_ret_{MAC_ID}"}

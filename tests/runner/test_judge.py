@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 
 from kegnet_client.core.errors import ConfigError, DocumentError
 from kegnet_client.runner.judge import Admitted, Allowed, Judge
 from kegnet_client.runner.sequences import FILE, Sequences
-from kegnet_client.runner.statement import signed_bytes
+from kegnet_client.runner.statement import MAX_SIGNED_BYTES, signed_bytes
 from kegnet_client.runner.trust import Trust
 
 from ..support.operators import MAC_ID, Document, Operator, command, program
@@ -234,3 +235,43 @@ def test_a_list_of_signers_is_another_one_when_its_rights_change_or_it_is_put_ba
     trust.allowed.write_text(text.swapcase())
     os.utime(trust.allowed, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert trust.version() != changed
+
+
+# --- what costs time ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def canonicalised(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What canonical JSON was made of."""
+    made: list[object] = []
+
+    def dumps(value: object) -> bytes:
+        made.append(value)
+        return b"{}"
+
+    monkeypatch.setattr(rfc8785, "dumps", dumps)
+    return made
+
+
+def test_no_canonical_form_is_made_of_what_is_not_for_this_device_or_by_nobody_known(
+    admit: Admit, operator: Operator, stranger: Operator, canonicalised: list[object]
+) -> None:
+    other = operator.sign(program(type=MAC_ID + 1))
+    strange = stranger.sign(program())
+    canonicalised.clear()
+    assert admit(other) is None
+    assert admit({**other, "signature": None}) is None
+    refuse(admit, strange, "not one that this device allows")
+    refuse(admit, program(signature="-----BEGIN SSH SIGNATURE-----\n"), "not one that this device allows")
+    refuse(admit, program(signature=7), "not signed")
+    assert canonicalised == []
+
+
+def test_no_canonical_form_is_made_of_what_is_too_long_for_any_document(
+    admit: Admit, operator: Operator, canonicalised: list[object]
+) -> None:
+    signature = operator.sign(program())["signature"]
+    canonicalised.clear()
+    refuse(admit, program(signature=signature, code="x" * MAX_SIGNED_BYTES), "the most is 1048576")
+    refuse(admit, program(signature=signature, ballast=[0] * MAX_SIGNED_BYTES), "the most is 1048576")
+    assert canonicalised == []

@@ -1,15 +1,30 @@
-"""What a program keeps is measured, however it is laid out: no program can end the runner by it, or hide from it."""
+"""What the runner keeps is read back, or left out; what a program keeps is measured, however it is laid out.
 
+No program can end the runner by it, or hide from it.
+"""
+
+import json
 import os
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kegnet_client.runner.shelf import size_of
+from kegnet_client.runner.shelf import Shelf, size_of
 
+GOOD_PROGRAM: dict[str, Any] = {"signer": "ann", "name": "tap", "id": "a1", "current": {}, "good": None, "broken": []}
+GOOD_COMMAND: dict[str, Any] = {
+    "digest": "d",
+    "id": "c1",
+    "answers_in_place": False,
+    "expires_ms": 1,
+    "result": None,
+    "is_told": False,
+}
 MOST_BYTES = 1024 * 1024
 MOST_FILES = 10_000
 
@@ -20,6 +35,22 @@ def state(tmp_path: Path) -> Iterator[Path]:
     directory.mkdir()
     yield directory
     subprocess.run(["rm", "-rf", directory], check=True)  # deeper than Python's own can go
+
+
+def test_what_is_kept_is_read_back_and_files_of_another_shape_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path)
+    for directory, good in (("programs", GOOD_PROGRAM), ("commands", GOOD_COMMAND)):
+        damaged: list[Any] = [{**good, name: 1.5} for name in good]
+        damaged += [{key: value for key, value in good.items() if key != name} for name in good]
+        damaged += [[], None, "x", {}, {"current": []}]
+        for number, one in enumerate([good, *damaged]):
+            (tmp_path / directory / f"{number}.json").write_text(json.dumps(one))
+        (tmp_path / directory / "deep.json").write_text("[" * 100_000)
+    assert [asdict(one) for one in shelf.programs()] == [GOOD_PROGRAM]
+    assert [asdict(one) for one in shelf.commands()] == [GOOD_COMMAND]
+    assert caplog.text.count("it is left out") == 2 * (6 + 6 + 5 + 1)
 
 
 def nest(directory: Path, name: str, depth: int) -> None:

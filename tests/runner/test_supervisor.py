@@ -219,6 +219,52 @@ def test_a_command_that_expires_while_it_waits_for_others_does_not_run(
     assert bench.boxes.started == [("cat", str(tmp_path / "end"))]
 
 
+@pytest.mark.parametrize("left", [{}, {"cmd": ["true"], "expires": "2100-01-01T00:00:00Z"}], ids=["none", "a command"])
+def test_a_program_stops_whose_document_loses_its_code(bench: Bench, operator: Operator, left: Document) -> None:
+    bench.offer(operator.sign(program(1, LASTING)))
+    bench.wait_for_state("tap", "running")
+    type_ = f"{MAC_ID}_cmd" if left else MAC_ID
+    bench.offer(operator.sign({"_id": "a1", "type": type_, "name": "look", "sequence": 1, **left}))
+    bench.wait_for_state("tap", "absent")
+
+
+def test_a_refusal_is_told_no_more_once_its_document_has_no_code(bench: Bench) -> None:
+    bench.offer(program())
+    wait_until(lambda: bench.supervisor.status()[1], "it is not refused")
+    bench.offer({"_id": "a1", "note": "nothing"})
+    wait_until(lambda: not bench.supervisor.status()[1], "it is still told")
+
+
+def test_what_the_feed_brings_after_the_end_is_let_go(bench: Bench) -> None:
+    bench.close()
+    taken = os.eventfd(0, os.EFD_NONBLOCK)  # the number that was the supervisor's
+    try:
+        bench.offer(program())
+        bench.supervisor.stop()
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(taken)
+    finally:
+        os.close(taken)
+
+
+def test_a_damaged_file_of_a_program_is_left_out_and_the_database_brings_it_again(
+    tmp_path: Path, trust: Trust, operator: Operator, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = operator.sign(program(1, LASTING))
+    bench.offer(document)
+    bench.wait_for_state("tap", "running")
+    bench.close()
+    (file,) = (tmp_path / "runner/programs").glob("*.json")
+    file.write_text('{"signer": "ann", "current": []}')
+    again = Bench(tmp_path / "runner", trust)
+    try:
+        again.offer(document)
+        again.wait_for_state("tap", "running", "probation")
+        assert f"{file}: cannot be read" in caplog.text
+    finally:
+        again.close()
+
+
 def test_what_was_too_much_to_be_held_until_the_clock_is_right_is_asked_for_again(
     bench: Bench, operator: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,7 +1,8 @@
-"""Every sink, and servers for them: a new sink joins `SINKS` by one line."""
+"""Every sink, and servers for them: a new sink joins `SINKS` by one line. The model of a disk is the torture rig's."""
 
 import json
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from ..net.server import Behaviour, Connection, Server
 from ..support.authority import Authority
 from ..support.kegbot import KEY
 from . import kegbot_server, mqtt_server
+
+sys.path.append(str(Path(__file__).parents[1] / "torture"))
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 

@@ -114,6 +114,18 @@ def test_an_abort_ends_the_exchange_that_is_under_way(start: Start, open_sink: O
     assert came == [Disposition.DEFERRED]
 
 
+def test_after_an_abort_nothing_is_sent_any_more(kind: Kind, start: Start, open_sink: Open) -> None:
+    server = start(kind.accept)
+    sink = open_sink(server.port)
+    assert sink.send(RECORDS[:1])[0].disposition is Disposition.ACCEPTED
+    received = b"".join(server.received)
+    sink.abort()
+
+    for _ in range(2):
+        assert sink.send(RECORDS[1:2])[0].disposition is Disposition.DEFERRED
+    assert b"".join(server.received) == received
+
+
 def test_it_can_be_used_again_after_a_failure_and_closed_twice(kind: Kind, start: Start, open_sink: Open) -> None:
     broken = threading.Event()
 

@@ -1,6 +1,7 @@
 """A Kegbot server of 1.x: one drink a pour, whatever became of its post."""
 
 import logging
+import sys
 from pathlib import Path
 from random import Random
 
@@ -355,6 +356,24 @@ def test_temperatures_are_told_once_a_minute_a_sensor_and_not_when_they_are_old(
         ("28-000000000002", -0.5),
         ("28-000000000001", 4.125),
     ]
+
+
+def test_what_is_kept_of_temperatures_does_not_grow_with_the_sensors_there_ever_were(rig: Rig) -> None:
+    def tell_of(sensors: range) -> None:
+        for number in sensors:
+            rig.send(Reading(f"28-{number:012x}", 3875, rig.clock.now_ms))
+
+    tell_of(range(1000))
+    before = _reach_bytes(rig.sink)
+    for minute in range(2, 8):
+        rig.clock.now_s += 60
+        tell_of(range(1000 * minute, 1000 * minute + 1000))
+    assert _reach_bytes(rig.sink) < before * 2
+
+
+def _reach_bytes(sink: object) -> int:
+    """How much memory the collections of ``sink`` take up."""
+    return sum(sys.getsizeof(one) for one in vars(sink).values() if isinstance(one, dict | set | list))
 
 
 def test_a_temperature_that_the_server_does_not_believe_is_rejected(rig: Rig) -> None:

@@ -66,6 +66,9 @@ class Wire(Transport):
     def abort(self) -> None:
         self.aborted += 1
 
+    def hang_up(self) -> None:
+        """The next request gets another connection."""
+
     def close(self) -> None:
         self.closed += 1
         super().close()

@@ -1,9 +1,10 @@
 """The module `os` for code that is to die, or whose disk is to lose its power, after each of its steps."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,8 @@ from disk import Operation
 from kegnet_client.host import atomic_file
 from kegnet_client.spool import directory, fan_out, own_directory
 
-STEPS = ("open", "mkdir", "write", "utime", "fsync", "rename", "unlink", "scandir", "chown", "fchown")
+STEPS = ("open", "mkdir", "write", "utime", "fsync", "rename", "link", "unlink", "scandir", "chown", "fchown")
+OF_FAN_OUT = (fan_out, own_directory, directory, atomic_file)
 
 
 class Dead(BaseException):
@@ -59,7 +61,7 @@ class DyingOs:
                 return "openat", (at(arguments[0]),), b"", "O_CREAT" if arguments[1] & os.O_CREAT else ""
             case "mkdir" | "unlink":
                 return name, (at(arguments[0]),), b"", ""
-            case "rename":
+            case "rename" | "link":
                 return name, (at(arguments[0], "src_dir_fd"), at(arguments[1], "dst_dir_fd")), b"", ""
             case "write" | "fsync":
                 path = os.path.relpath(_path_of(arguments[0]), self._root)
@@ -73,10 +75,10 @@ def _path_of(fd: int) -> Path:
 
 
 @contextmanager
-def in_place_of_os(fake: DyingOs) -> Iterator[None]:
-    """What the fan-out does goes through ``fake``."""
+def in_place_of_os(fake: DyingOs, modules: Collection[ModuleType] = OF_FAN_OUT) -> Iterator[None]:
+    """What the ``modules`` do goes through ``fake``."""
     with ExitStack() as stack:
-        for module in (fan_out, own_directory, directory, atomic_file):
+        for module in modules:
             stack.enter_context(mock.patch.object(module, "os", fake))
         yield
 

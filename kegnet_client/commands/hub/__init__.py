@@ -12,6 +12,7 @@ from kegnet_client.core.errors import ConfigError
 COMMANDS = (
     Command("init", "make a certificate authority, a server certificate and a token"),
     Command("run", "serve until stopped"),
+    Command("certificate", "whom the hub's certificate is for, and issuing it for another name"),
     Command("status", "what is left at each tap, and which devices were heard of"),
     Command("taps", "the taps, their meters and thermometers"),
     Command("kegs", "the kegs, what is left in them, and tapping another one"),

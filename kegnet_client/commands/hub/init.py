@@ -16,7 +16,8 @@ def add_arguments(parser: Parser) -> None:
         "--host",
         action="append",
         metavar="NAME",
-        help="name or address that devices will use, may be repeated (default: this machine's, and localhost)",
+        help="name or address that devices will use, may be repeated (default: this machine's name, the same with "
+        ".local, its addresses, and localhost)",
     )
     parser.add_argument(
         "--database", metavar="URL", help="postgresql+psycopg://USER@HOST/NAME (default: a SQLite file)"
@@ -25,14 +26,13 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Make the hub in its directory."""
+    from kegnet_client.host.network import own_addresses
     from kegnet_client.hub import pki
+    from kegnet_client.hub.entrance import default_hosts
     from kegnet_client.hub.store.database import check_url
     from kegnet_client.hub.store.records import Store
 
-    name = socket.gethostname()
-    hosts = [pki.check_host(host) for host in options.host or ("localhost", "127.0.0.1", "::1")]
-    if not options.host and pki.is_host(name):
-        hosts.append(name.lower())
+    hosts = [pki.check_host(host) for host in options.host or default_hosts(socket.gethostname(), own_addresses())]
     home = find_home(options)
     home.refuse_if_initialised()
     if options.database is not None:
@@ -45,6 +45,7 @@ def handle(options: argparse.Namespace) -> int:
         pass
     print(f"The hub's directory is {home.directory}, its certificate is for {', '.join(hosts)}.")
     print(f"Devices trust it with {home.ca_certificate}; the token for reading is in {home.token_file}.")
+    print("It is made for other names with kegnet-client hub certificate --host NAME, at any time.")
     print("Next: kegnet-client hub run; then kegnet-client hub invite for each device, which prints what to run there.")
     print("For a device that has its key already: kegnet-client hub devices add UUID PUBLIC_KEY.pem.")
     return 0

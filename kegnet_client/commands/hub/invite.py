@@ -53,8 +53,8 @@ def handle(options: argparse.Namespace) -> int:
         host, port = _host_and_port(options.url)
     if host not in hosts:
         raise UsageError(
-            f"--url: the hub's certificate is for {', '.join(hosts)}, so no device would believe {host}; "
-            "a hub is made for other names with `kegnet-client hub init --host NAME`"
+            f"--url: the hub's certificate is for {', '.join(hosts)}, so no device would trust {host}; "
+            f"`kegnet-client hub certificate --host {host}` makes it one for that name, too"
         )
     expires_ms = wall_ms() + options.valid_minutes * 60_000
     ca_der = pki.ca_der(home.ca())
@@ -66,7 +66,7 @@ def handle(options: argparse.Namespace) -> int:
     if is_loopback(host):
         print(
             f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "
-            "A hub is made for other names with `kegnet-client hub init --host NAME`.",
+            "`kegnet-client hub certificate --host NAME` makes it one for another name.",
             file=sys.stderr,
         )
     return 0

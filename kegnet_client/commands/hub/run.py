@@ -94,5 +94,5 @@ def _mount_pages(app: "FastAPI", store: "Store", home: "Home", port: int) -> Non
     from kegnet_client.hub.entrance import Entrance
     from kegnet_client.hub.store.tokens import hash_of
 
-    entrance = Entrance(home.hosts(), port, pki.ca_der(home.ca()))
+    entrance = Entrance(home.hosts, port, pki.ca_der(home.ca()))
     mount(app, store, app.state.bus, wall_ms, entrance, hash_of(home.token()))

@@ -31,8 +31,8 @@ def handle(options: argparse.Namespace) -> int:
         print(f"{couch.database} is ready at {couch.url}")
     for name in options.names:
         if options.action == "add-device":
-            user, password = _read_identity(Path(name))
-            database.make_user(couch, user, password, database.DEVICE_ROLE)
+            user, password, names = _read_identity(Path(name))
+            database.make_user(couch, user, password, database.DEVICE_ROLE, *names)
         else:
             user = name
             database.make_user(couch, user, getpass.getpass(f"password for {user}: "), database.OPERATOR_ROLE)
@@ -40,9 +40,11 @@ def handle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_identity(path: Path) -> tuple[str, str]:
+def _read_identity(path: Path) -> tuple[str, str, list[str]]:
+    """The user, its password, and what documents may call the device."""
     try:
         identity = json.loads(path.read_text("utf-8"))
-        return str(identity["user"]), str(identity["password"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        names = [str(identity["mac_id"])] + ([str(identity["uuid"]).lower()] if identity["uuid"] else [])
+        return str(identity["user"]), str(identity["password"]), names
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path}: is not what kegnet-client runner identity --json prints ({error})") from None

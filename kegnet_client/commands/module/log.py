@@ -5,6 +5,7 @@ import argparse
 from kegnet_client.commands.module.options import add_database, open_database
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.runner.text import printable
 
 
 def add_arguments(parser: Parser) -> None:
@@ -19,7 +20,10 @@ def handle(options: argparse.Namespace) -> int:
     document = open_database(options).get(f"{options.device}_log")
     if document is None:
         raise UsageError(f"{options.device}: no log of it is in the database")
-    for at, name, line in document.get("log", []):
+    entries = document.get("log")
+    for entry in entries if isinstance(entries, list) else [entries]:
+        # A log of HimbeereCouch's has lines alone, and others may write there, too.
+        at, name, line = entry if isinstance(entry, list) and len(entry) == 3 else ("-", "-", entry)
         if options.name in (None, name):
-            print(f"{at} {name}: {line}")
+            print(f"{printable(at)} {printable(name)}: {printable(line)}")
     return 0

@@ -36,6 +36,24 @@ def open_database(options: argparse.Namespace) -> "Couch":
         raise UsageError(f"--url {options.url!a} {error}") from None
 
 
+def to_hours(text: str) -> float:
+    """A number of hours, ten years at most."""
+    return _to_number(text, 10 * 366 * 24)
+
+
+def to_seconds(text: str) -> float:
+    """A number of seconds, a day at most."""
+    return _to_number(text, 24 * 3600)
+
+
+def _to_number(text: str, most: int) -> float:
+    number = float(text)
+    # In this order, so that what is no number at all is refused, too.
+    if not 0 < number <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {most}")
+    return number
+
+
 def add_signing(parser: Parser, *, is_command: bool) -> None:
     """Add the key, whom it is for, and what it may do."""
     parser.add_argument(
@@ -45,7 +63,7 @@ def add_signing(parser: Parser, *, is_command: bool) -> None:
         "--to", action="append", default=[], metavar="DEVICE", help="uuid or MacID, or all; once for each device"
     )
     parser.add_argument(
-        "--expires", type=float, default=1.0 if is_command else None, metavar="HOURS", help="from now; not run later"
+        "--expires", type=to_hours, default=1.0 if is_command else None, metavar="HOURS", help="from now; not run later"
     )
     parser.add_argument("--network", action="store_true", help="it may use the network")
     parser.add_argument("--spool", action="store_true", help="it may write records into the spool")

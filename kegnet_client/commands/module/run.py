@@ -4,10 +4,11 @@ import argparse
 import sys
 import time
 
-from kegnet_client.commands.module.options import add_database, add_signing, address, open_database
+from kegnet_client.commands.module.options import add_database, add_signing, address, open_database, to_seconds
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import TransportError, UsageError
 from kegnet_client.host.clock import Clock
+from kegnet_client.runner.text import printable
 
 LOOK_AGAIN_S = 0.5
 
@@ -15,7 +16,7 @@ LOOK_AGAIN_S = 0.5
 def add_arguments(parser: Parser) -> None:
     """Add what ``module run`` takes."""
     parser.add_argument("words", nargs="+", metavar="WORD", help="after --: a program and its arguments")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="S", help="for the results, seconds (60)")
+    parser.add_argument("--wait", type=to_seconds, default=60.0, metavar="S", help="for the results, seconds (60)")
     add_signing(parser, is_command=True)
     add_database(parser)
 
@@ -52,8 +53,8 @@ def handle(options: argparse.Namespace) -> int:
 
 
 def _show(result: dict[str, object]) -> None:
-    out, err = str(result.get("stdout") or ""), str(result.get("stderr") or "")
-    print(f"{result.get('device')}: exit {result.get('exit')}", file=sys.stderr)
+    out, err = (printable(result.get(name) or "", keep="\n\t") for name in ("stdout", "stderr"))
+    print(printable(f"{result.get('device')}: exit {result.get('exit')}"), file=sys.stderr)
     sys.stdout.write(out)
     sys.stdout.flush()
     sys.stderr.write(err)

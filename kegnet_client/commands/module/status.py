@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 from kegnet_client.commands.module.options import add_database, open_database
 from kegnet_client.commands.parser import Parser
+from kegnet_client.runner.text import printable
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,11 +24,19 @@ def handle(options: argparse.Namespace) -> int:
         print()
         return 0
     for one in documents:
-        print(f"{one['_id'].removesuffix('_heartbeat')}  {one.get('uuid') or '-'}  {one.get('at')}  {one.get('ip')}")
-        for program in one.get("programs", []):
+        device = str(one["_id"]).removesuffix("_heartbeat")
+        print(printable(f"{device}  {one.get('uuid') or '-'}  {one.get('at')}  {one.get('ip')}"))
+        for program in _rows(one.get("programs")):
             words = [str(program.get(name)) for name in ("name", "sequence", "digest", "signer", "state")]
-            last = program.get("last_exit")
-            print(f"  {'  '.join(words)}  since {program.get('since')}" + (f"  last exit: {last}" if last else ""))
-        for refused in one.get("refused", []):
-            print(f"  refused {refused.get('id')}: {refused.get('reason')}")
+            words += [f"since {program.get('since')}"]
+            words += [f"last exit: {program['last_exit']}"] if program.get("last_exit") else []
+            words += [f"({program['note']})"] if program.get("note") else []
+            print(printable(f"  {'  '.join(words)}"))
+        for refused in _rows(one.get("refused")):
+            print(printable(f"  refused {refused.get('id')}: {refused.get('reason')}"))
     return 0
+
+
+def _rows(value: object) -> list[dict[str, Any]]:
+    """What a device says, and whoever else may write there: the rows that are some."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

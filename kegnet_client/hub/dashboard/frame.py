@@ -14,6 +14,7 @@ PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "set
 
 _LANGUAGES: dict[str, Literal["en-US", "de"]] = {"en": "en-US", "de": "de"}
 """What NiceGUI calls them."""
+_DARK = {"auto": None, "light": False, "dark": True}
 # A button without a ground has the text's own colour: the accent is made for white on it, not for the page behind it.
 # Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
 _READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
@@ -27,6 +28,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     """The page called ``place``, whose own content goes inside."""
     words = visit.words
     ui.colors(primary=visit.settings.accent)
+    ui.dark_mode(_DARK[visit.settings.theme])
     ui.context.client.page.language = _LANGUAGES[words.language]
     ui.add_css(_READABLE + _FROM_AFAR)
     ui.page_title(f"{words(place)} - {visit.settings.name}")

@@ -34,6 +34,13 @@ def read_names(connection: Connection) -> Names:
     return found
 
 
+def read_devices(connection: Connection) -> dict[str, str]:
+    """What the devices are called that may send, by uuid."""
+    table = schema.devices.c
+    statement = select(table.uuid, table.name).where(table.revoked_ms.is_(None)).order_by(table.name, table.id)
+    return {str(uuid): str(name) for uuid, name in connection.execute(statement)}
+
+
 def read_meters(connection: Connection, now_ms: int) -> list[TapMeter]:
     """The meter of each tap that has one at ``now_ms``."""
     return [

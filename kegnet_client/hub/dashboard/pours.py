@@ -14,6 +14,7 @@ from kegnet_client.hub.dashboard.history import undo
 from kegnet_client.hub.dashboard.kegs import Kegs
 from kegnet_client.hub.dashboard.names import Names, read_names
 from kegnet_client.hub.dashboard.pour_dialog import open_pour, pour_teller, say_what_it_was
+from kegnet_client.hub.dashboard.pour_filter import PourFilter
 from kegnet_client.hub.dashboard.pour_row import PourList, PourText, tell
 from kegnet_client.hub.store import schema, volumes
 from kegnet_client.hub.store.entries import Entry
@@ -55,10 +56,12 @@ class _Pours:
                     ui.label(words("tray")).classes("text-xl")
                     self._in_tray = PourList(visit, self._drag, self._change)
                     self._more_in_tray = ui.label(words("tray_more")).classes("text-sm opacity-70")
+                with ui.row().classes("items-center gap-x-4 gap-y-1"):
+                    self._filter = PourFilter(visit, self._to_newest)
                 with ui.row().classes("items-center gap-4"):
-                    self._unassigned = ui.switch(words("unassigned"), on_change=self._to_newest)
                     self._newest = ui.button(words("newest"), on_click=self._to_newest).props("flat dense no-caps")
                     self._older = ui.button(words("more"), on_click=self._go_on).props("flat dense no-caps")
+                self._empty = ui.label(words("no_pours")).classes("text-xl")
                 self._list = PourList(visit, self._drag, self._change)
             self._kegs = Kegs(visit, self._drop)
 
@@ -66,17 +69,16 @@ class _Pours:
         """Show what holds now."""
         visit = self._visit
         names = await visit.hub.read(read_names)
-        statement = volumes.SELECT_POURS
-        if self._unassigned.value:
-            statement = statement.where(volumes.IS_UNASSIGNED)
-        query = Query(PAGE, self._after[-1] if self._after else None)
+        self._filter.show(names)
+        statement, query = self._filter.ask(PAGE, self._after[-1] if self._after else None)
         found = await run_in_threadpool(visit.hub.store.page, statement, "started_ms", query)
         self._next = found.next
         self._older.set_visibility(found.next is not None)
         self._newest.set_visibility(bool(self._after))
+        self._empty.set_visibility(not found.rows)
         self._list.show([tell(visit, dict(row._mapping), names) for row in found.rows])
         in_tray = await visit.hub.read(lambda connection: _read_tray(visit, connection, names))
-        self._tray.set_visibility(bool(in_tray) and not self._unassigned.value)
+        self._tray.set_visibility(bool(in_tray) and not self._filter.is_for_unassigned)
         self._more_in_tray.set_visibility(len(in_tray) > MAX_IN_TRAY)
         self._in_tray.show(in_tray[:MAX_IN_TRAY])
         await self._kegs.refresh(names)

@@ -1,13 +1,15 @@
-"""How things are shown, the taps with their meters and thermometers, and for admins the tokens."""
+"""How things are shown, the taps, limits and controllers, and for admins the tokens."""
 
 from fastapi import Request
 from nicegui import ui
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub.dashboard.context import Hub, Visit
+from kegnet_client.hub.dashboard.controller_list import ControllerList
 from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.dashboard.limits import Limits
 from kegnet_client.hub.dashboard.logo import LogoField
+from kegnet_client.hub.dashboard.tap_list import TapList
 from kegnet_client.hub.dashboard.tokens import Tokens
 from kegnet_client.hub.store import bodies, house
 
@@ -18,7 +20,6 @@ async def page(hub: Hub, request: Request) -> None:
     """Show them; who may operate may change them."""
     visit = await Visit.begin(hub, request)
     words, settings = visit.words, visit.settings
-    devices = [one for one in await run_in_threadpool(hub.store.devices) if one.revoked_ms is None]
     with frame(visit, "settings"), ui.element("div").classes("grid gap-6 md:grid-cols-2 items-start"):
         with ui.card().classes("w-full"):
             name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes(_WIDE)
@@ -27,6 +28,11 @@ async def page(hub: Hub, request: Request) -> None:
             ).classes(_WIDE)
             language = ui.select(
                 {"en": "English", "de": "Deutsch"}, value=settings.language, label=words("language")
+            ).classes(_WIDE)
+            theme = ui.select(
+                {one: words(f"theme_{one}") for one in ("auto", "light", "dark")},
+                value=settings.theme,
+                label=words("theme"),
             ).classes(_WIDE)
             zone = ui.input(words("timezone"), value=settings.timezone).classes(_WIDE)
             glass = ui.number(words("glass"), value=settings.glass_ml, min=1, max=5000).classes(_WIDE)
@@ -41,6 +47,7 @@ async def page(hub: Hub, request: Request) -> None:
                             "name": name.value,
                             "units": units.value,
                             "language": language.value,
+                            "theme": theme.value,
                             "timezone": zone.value,
                             "glass_ml": glass.value,
                             "accent": (accent.value or "").lower(),
@@ -48,36 +55,17 @@ async def page(hub: Hub, request: Request) -> None:
                         }
                     )
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    ui.notify(words("wrong", text=f"{first['loc'][0]}: {first['msg']}"), type="negative")
+                    visit.tell_wrong(error)
                     return
                 if await visit.say("settings", house.SETTINGS, body):
                     ui.navigate.reload()
 
             if visit.may_operate:
                 ui.button(words("save"), on_click=save).props("no-caps")
+        parts: list[TapList | ControllerList | Limits | Tokens] = []
         if visit.may_operate:
-            with ui.card().classes("w-full"):
-                ui.label(words("new_tap")).classes("text-xl")
-                tap = ui.input(words("name")).props("maxlength=100").classes(_WIDE)
-                device = ui.select({one.uuid: one.name for one in devices}, label=words("device")).classes(_WIDE)
-                pin = ui.number(words("pin"), value=0, min=0, max=255, precision=0).classes(_WIDE)
-                sensor = ui.input(words("sensor")).props('maxlength=15 placeholder="28-0000057fa1b2"').classes(_WIDE)
-
-                async def add() -> None:
-                    try:
-                        places = [] if device.value is None else [{"device": device.value, "pin": int(pin.value or 0)}]
-                        body = bodies.Tap.model_validate(
-                            {"name": tap.value, "meters": places, "sensor": (sensor.value or "").strip() or None}
-                        )
-                    except ValidationError as error:
-                        first = error.errors()[0]
-                        ui.notify(words("wrong", text=f"{first['loc'][0]}: {first['msg']}"), type="negative")
-                        return
-                    if await visit.say("tap", None, body):
-                        tap.value = sensor.value = ""
-
-                ui.button(words("save"), on_click=add).props("no-caps")
+            parts += [TapList(visit), Limits(visit), ControllerList(visit)]
         if visit.may_admit:
-            tokens = Tokens(visit)
-            await tokens.refresh()
+            parts.append(Tokens(visit))
+        for part in parts:
+            await part.refresh()

@@ -1,24 +1,25 @@
-"""How cold it was: a line a sensor, over the last hours or days, of at most a few hundred points each.
+"""How cold it was: a line a sensor, over the last hours or days, what a profile wants beside it, and a closer look.
 
-The database makes the points (`kegnet_client.hub.store.readings`).
+The range stands in the address (``?hours=8760``), so that a page can be kept as it is wanted.
 """
 
-from collections import defaultdict
-from math import ceil, floor
 from typing import Any
 
 from fastapi import Request
 from nicegui import ui
-from sqlalchemy import Connection
+from nicegui.events import GenericEventArguments
 
-from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard import temperature_chart
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
-from kegnet_client.hub.store import entries, readings
+from kegnet_client.hub.dashboard.temperature_chart import Window
+from kegnet_client.hub.store import readings
 
-CHANNELS = ("temperatures", "taps")
-MAX_POINTS = 1000
+CHANNELS = ("temperatures", "taps", "profiles", "runs")
 RANGES_H = (6, 24, 24 * 7, 24 * 30, 24 * 365)
+USUAL_H = 24
+ZOOM_S = 0.3
+"""Who drags is waited for: each look reads anew."""
 
 
 async def page(hub: Hub, request: Request) -> None:
@@ -29,65 +30,50 @@ async def page(hub: Hub, request: Request) -> None:
         spans = {
             span: words("hours", count=span) if span <= 24 else words("days", count=span // 24) for span in RANGES_H
         }
-        span = ui.toggle(spans, value=24).props("no-caps")
+        span = ui.toggle(spans, value=_range_of(request)).props("no-caps")
         empty = ui.label(words("no_readings")).classes("text-xl")
-        chart = ui.echart(_options(visit)).classes("w-full h-[60vh]")
+        chart = ui.echart({}).classes("w-full h-[65vh]")
+    window = Window()
 
     async def refresh() -> None:
-        until_ms = hub.clock_ms()
-        since_ms = until_ms - int(span.value) * readings.HOUR_MS
-        lines = await hub.read(lambda connection: _read(connection, since_ms, until_ms))
-        empty.set_visibility(not lines)
-        chart.set_visibility(bool(lines))
-        series: list[dict[str, Any]] = [
-            {
-                "name": name,
-                "type": "line",
-                "showSymbol": False,
-                "data": [[time_ms, figures.degrees(value, visit.settings.units)] for time_ms, value in points],
-            }
-            for name, points in lines
-        ]
-        first_ms = min((points[0][0] for _, points in lines), default=since_ms)
-        axis = {"type": "time", "min": max(since_ms, first_ms), "max": until_ms}
-        if chart.options["series"] != series or chart.options["xAxis"] != axis:
-            chart.options["series"], chart.options["xAxis"] = series, axis
-            chart.options["yAxis"].update(_bounds([degrees for one in series for _, degrees in one["data"]]))
+        now_ms = hub.clock_ms()
+        since_ms = now_ms - int(span.value) * readings.HOUR_MS
+        lines = await hub.read(lambda connection: temperature_chart.read(connection, since_ms, now_ms, window))
+        empty.set_visibility(lines.is_empty)
+        chart.set_visibility(not lines.is_empty)
+        options = temperature_chart.options(visit.settings.units, words, lines, window)
+        if chart.options != options:
+            chart.options.clear()
+            chart.options.update(options)
             chart.update()
 
-    span.on_value_change(refresh)
+    async def change_range() -> None:
+        nonlocal window
+        window = Window()
+        ui.navigate.history.replace(f"?hours={span.value}")
+        await refresh()
+
+    async def zoom(event: GenericEventArguments) -> None:
+        nonlocal window
+        window = _window_of(event.args)
+        await refresh()
+
+    span.on_value_change(change_range)
+    chart.on("chart:datazoom", zoom, ["start", "end", "batch"], throttle=ZOOM_S, leading_events=False)
     await refresh()
     visit.follow(CHANNELS, refresh)
 
 
-def _bounds(degrees: list[float]) -> dict[str, int]:
-    """A degree more than there was at either end: a tenth is no mountain."""
-    return {"min": floor(min(degrees)) - 1, "max": ceil(max(degrees)) + 1} if degrees else {}
+def _range_of(request: Request) -> int:
+    """The hours that the address asks for, where they are among the ranges."""
+    asked = request.query_params.get("hours", "")
+    return next((one for one in RANGES_H if str(one) == asked), USUAL_H)
 
 
-def _options(visit: Visit) -> dict[str, Any]:
-    unit = "°F" if visit.settings.units == "us" else "°C"
-    return {
-        "animation": False,
-        "tooltip": {"trigger": "axis"},
-        "legend": {"top": 0, "type": "scroll"},
-        "grid": {"left": 48, "right": 16, "top": 40, "bottom": 40},
-        "xAxis": {"type": "time"},
-        "yAxis": {"type": "value", "name": unit},
-        "series": [],
-        "useUTC": False,
-    }
-
-
-def _read(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[str, list[tuple[int, float]]]]:
-    """For each sensor its name and points, at most `MAX_POINTS` together: times and millidegrees."""
-    taps = {
-        one.body["sensor"]: one.body["name"] for one in entries.read_open(connection, "tap") if one.body.get("sensor")
-    }
-    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for sensor, time_ms, value in readings.read_points(connection, since_ms, until_ms, MAX_POINTS):
-        found[sensor or ""].append((time_ms, float(value)))
-    return [
-        (taps.get(sensor) or sensor or "?", points)
-        for sensor, points in sorted(found.items(), key=lambda one: str(taps.get(one[0]) or one[0]))
-    ]
+def _window_of(told: dict[str, Any]) -> Window:
+    """What the chart tells of a zoom; by the wheel it stands in a batch, and what is nonsense shows all."""
+    one = (told.get("batch") or [told])[0]
+    start, end = one.get("start"), one.get("end")
+    if isinstance(start, int | float) and isinstance(end, int | float) and 0 <= start < end <= 100:
+        return Window(start, end)
+    return Window()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kegnet_client.hub.dashboard import words_brewing, words_doing
+from kegnet_client.hub.dashboard import words_brewing, words_doing, words_settings
 
 LANGUAGES = ("en", "de")
 
@@ -86,6 +86,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "by": ("Acknowledged by", "Bestätigt von"),
     **words_brewing.WORDS,
     **words_doing.WORDS,
+    **words_settings.WORDS,
 }
 
 

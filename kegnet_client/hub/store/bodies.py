@@ -173,6 +173,7 @@ class Settings(Body):
     units: Literal["metric", "us"] = "metric"
     glass_ml: Millilitres = 500
     language: Literal["en", "de"] = "en"
+    theme: Literal["auto", "light", "dark"] = "auto"
     accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$"), AfterValidator(_dark)] = "#b45309"
     logo: Annotated[str, StringConstraints(pattern=_LOGO, max_length=MAX_LOGO)] = ""
     first_run: Literal["name", "units", "device", "keg", "over"] = "name"

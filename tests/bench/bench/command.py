@@ -20,6 +20,7 @@ from .run import Run, Settings
 from .screen import screen
 from .small import small
 from .table import comparison, table
+from .years import viewers, years
 
 ROUNDS = 5
 MEASUREMENTS = {
@@ -39,6 +40,8 @@ MEASUREMENTS = {
     "hub-api": api,
     "hub-readers": readers,
     "screen": screen,
+    "years": years,
+    "viewers": viewers,
 }
 
 

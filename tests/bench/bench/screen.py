@@ -41,23 +41,34 @@ WATCH = """() => {
 
 def screen(run: Run) -> None:
     """From the rename of a file to the page, and a device's POST beside twenty pages."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        run.results.note("the screen: left out, it takes playwright")
-        return
-    if not CHROMIUM.exists():
-        run.results.note(f"the screen: left out, {CHROMIUM} is not installed")
-        return
-    with run.measuring("the screen", PROGRAM), sync_playwright() as playwright:
+    with browsing(run, "the screen") as playwright:
+        if playwright is None:
+            return
         home, sender = make_home(run, "hub-screen")
         with serving(run, home, sender) as hub, _device(run, hub) as device:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
             context = browser.new_context(ignore_https_errors=True)
-            _watch_pours(run, hub, device, _open(context, hub))
+            _watch_pours(run, hub, device, open_page(context, hub))
             context.close()
             _beside_viewers(run, hub, browser)
             browser.close()
+
+
+@contextmanager
+def browsing(run: Run, what: str) -> Iterator[Any]:
+    """Playwright, or None where it or Chromium is not here, which is noted."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        run.results.note(f"{what}: left out, it takes playwright")
+        yield None
+        return
+    if not CHROMIUM.exists():
+        run.results.note(f"{what}: left out, {CHROMIUM} is not installed")
+        yield None
+        return
+    with run.measuring(what, PROGRAM), sync_playwright() as playwright:
+        yield playwright
 
 
 def _watch_pours(run: Run, hub: Hub, device: Device, page: Any) -> None:
@@ -97,7 +108,7 @@ def _beside_viewers(run: Run, hub: Hub, browser: Any) -> None:
         context = browser.new_context(ignore_https_errors=True)
         for number in range(VIEWERS):
             run.tell(f"the screen: viewer {number}")
-            _open(context, hub)
+            open_page(context, hub)
         run.results.add(memory[1], PROGRAM, hub.process.rss_mb())
         took_ms = send(pours, PER_S * seconds, PER_S)["took_ms"]
         run.results.add(watched, PROGRAM, percentile(took_ms, 99))
@@ -106,12 +117,12 @@ def _beside_viewers(run: Run, hub: Hub, browser: Any) -> None:
     context = browser.new_context(ignore_https_errors=True)
     for number in range(visits):
         run.tell(f"the screen: visit {number}")
-        _open(context, hub).close()
+        open_page(context, hub).close()
     context.close()
     run.results.add(memory[2], PROGRAM, hub.process.rss_mb())
 
 
-def _open(context: Any, hub: Hub) -> Any:
+def open_page(context: Any, hub: Hub) -> Any:
     """The page of taps, drawn."""
     page = context.new_page()
     page.goto(f"https://localhost:{hub.port}/?token={_token(hub)}")
@@ -128,8 +139,7 @@ def _device(run: Run, hub: Hub) -> Iterator[Device]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoFigureError(done.stderr.strip())
-    tap = _post(hub, "taps", {"name": "Bench", "meters": [{"device": device.uuid, "pin": 0}]})
-    _post(hub, "kegs", {"size_ml": KEG_ML, "taps": [{"tap": tap["id"]}]})
+    make_tap(hub, device.uuid)
     with run.process(Program(run.settings.program), device) as process:
         _pour(device)
         give_up_s = time.monotonic() + PATIENCE_S
@@ -139,6 +149,12 @@ def _device(run: Run, hub: Hub) -> Iterator[Device]:
                 raise NoFigureError("the first pour was not delivered")
             time.sleep(0.05)
         yield device
+
+
+def make_tap(hub: Hub, device: str) -> None:
+    """A tap of ``hub`` with a keg, and the first meter of ``device`` at it."""
+    tap = _post(hub, "taps", {"name": "Bench", "meters": [{"device": device, "pin": 0}]})
+    _post(hub, "kegs", {"size_ml": KEG_ML, "taps": [{"tap": tap["id"]}]})
 
 
 def _pour(device: Device) -> int:

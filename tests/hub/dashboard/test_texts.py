@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing
+from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing, words_settings
 from kegnet_client.hub.dashboard.words import Words
 
 
@@ -18,7 +18,7 @@ def test_every_text_stands_in_every_language_with_the_same_places() -> None:
 
 
 def test_no_text_takes_the_place_of_another_one() -> None:
-    parts = [words_brewing.WORDS, words_doing.WORDS]
+    parts = [words_brewing.WORDS, words_doing.WORDS, words_settings.WORDS]
     names = re.findall(r'^    "(\w+)": \(', Path(words.__file__).read_text(), re.MULTILINE)
     names += [name for part in parts for name in part]
     assert len(names) == len(set(names)) == len(words._WORDS)

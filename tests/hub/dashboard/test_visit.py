@@ -33,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def visit(store: Store) -> Make:
     """``visit(role)``: of somebody who has it."""
-    hub = Hub(store, Bus(store), lambda: 1000, Entrance(["hub"], 8443, b""), "")
+    hub = Hub(store, Bus(store), lambda: 1000, Entrance(lambda: ["hub"], 8443, b""), "")
     return lambda role: Visit(hub, Principal("anna", role), bodies.Settings())
 
 

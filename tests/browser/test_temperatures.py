@@ -1,0 +1,40 @@
+"""Temperatures: a range that stands in the address, and a closer look, which is read anew."""
+
+import time
+from contextlib import closing
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kegnet_client.hub.store.records import Store
+
+from ..hub.test_buckets import ONE, SENSOR, TWO, fill
+from ..support.waits import wait_until
+from .conftest import Hub, OpenPage
+
+
+@pytest.fixture
+def readings(hub: Hub, key: rsa.RSAPrivateKey) -> None:
+    """One a minute of the last hours."""
+    now_ms = time.time_ns() // 1_000_000
+    with closing(Store(hub.home.database())) as store:
+        for device in (ONE, TWO):
+            store.add_device(device, key.public_key(), "cellar", now_ms)
+        fill(store, [(ONE, SENSOR, now_ms - minutes * 60_000, 4000 + minutes % 60) for minutes in range(300)])
+
+
+@pytest.mark.usefixtures("readings")
+def test_a_range_stands_in_the_address_and_a_closer_look_is_read_anew(open_page: OpenPage) -> None:
+    page = open_page("temperatures")
+    page.get_by_role("button", name="6 hours").click()
+    page.wait_for_url("**/temperatures?hours=6")
+    heard: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+    page.reload()
+    chart = page.locator(".nicegui-echart canvas").first
+    chart.wait_for()
+    assert page.get_by_role("button", name="6 hours").get_attribute("aria-pressed") == "true"
+    heard.clear()
+    chart.hover()
+    page.mouse.wheel(0, -600)
+    wait_until(lambda: any("dataZoom" in one for one in heard) or page.wait_for_timeout(50), "nothing is read anew")
