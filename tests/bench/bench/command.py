@@ -17,6 +17,7 @@ from .picture import picture
 from .producers import flow_meters, kegboard
 from .results import Results
 from .run import Run, Settings
+from .runner import runner
 from .screen import screen
 from .small import small
 from .table import comparison, table
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "hub-api": api,
     "hub-readers": readers,
     "screen": screen,
+    "runner": runner,
     "years": years,
     "viewers": viewers,
 }
