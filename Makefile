@@ -48,15 +48,20 @@ demo: .venv/demo
 # session starts once.
 WORKERS = $(shell echo $$((2 * $$(nproc))))
 PARALLEL = -n $(WORKERS) --dist worksteal
-FAST = not (process or system or alone or slow or wheel)
+# Directories of which every test starts whole programs: they are not even read where none of those is wanted.
+PROGRAMS = bench browser end_to_end faults interop processes system torture
+FAST = -m 'not (process or system or alone or slow or wheel)' $(PROGRAMS:%=--ignore tests/%)
 WHOLE = (process or wheel) and not (system or alone or slow)
+
+# Of most of these tests each starts a hub of its own, which takes half of the time of all fast tests.
+OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets
 
 # The inner loop: the working tree as it is, in less than a minute.
 check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	.venv-test/bin/python -m pytest -q $(PARALLEL) -m '$(FAST)' --hypothesis-profile quick
+	.venv-test/bin/python -m pytest -q $(PARALLEL) $(FAST) $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist
@@ -73,7 +78,7 @@ COVERED = 90
 
 test: test-packages .venv-wheel/stamp node-packages
 	$(MAKE) -s -j 2 --output-sync lint $(if $(IS_ROOT),deb) test-core
-	$(IN_WHEEL) -m coverage run -m pytest -q $(PARALLEL) -m '$(FAST)' --ignore tests/core
+	$(IN_WHEEL) -m coverage run -m pytest -q $(PARALLEL) $(FAST) --ignore tests/core
 	$(IN_WHEEL) -m coverage combine -q --append
 	KEGNET_COVER_PROGRAMS=1 $(IN_WHEEL) -m coverage run -m pytest -q $(PARALLEL) -m '$(WHOLE)' tests/end_to_end
 	$(IN_WHEEL) -m coverage combine -q --append
@@ -90,7 +95,7 @@ test-core:
 
 # What boots a machine waits for it most of the time, so the rest runs beside it.
 test-system:
-	$(IN_WHEEL) -m pytest -q -m 'system and not slow'
+	$(IN_WHEEL) -m pytest -q -m 'not slow' tests/system
 
 test-beside:
 	$(IN_WHEEL) -m pytest -q $(PARALLEL) -m '$(WHOLE)' --ignore tests/end_to_end
@@ -125,7 +130,7 @@ test-%:
 	set -e; \
 	$(call install_wheel,.venv-$*,$$python); \
 	echo "Python $*"; \
-	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) -m '$(FAST)' --hypothesis-profile quick
+	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) $(FAST) --hypothesis-profile quick
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20

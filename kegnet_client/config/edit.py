@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from kegnet_client.config.settings import AnySection, Setting
 
 _SECTION_LINE = re.compile(r"\[(.+)\]")
+_SETTING_LINE = re.compile(r"\s*([^#;=:\s][^=:]*?)\s*[=:]")
 
 DEVICE_HEAD = """\
 # The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll` or `init` does it.
@@ -37,6 +38,20 @@ def fill(text: str, section: AnySection, values: Mapping[str, str]) -> str:
     for setting in section.settings:
         if setting.field in values:
             _set(lines, section.name, setting, values[setting.field])
+    return "\n".join(lines)
+
+
+def clear(text: str, section: AnySection, fields: Iterable[str]) -> str:
+    """``text`` with each line of ``section`` that sets one of ``fields`` as it is shipped, commented."""
+    named = {one.name.lower(): one for one in section.settings if one.field in fields}
+    lines = text.split("\n")
+    inside = False
+    for number, line in enumerate(lines):
+        if header := _SECTION_LINE.match(line):
+            inside = header[1] == section.name
+        found = _SETTING_LINE.match(line)
+        if inside and found is not None and (setting := named.get(found[1].lower())) is not None:
+            lines[number] = setting.shipped_line
     return "\n".join(lines)
 
 

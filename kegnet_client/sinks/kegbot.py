@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kegnet_client.config.secret_file import read_secret
 from kegnet_client.core.errors import ConfigError, TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Disposition, Verdict
@@ -33,7 +34,6 @@ from kegnet_client.sinks.kegboard_event import KegboardEvents
 from kegnet_client.sinks.kegbot_journal import Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
 from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
-from kegnet_client.sinks.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 
