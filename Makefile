@@ -103,9 +103,9 @@ test-beside:
 
 # What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests. And what
 # else takes its time.
-faults: test-packages .venv-wheel/stamp
+faults: test-packages .venv-wheel/stamp kegbot-server
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture tests/interop tests/end_to_end
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel
@@ -166,6 +166,21 @@ node-packages: .venv-test/node/stamp
 	@mkdir -p $(dir $@)
 	@if command -v npm >/dev/null; then npm install --silent --ignore-scripts --prefix $(dir $@) $(NODE_PACKAGES) && touch $@; \
 	else echo "npm is not here: the tests that take $(NODE_PACKAGES) are left out"; fi
+
+# A Kegbot server as it was published, which takes a Python that is long gone.
+.PHONY: kegbot-server
+kegbot-server: .venv-test/kegbot/stamp
+
+.venv-test/kegbot/stamp: tests/interop/kegbot/requirements.txt | .venv-test/editable
+	@python=; \
+	for candidate in python2.7 $$HOME/.pyenv/versions/2.7.*/bin/python; do \
+	    if $$candidate -c '' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 2.7 is not here: the tests with a Kegbot server are left out"; exit 0; fi; \
+	$$python -m pip install -q --disable-pip-version-check --target $(dir $@)virtualenv 'virtualenv<20.16' && \
+	PYTHONPATH=$(dir $@)virtualenv $$python -m virtualenv -q --clear $(dir $@)env && \
+	$(dir $@)env/bin/pip install -q --no-deps -r $< && touch $@ || \
+	echo "A Kegbot server does not install here: the tests with it are left out"
 
 # Its packages' scripts build a database on disk, which is not needed here, for a minute and more.
 lint: .venv-test/editable
