@@ -174,7 +174,7 @@ def test_a_token_is_told_once_on_the_redis_channel(device: Device, board: Kegboa
         assert len(events.log.lines("Token added")) == 1
 
 
-@pytest.mark.case(131)
+@pytest.mark.case(140)
 def test_local_events_that_end_and_start_hold_up_no_board(
     device: Device, board: KegboardPty, events: Program, kegboard: Program
 ) -> None:
