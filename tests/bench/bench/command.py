@@ -11,6 +11,7 @@ from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3, two_sinks
 from .hub import ingest
 from .hub_api import api
 from .hub_readers import readers
+from .hub_scale import rest, scale
 from .machine import about, headline
 from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
@@ -41,6 +42,8 @@ MEASUREMENTS = {
     "hub": ingest,
     "hub-api": api,
     "hub-readers": readers,
+    "hub-scale": scale,
+    "hub-rest": rest,
     "screen": screen,
     "runner": runner,
     "years": years,
