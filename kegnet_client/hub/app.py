@@ -27,6 +27,7 @@ from kegnet_client.hub.api import (
     docs,
     enrolment,
     events,
+    health,
     kegs,
     login,
     problems,
@@ -116,7 +117,7 @@ def create_app(
         find=find,
         on_wrong=on_wrong,
         is_public=settings.public_view,
-        public_paths={metrics.PATH} if settings.public_metrics else (),
+        public_paths={health.PATH, *((metrics.PATH,) if settings.public_metrics else ())},
         origins=settings.origins,
     )
     trouble = Condition(_log)
@@ -136,6 +137,7 @@ def create_app(
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
+    app.include_router(health.make_router(store, clock_ms), tags=["reading"])
     app.include_router(records.make_router(store), tags=["reading"])
     app.include_router(login.make_router(store, find, on_wrong, clock_ms))
     app.include_router(events.make_router(bus), tags=["reading"])
