@@ -10,12 +10,16 @@ _kegnet_client() {
     case $previous in
         --root | --dir | --csv) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
         --config | --ca | --token-file | --link | --login | --key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+        --replace)
+            # Of an invitation it is a device's name.
+            [[ $command_line == *' invite'* ]] && return
+            ;;
         --device)
             # Of a board it is a file.
             [[ $command_line == *' kegboard'* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --url | --kegbot | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | \
+        --url | --kegbot | --hub | --pin | --pulses | --elapsed-ms | --started-ms | --host | --database | --bind | --port | --proxy | --name | --silent | \
             --valid-minutes | --ml | --grams | --gravity | --keg | --reason | --beverage | --litres | --meter | --sensor | --serial-number | --meters | --sink | \
             --to | --expires | --memory | --seconds | --sequence | --wait)
             return
@@ -42,7 +46,7 @@ _kegnet_client() {
         run | check | rotate-key | local-events) words=$everywhere ;;
         send) words="--sink $everywhere" ;;
         init) words="--url --kegbot --ca $everywhere" ;;
-        enroll) words=$everywhere ;;
+        enroll) words="--replace $everywhere" ;;
         pour) words="--pin --pulses --elapsed-ms --started-ms $everywhere" ;;
         status) words="--json $everywhere" ;;
         rejected) words="list retry --sink $everywhere" ;;
@@ -104,14 +108,16 @@ _kegnet_client() {
         'hub bridge') words="--hub --ca --token-file --once $hub" ;;
         'hub certificate') words="--host --only $hub" ;;
         'hub run') words="--bind --port --proxy $hub" ;;
-        'hub invite') words="--name --valid-minutes --url $hub" ;;
-        'hub devices') words='add list revoke --help --version' ;;
-        'hub devices add')
-            words="--name $hub"
+        'hub invite') words="--name --replace --valid-minutes --url $hub" ;;
+        'hub devices') words='add list rename rekey revoke --help --version' ;;
+        'hub devices list') words="--silent --json $hub" ;;
+        'hub devices add' | 'hub devices rekey')
+            words=$hub
+            [[ $command == *add ]] && words="--name $hub"
             # A public key is a file.
             [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
-        'hub devices list' | 'hub devices revoke' | 'hub token revoke' | 'hub verify') words=$hub ;;
+        'hub devices rename' | 'hub devices revoke' | 'hub token revoke' | 'hub verify') words=$hub ;;
     esac
     mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$words" -- "$current")
 }

@@ -40,6 +40,19 @@ def fill(text: str, section: AnySection, values: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def refill(text: str, section: AnySection, values: Mapping[str, str], drop: Iterable[str] = ()) -> str:
+    """As `fill`, where the settings may be set already: their lines, and those of ``drop``, get a # first."""
+    lines = text.split("\n")
+    inside = False
+    names = {setting.name.lower() for setting in section.settings if setting.field in {*values, *drop}}
+    for number, line in enumerate(lines):
+        if header := _SECTION_LINE.match(line):
+            inside = header[1] == section.name
+        elif inside and re.split("[=:]", line, maxsplit=1)[0].strip().lower() in names:
+            lines[number] = f"# {line}"
+    return fill("\n".join(lines), section, values)
+
+
 def _set(lines: list[str], section: str, setting: Setting, value: str) -> None:
     headers = {number: match[1] for number, line in enumerate(lines) if (match := _SECTION_LINE.match(line))}
     start = next((number for number, header in headers.items() if header == section), None)

@@ -57,6 +57,7 @@ def url_of(host: str, port: int) -> str:
     return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def enrol_command(url: str, ca_der: bytes, secret: bytes) -> str:
-    """The command that enrols a device at ``url``."""
-    return f"sudo kegnet-client enroll {url} {format_code(ca_der, secret)}"
+def enrol_command(url: str, ca_der: bytes, secret: bytes, replaces: str | None = None) -> str:
+    """The command that enrols a device at ``url``, or lets the device ``replaces`` (a uuid) come back."""
+    option = "" if replaces is None else "--replace "
+    return f"sudo kegnet-client enroll {option}{url} {format_code(ca_der, secret, replaces)}"

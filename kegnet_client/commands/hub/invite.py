@@ -1,8 +1,9 @@
-"""``kegnet-client hub invite``: the command that enrols one device."""
+"""``kegnet-client hub invite``: the command that enrols one device, or lets one come back."""
 
 import argparse
 import sys
 from contextlib import closing
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kegnet_client.commands.hub.devices import check_name
@@ -13,13 +14,24 @@ from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.hub import DEFAULT_PORT
 from kegnet_client.hub.entrance import enrol_command, reachable_host, url_of
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from kegnet_client.hub.store.devices import Device
+
 MAX_VALID_MINUTES = 7 * 24 * 60
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub invite`` takes."""
     add_directory(parser)
-    parser.add_argument("--name", help="what the log and the lists will call it (default: its uuid's first part)")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--name", help="what the log and the lists will call it (default: its uuid's first part)")
+    who.add_argument(
+        "--replace",
+        metavar="NAME",
+        help="let the device of this name or uuid come back with another key: it was revoked, reflashed or lost its",
+    )
     parser.add_argument(
         "--valid-minutes",
         type=int,
@@ -39,7 +51,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.hub import pki
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.hub_section import HUB
-    from kegnet_client.hub.store import enrolment
+    from kegnet_client.hub.store import devices, enrolment
 
     if not 1 <= options.valid_minutes <= MAX_VALID_MINUTES:
         raise UsageError(f"--valid-minutes takes 1 to {MAX_VALID_MINUTES} (a week)")
@@ -58,11 +70,21 @@ def handle(options: argparse.Namespace) -> int:
         )
     expires_ms = wall_ms() + options.valid_minutes * 60_000
     ca_der = pki.ca_der(home.ca())
+
+    def work(connection: "Connection") -> "tuple[bytes, Device | None]":
+        if options.replace is not None:
+            device = devices.find(connection, options.replace)
+            return enrolment.make_invitation(connection, None, expires_ms, device.uuid), device
+        if name is not None:
+            devices.refuse_taken(connection, name)
+        return enrolment.make_invitation(connection, name, expires_ms), None
+
     with closing(open_store(home)) as store:
-        secret = enrolment.invite(store, name, expires_ms)
-    print(f"Within {options.valid_minutes} minutes, once, on the device:\n", file=sys.stderr)
+        secret, replaced = store.write(work)
+    where = "on the device" if replaced is None else f"on the device that is to be {replaced.name} ({replaced.uuid})"
+    print(f"Within {options.valid_minutes} minutes, once, {where}:\n", file=sys.stderr)
     sys.stderr.flush()
-    print(enrol_command(url_of(host, port), ca_der, secret))
+    print(enrol_command(url_of(host, port), ca_der, secret, None if replaced is None else replaced.uuid))
     if is_loopback(host):
         print(
             f"\nThis works on this machine alone: the hub's certificate is for {', '.join(hosts)}. "

@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0007"
+VERSION = "0008"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -92,8 +92,10 @@ invitations = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("used_ms", BigInteger),
     Column("device", ForeignKey("devices.uuid")),
+    Column("replaces", ForeignKey("devices.uuid")),
 )
-"""One-time codes; who has only this table can use none of them."""
+"""One-time codes; who has only this table can use none of them. One that ``replaces`` a device lets that one alone in,
+with another key."""
 
 tokens = Table(
     "tokens",
