@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 SOURCES = $(shell find kegnet_client -name '*.py') setup.cfg pyproject.toml README.md
 RUN_PACKAGES = python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev
-TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto redis-server chromium bubblewrap openssh-client
+TEST_PACKAGES = nginx-light openssl strace curl util-linux shellcheck faketime iproute2 e2fsprogs postgresql prometheus mosquitto redis-server chromium bubblewrap openssh-client zsh fish
 # Only root can boot the machine that the service and the Debian package are tested on.
 IS_ROOT = $(filter 0,$(shell id -u))
 SYSTEM_PACKAGES = $(if $(IS_ROOT),systemd-container rsyslog dbus)

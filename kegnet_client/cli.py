@@ -9,24 +9,37 @@ from kegnet_client.commands.parser import Command, Parser
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.host.stdout import drop_output
 
+
+def _takes_root(parser: Parser) -> None:
+    _add_root(parser, argparse.SUPPRESS)
+    parser.set_defaults(taken=("root",))
+
+
+def _takes_configuration(parser: Parser) -> None:
+    _add_root(parser, argparse.SUPPRESS)
+    _add_config(parser, argparse.SUPPRESS)
+    parser.set_defaults(taken=("root", "config"))
+
+
 COMMANDS = (
-    Command("run", "deliver what comes into the spool, in the foreground"),
-    Command("init", "make this device's uuid, key and configuration"),
-    Command("enroll", "make this a device of a hub, with the code that it printed"),
-    Command("rotate-key", "give this device another private key (again after a failure)"),
-    Command("pour", "put one pour into the spool by hand"),
-    Command("send", "deliver what is in the spool once and end"),
-    Command("status", "show what waits, what was rejected, how the server is reached"),
-    Command("check", "try configuration, key, spool, clock, TLS, server, sensors"),
-    Command("rejected", "list rejected records or put them back"),
-    Command("kegboard", "make pours and temperatures of what Kegboards on USB say"),
-    Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground"),
+    Command("run", "deliver what comes into the spool, in the foreground", _takes_configuration),
+    Command("init", "make this device's uuid, key and configuration", _takes_root),
+    Command("enroll", "make this a device of a hub, with the code that it printed", _takes_root),
+    Command("rotate-key", "give this device another private key (again after a failure)", _takes_configuration),
+    Command("pour", "put one pour into the spool by hand", _takes_configuration),
+    Command("send", "deliver what is in the spool once and end", _takes_configuration),
+    Command("status", "show what waits, what was rejected, how the server is reached", _takes_configuration),
+    Command("check", "try configuration, key, spool, clock, TLS, server, sensors", _takes_configuration),
+    Command("rejected", "list rejected records or put them back", _takes_configuration),
+    Command("kegboard", "make pours and temperatures of what Kegboards on USB say", _takes_configuration),
+    Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground", _takes_configuration),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
     Command("kegboard-simulate", "be a Kegboard for a machine without one"),
-    Command("local-events", "make pours and temperatures of what Kegbot's sensor programs say"),
-    Command("runner", "run the signed programs of a database, in boxes"),
+    Command("local-events", "make pours and temperatures of what Kegbot's sensor programs say", _takes_configuration),
+    Command("runner", "run the signed programs of a database, in boxes", _takes_configuration),
     Command("module", "an operator's side of that: sign, push, run, status"),
     Command("demo", "show the whole way on this machine, with a hub of its own"),
+    Command("completion", "print the script by which bash, zsh or fish completes these commands"),
     Command("hub", "your own KegNet server; its commands: hub --help"),
 )
 
@@ -46,7 +59,11 @@ the key or the CA is not good
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in ("root", "config"):
+        if getattr(options, name) is not None and name not in options.taken:
+            parser.error(f"this command takes no --{name}")
     try:
         code: int = options.handler(options)
         if sys.stdout is not None:  # a caller may have closed it
@@ -71,22 +88,25 @@ def _parser() -> Parser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(parser, None)
-    # An option that is absent after the command must not replace the one before it.
-    parser.add_commands(
-        "kegnet_client.commands", COMMANDS, common=lambda command: _add_common(command, argparse.SUPPRESS)
-    )
+    parser.add_version()
+    _add_root(parser, None)
+    _add_config(parser, None)
+    parser.set_defaults(taken=(), program=parser)
+    parser.add_commands("kegnet_client.commands", COMMANDS)
     return parser
 
 
-def _add_common(parser: Parser, default: str | None) -> None:
-    parser.add_version()
+# An option that is absent after the command must not replace the one before it: its default is none at all there.
+def _add_root(parser: Parser, default: str | None) -> None:
     parser.add_argument(
         "--root",
         default=default,
         metavar="DIR",
         help="where conf/ and spool/ are (KEGNET_ROOT, /usr/share/kegnet-client)",
     )
+
+
+def _add_config(parser: Parser, default: str | None) -> None:
     parser.add_argument("--config", type=Path, default=default, metavar="FILE", help="instead of conf/client.conf")
 
 

@@ -1,4 +1,4 @@
-"""What is written about the program is true of it: the manual pages, the completion, the help, the README's recipes.
+"""What is written about the program is true of it: the manual pages, the help, the README's recipes.
 
 The commands and their options are taken from what ``--help`` prints, all the way down.
 """
@@ -57,6 +57,8 @@ def find_commands(*command: str) -> dict[tuple[str, ...], tuple[set[str], set[st
     names = re.findall(r"^    ([a-z-]+)(?: |$)", text, re.MULTILINE)
     found = {command: (set(names), options)}
     for name in names:
+        if command and name == "help":  # it is the same everywhere
+            continue
         found |= find_commands(*command, name)
     return found
 
@@ -80,20 +82,6 @@ def entry(text: str, start: str) -> str:
     return found[0]
 
 
-def complete(*words: str) -> list[str]:
-    """What bash offers for the last of ``words``."""
-    script = """
-    source "$1"; shift
-    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-    _kegnet_client
-    printf '%s\\n' "${COMPREPLY[@]}"
-    """
-    command = ["bash", "--norc", "-c", script, "-", str(SERVICE / "completion.bash"), "kegnet-client", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
 def test_the_commands_are_found() -> None:
     assert {("run",), ("rejected", "retry"), ("hub", "devices", "add")} <= set(ENDS)
 
@@ -107,28 +95,6 @@ def test_the_manual_page_has_every_command_with_its_options(command: tuple[str, 
 def test_the_manual_page_has_the_options_of_all_commands() -> None:
     page = plain("kegnet-client.8")
     assert {option for option in COMMON if option not in page} == set()
-
-
-@pytest.mark.parametrize("command", sorted(COMMANDS), ids=lambda command: " ".join(command) or "alone")
-def test_the_completion_offers_every_command_and_option(command: tuple[str, ...]) -> None:
-    names, options = COMMANDS[command]
-    assert set(complete(*command, "-")) == options
-    if names:
-        assert set(complete(*command, "")) == names | options
-
-
-@pytest.mark.parametrize("command", ENDS, ids=" ".join)
-def test_the_completion_knows_which_options_take_a_value(command: tuple[str, ...]) -> None:
-    text = help_of(*command)
-    for option in COMMANDS[command][1]:
-        takes_a_value = re.search(rf"^  (?:-\w, )?{option} [A-Z]", text, re.MULTILINE) is not None
-        assert takes_a_value == ("--help" not in complete(*command, option, "-")), option
-
-
-def test_the_completion_goes_past_options_and_their_values(tmp_path: Path) -> None:
-    assert complete("--root", "/", "--config", "send", "pour", "--pu") == ["--pulses"]
-    (tmp_path / "device.pub").touch()
-    assert complete("hub", "devices", "add", "--dir", "/", "UUID", f"{tmp_path}/dev") == [f"{tmp_path}/device.pub"]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ A command is a module in the package of its list, under its own name with ``_`` 
 """
 
 import argparse
+import difflib
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from kegnet_client import __version__
@@ -17,10 +18,11 @@ Handler = Callable[[argparse.Namespace], int]
 
 
 class Command(NamedTuple):
-    """One line of a list of commands. ``summary`` stands in the help."""
+    """One line of a list of commands. ``summary`` stands in the help; ``shared`` adds what several commands take."""
 
     name: str
     summary: str
+    shared: Callable[["Parser"], None] | None = None
 
 
 class _Module(Protocol):
@@ -40,12 +42,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Surplus arguments are told with the usage of the command that got them, not with the outermost one's."""
-        if self.fill is not None:
-            fill, self.fill = self.fill, None
-            fill(self)
+        self._fill_in()
         parsed, surplus = super().parse_known_args(args, namespace)
         if surplus:
-            self.error(f"unrecognized arguments: {' '.join(surplus)}")
+            wrong = next((word for word in surplus if word.startswith("--")), surplus[0])
+            suggestion = _did_you_mean(wrong.partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(surplus)}{suggestion}")
         return parsed, surplus
 
     def error(self, message: str) -> NoReturn:
@@ -53,32 +55,63 @@ class Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(UsageError.exit_code, f"{self.prog}: {message}\n")
 
+    def walk(self) -> Iterator["Parser"]:
+        """This parser and those of all commands below it, with their arguments."""
+        self._fill_in()
+        yield self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser.walk()
+
+    def arguments(self) -> Sequence[Any]:
+        """Its own options and positional arguments, as argparse has them."""
+        return self._actions
+
+    def _fill_in(self) -> None:
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A command that does not exist is answered with the nearest one that does, not with all of them."""
+        if action.choices is None or value in action.choices:
+            return
+        what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
+        names = [str(choice) for choice in action.choices]
+        suggestion = _did_you_mean(str(value), names) or (f"; there are {', '.join(names)}" if what == "choice" else "")
+        self.error(f"unknown {what} {str(value)!r}{suggestion or f'; {self.prog} --help lists them'}")
+
     def add_version(self) -> None:
         """Add ``--version``."""
         self.add_argument("--version", action="version", version=f"kegnet-client {__version__}")
 
-    def add_commands(
-        self,
-        package: str,
-        commands: Iterable[Command],
-        *,
-        handler: str = "handler",
-        common: Callable[["Parser"], None] = add_version,
-    ) -> None:
-        """Add ``commands``, whose modules are in ``package``; each has the arguments that ``common`` adds.
+    def add_commands(self, package: str, commands: Iterable[Command], *, handler: str = "handler") -> None:
+        """Add ``commands``, whose modules are in ``package``, and ``help``.
 
         The called command's ``handle`` becomes the option ``handler``.
         """
         parsers = self.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-        for name, summary in commands:
+        helper = parsers.add_parser("help", help="tell what a command takes", description="Tell what a command takes.")
+        helper.add_argument("words", nargs="*", metavar="COMMAND", help="which one (default: list them all)")
+        helper.set_defaults(**{handler: lambda options: self.parse_args([*options.words, "--help"])})
+        for command in commands:
+            name, summary, _ = command
             parser = parsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-            parser.fill = _filler(f"{package}.{name.replace('-', '_')}", handler, common)
+            parser.fill = _filler(f"{package}.{name.replace('-', '_')}", handler, command.shared)
 
 
-def _filler(module_name: str, handler: str, common: Callable[[Parser], None]) -> Callable[[Parser], None]:
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _filler(module_name: str, handler: str, shared: Callable[[Parser], None] | None) -> Callable[[Parser], None]:
     def fill(parser: Parser) -> None:
         module = cast(_Module, importlib.import_module(module_name))
-        common(parser)
+        parser.add_version()
+        if shared is not None:
+            shared(parser)
         module.add_arguments(parser)
         parser.set_defaults(**{handler: module.handle})
 

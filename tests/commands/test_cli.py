@@ -67,6 +67,59 @@ def test_a_wrong_call_ends_with_64_and_says_what_is_wrong(device: Device, argume
     assert list(device.spool.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "suggestion"),
+    [
+        ("statsu", "'status'"),
+        ("hub tabs", "'taps'"),
+        ("hub kegs tpa", "'tap'"),
+        ("rejected lits", "'list'"),
+        ("status --jsno", "'--json'"),
+        ("hub taps add A --sensr=1", "'--sensor'"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_answered_with_the_right_one(
+    device: Device, wrong: str, suggestion: str
+) -> None:
+    ended = device.command(*wrong.split())
+    assert ended.returncode == 64
+    assert ended.stderr.splitlines()[-1].endswith(f"; did you mean {suggestion}?")
+
+
+@pytest.mark.parametrize("command", ["", "status", "hub", "hub taps", "hub taps add"])
+def test_help_and_a_command_is_the_help_of_that_command(device: Device, command: str) -> None:
+    told = device.command("help", *command.split())
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == device.command(*command.split(), "--help").stdout
+    assert told.stdout.startswith(f"usage: {' '.join(['kegnet-client', *command.split()])} [-h]")
+
+
+def test_help_within_the_hub_is_of_its_commands(device: Device) -> None:
+    assert device.command("hub", "help", "taps").stdout == device.command("hub", "taps", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("demo", ["--root", "--config"]),
+        ("hub taps", ["--root", "--config"]),
+        ("module status --url https://couch", ["--root", "--config"]),
+        ("kegboard-simulate", ["--root", "--config"]),
+        ("kegboard-monitor", ["--root", "--config"]),
+        ("init --url https://kegnet.example/rest/v3", ["--config"]),
+    ],
+)
+def test_an_option_that_a_command_has_no_use_for_is_refused_wherever_it_stands(
+    device: Device, command: str, options: list[str]
+) -> None:
+    words = command.split()
+    for option in options:
+        for call in ([option, "/x", *words], [*words, option, "/x"]):
+            ended = device.command(*call)
+            assert (ended.returncode, ended.stdout) == (64, "")
+        assert f"\n  {option} " not in device.command("help", *words).stdout
+
+
 def test_the_root_may_be_named_before_and_after_the_command_and_by_the_environment(
     device: Device, tmp_path: Path
 ) -> None:

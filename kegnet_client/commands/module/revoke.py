@@ -13,6 +13,7 @@ def add_arguments(parser: Parser) -> None:
     """Add what ``module revoke`` takes."""
     # Not the operator's machine but the device's own: the other commands have no root.
     parser.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help="where the device's conf/ is")
+    parser.set_defaults(taken=("root",))
     parser.add_argument("key", type=Path, metavar="KEY.pub", help="the public half of the key")
 
 
