@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kegnet_client.config.parse import default_file, read, value_of
 from kegnet_client.config.settings import AnySection
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.wire import enrolment as wire
@@ -40,6 +41,7 @@ from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.keys import Identity, generate_private_key, parse_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import context_for
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import send_heartbeat
 from kegnet_client.spool.directory import count_waiting
 from kegnet_client.spool.fan_out import QUEUES
@@ -58,8 +60,12 @@ def enroll(
     pause: Callable[[float], None] = time.sleep,
     *,
     replace: bool = False,
+    on_enrolled: Callable[[], None] = lambda: None,
 ) -> int:
-    """Make the device in ``root`` one of the hub at ``url``, and say what to do next. Raises `KegnetError`."""
+    """Make the device in ``root`` one of the hub at ``url``, and say what to do next. Raises `KegnetError`.
+
+    ``on_enrolled`` is called when it is one, whatever comes of its first exchange.
+    """
     base = _parse_url(url)
     try:
         code = wire.parse_code(code_text)
@@ -88,6 +94,7 @@ def enroll(
         )
     finally:
         transport.close()
+    on_enrolled()
     print(f"{names[0]} is enrolled at {hub} as {settings.uuid}; its settings are in {device.config.file}.")
     print(send_heartbeat(settings, clock, environ))
     is_service = is_systemd_here() and device.config.root == DEFAULT_ROOT
@@ -95,6 +102,14 @@ def enroll(
     verb = "restart" if replace else "start"
     print(f"Next: {f'sudo systemctl {verb} {UNIT}' if is_service else f'kegnet-client {places}run'}")
     return 0
+
+
+def is_enrolled(root: Path, url: str) -> bool:
+    """Whether client.conf makes ``root`` a device of the hub at ``url`` already."""
+    file = default_file(root)
+    text = read(file) if file.exists() else ""
+    has_uuid = value_of(text, KEGNET, "uuid") is not None
+    return has_uuid and value_of(text, KEGNET, "base") == url.rstrip("/") + wire.SERVICE
 
 
 def _refuse_waiting(device: provision.Draft) -> None:

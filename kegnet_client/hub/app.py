@@ -40,6 +40,7 @@ from kegnet_client.hub.api import settings as settings_api
 from kegnet_client.hub.background import Background
 from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.clones import Clones
 from kegnet_client.hub.domain.roles import Principal
 from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import routes
@@ -132,8 +133,9 @@ def create_app(
     def stored() -> None:
         trouble.end("the database works again")
 
+    clones = Clones(store, clock_ms)
     counted = metrics.Metrics(store, clock_ms)
-    writing = routes.make_router(commits, refusals, stored, unavailable, counted, refused.count)
+    writing = routes.make_router(commits, refusals, stored, unavailable, counted, refused.count, clones.note)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])

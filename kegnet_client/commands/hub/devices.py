@@ -5,6 +5,7 @@ import json
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
 from kegnet_client.commands.hub.home import find_home, local_time, open_store
@@ -12,6 +13,9 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.forms import is_uuid
 from kegnet_client.keys import PublicKey, key_kind, load_public_key
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 handle = handle_action
 
@@ -85,13 +89,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _rename(options: argparse.Namespace) -> int:
-    from sqlalchemy import Connection
-
     from kegnet_client.hub.store import devices
 
     name = check_name(options.name)
 
-    def work(connection: Connection) -> str:
+    def work(connection: "Connection") -> str:
         device = devices.find(connection, options.device)
         devices.rename(connection, device.uuid, name)
         return f"{device.uuid} is called {name} from now on, and no longer {device.name}."
@@ -102,8 +104,6 @@ def _rename(options: argparse.Namespace) -> int:
 
 
 def _rekey(options: argparse.Namespace) -> int:
-    from sqlalchemy import Connection
-
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.store import devices
     from kegnet_client.keys import key_fingerprint, normal_pem
@@ -111,7 +111,7 @@ def _rekey(options: argparse.Namespace) -> int:
     key = _read_key(options.public_key)
     pem = normal_pem(key)
 
-    def work(connection: Connection) -> str:
+    def work(connection: "Connection") -> str:
         device = devices.find(connection, options.device)
         devices.replace_key(connection, device.uuid, key_fingerprint(pem), pem, wall_ms())
         again = "" if device.revoked_ms is None else " It is not revoked any more."
@@ -123,12 +123,10 @@ def _rekey(options: argparse.Namespace) -> int:
 
 
 def _revoke(options: argparse.Namespace) -> int:
-    from sqlalchemy import Connection
-
     from kegnet_client.hub.app import wall_ms
     from kegnet_client.hub.store import devices
 
-    def work(connection: Connection) -> str:
+    def work(connection: "Connection") -> str:
         device = devices.find(connection, options.device)
         devices.revoke(connection, device.uuid, wall_ms())
         return f"{device.name} ({device.uuid}) is revoked: nothing more is taken from it, what it sent stays."

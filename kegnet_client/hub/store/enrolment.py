@@ -108,12 +108,13 @@ class Invitation:
     secret_sha256: str
     name: str | None
     expires_ms: int
+    replaces: str | None
 
 
 def read_open(connection: Connection, now_ms: int) -> list[Invitation]:
     """The invitations that could be used now, the one that expires first first."""
     table = schema.invitations.c
-    statement = select(table.secret_sha256, table.name, table.expires_ms).where(
+    statement = select(table.secret_sha256, table.name, table.expires_ms, table.replaces).where(
         table.used_ms.is_(None), table.expires_ms > now_ms
     )
     return [Invitation(*row) for row in connection.execute(statement.order_by(table.expires_ms, table.secret_sha256))]

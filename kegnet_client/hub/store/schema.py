@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0008"
+VERSION = "0009"
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -69,6 +69,7 @@ devices = Table(
     Column("revoked_ms", BigInteger),
     Column("last_seen_ms", BigInteger),
     Column("address", String(45)),
+    Column("cloned_ms", BigInteger),
     Index("devices_by_time", "added_ms", "id"),
 )
 
