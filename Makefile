@@ -44,8 +44,10 @@ demo: .venv/demo
 	.venv/bin/pip install -q '.[hub,dashboard]'
 	touch $@
 
-# Half of a test's time is waiting for a process to start.
+# Half of a test's time is waiting for a process to start. A worker begins with neighbours, which share what a module or a
+# session starts once.
 WORKERS = $(shell echo $$((2 * $$(nproc))))
+PARALLEL = -n $(WORKERS) --dist worksteal
 FAST = not (process or system or alone or slow or wheel)
 WHOLE = (process or wheel) and not (system or alone or slow)
 
@@ -54,7 +56,7 @@ check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	.venv-test/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)' --hypothesis-profile quick
+	.venv-test/bin/python -m pytest -q $(PARALLEL) -m '$(FAST)' --hypothesis-profile quick
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist
@@ -69,31 +71,36 @@ IN_WHEEL = PYTHONSAFEPATH=1 .venv-wheel/bin/python
 # percent of lines and branches.
 COVERED = 90
 
-test: test-packages .venv-wheel/stamp node-packages lint
-	$(if $(IS_ROOT),$(MAKE) -s deb)
+test: test-packages .venv-wheel/stamp node-packages
+	$(MAKE) -s -j 2 --output-sync lint $(if $(IS_ROOT),deb) test-core
+	$(IN_WHEEL) -m coverage run -m pytest -q $(PARALLEL) -m '$(FAST)' --ignore tests/core
+	$(IN_WHEEL) -m coverage combine -q --append
+	KEGNET_COVER_PROGRAMS=1 $(IN_WHEEL) -m coverage run -m pytest -q $(PARALLEL) -m '$(WHOLE)' tests/end_to_end
+	$(IN_WHEEL) -m coverage combine -q --append
+	$(IN_WHEEL) -m coverage report --skip-covered --fail-under $(COVERED)
+	$(IN_WHEEL) -m pytest -q -m 'alone and not (system or slow)'
+	$(MAKE) -s -j 2 --output-sync test-system test-beside
+
+.PHONY: test-core test-system test-beside
+test-core:
 	$(IN_WHEEL) -m coverage erase
 	$(IN_WHEEL) -m coverage run -m pytest -q tests/core
 	$(IN_WHEEL) -m coverage combine -q
 	$(IN_WHEEL) -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
-	$(IN_WHEEL) -m coverage run -m pytest -q -n $(WORKERS) -m '$(FAST)' --ignore tests/core
-	$(IN_WHEEL) -m coverage combine -q --append
-	KEGNET_COVER_PROGRAMS=1 $(IN_WHEEL) -m coverage run -m pytest -q -n $(WORKERS) -m '$(WHOLE)' tests/end_to_end
-	$(IN_WHEEL) -m coverage combine -q --append
-	$(IN_WHEEL) -m coverage report --skip-covered --fail-under $(COVERED)
-	$(IN_WHEEL) -m pytest -q -n $(WORKERS) -m '$(WHOLE)' --ignore tests/end_to_end
-	$(IN_WHEEL) -m pytest -q -m 'alone and not (system or slow)'
-	$(MAKE) -s -j 2 --output-sync test-system $(OTHER_PYTHONS:%=test-%)
 
-# What boots a machine waits for it most of the time.
-.PHONY: test-system
+# What boots a machine waits for it most of the time, so the rest runs beside it.
 test-system:
 	$(IN_WHEEL) -m pytest -q -m 'system and not slow'
+
+test-beside:
+	$(IN_WHEEL) -m pytest -q $(PARALLEL) -m '$(WHOLE)' --ignore tests/end_to_end
+	$(foreach version,$(OTHER_PYTHONS),$(MAKE) -s test-$(version) &&) true
 
 # What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests. And what
 # else takes its time.
 faults: test-packages .venv-wheel/stamp
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel
@@ -118,7 +125,7 @@ test-%:
 	set -e; \
 	$(call install_wheel,.venv-$*,$$python); \
 	echo "Python $*"; \
-	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q -n $(WORKERS) -m '$(FAST)'
+	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) -m '$(FAST)' --hypothesis-profile quick
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands import configuration
@@ -58,25 +58,54 @@ def handle(options: argparse.Namespace) -> int:
         return _print_identity(_identify(config, settings), is_json=options.json)
     if options.json:
         raise UsageError("--json is for runner identity")
-    if settings.url is None:
-        raise ConfigError(f"{config.file}: [Runner] url is not set: no database, no programs")
+    if settings.url is None and not settings.discovery:
+        raise ConfigError(f"{config.file}: [Runner] url is not set, nor discovery = yes: no database, no programs")
     from kegnet_client.commands.module import explain_missing
 
     # Blocked in every thread from here on, so that they wait for the main one.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     set_up(os.environ)
     try:
-        return _Process(config, settings, settings.url, os.environ).run()
+        from kegnet_client.commands.runner_discovery import Discovery
+
+        guard = CrashGuard(_log, "the runner ends")
+        identity = _identify(config, settings)
+        discovery = Discovery(config, settings, identity)
+        url = settings.url or discovery.server()
+        if settings.discovery:
+            _start(guard, discovery.responder.run, "discovery")
+        code = _wait_for_server(guard) if url is None else _Process(config, settings, url, identity, guard).run()
     except ModuleNotFoundError as error:
         raise explain_missing(error) from None
+    if discovery.has_news:
+        _log.info("the runner begins anew, with the server that was announced")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (itself)
+    return code
+
+
+def _wait_for_server(guard: CrashGuard) -> int:
+    Systemd(os.environ).ready()
+    _log.info("no server is known here: one that is announced by a signature is waited for")
+    signal.sigwaitinfo(_SIGNALS)
+    return guard.exit_code
+
+
+def _start(guard: CrashGuard, work: Callable[[], None], name: str) -> threading.Thread:
+    # Daemons: neither a lookup that never returns nor a database that is slow holds up the end.
+    thread = threading.Thread(target=guard, args=(work,), name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class _Process:
     """The runner as a service."""
 
-    def __init__(self, config: Config, settings: RunnerSettings, url: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, settings: RunnerSettings, url: str, identity: "Identity", guard: CrashGuard
+    ) -> None:
         # Only here: --help and identity do without.
         from kegnet_client.runner.box import Boxes, can_forbid_namespaces
+        from kegnet_client.runner.cgroup import Groups
         from kegnet_client.runner.couch import Couch, Login
         from kegnet_client.runner.feed import Feed
         from kegnet_client.runner.judge import Allowed, Judge
@@ -87,13 +116,17 @@ class _Process:
         from kegnet_client.runner.trust import ALLOWED, REVOKED, Trust, find_ssh_keygen
 
         forbids_namespaces = can_forbid_namespaces()
+        groups = Groups()
+        self._problems = [groups.problem] if groups.problem else []
         if not forbids_namespaces:
-            _log.warning(
-                "programs can make namespaces in their boxes: /proc/sys is read-only here, or bubblewrap is old"
+            self._problems.append(
+                "programs can make namespaces in their boxes: /proc/sys is read-only, or bubblewrap old"
             )
+        for problem in self._problems:
+            _log.warning("%s", problem)
         find_ssh_keygen()
         self._url = url
-        self._identity = _identify(config, settings)
+        self._identity = identity
         self._lock = _lock_directory(settings)
         login = Login(self._identity.user, self._identity.password)
         conf = config.root / "conf"
@@ -118,23 +151,23 @@ class _Process:
             trust,
             sequences,
             shelf,
-            Boxes((config.root, settings.directory), spool, forbids_namespaces),
+            Boxes((config.root, settings.directory), spool, forbids_namespaces, groups),
             Clock(),
             tell=self._reporter.tell,
             changed=self._reporter.changed,
             done=self._reporter.done,
             resync=self._feed.resync,
         )
-        self._systemd = Systemd(environ)
-        self._guard = CrashGuard(_log, "the runner ends")
+        self._systemd = Systemd(os.environ)
+        self._guard = guard
 
     def run(self) -> int:
         """Serve until a signal; the exit code."""
         if sys.stderr is not None:
             faulthandler.enable()
-        supervisor = self._start(self._supervisor.run, "supervisor")
-        self._start(self._reporter.run, "reporter")
-        self._start(self._feed.run, "feed")
+        supervisor = _start(self._guard, self._supervisor.run, "supervisor")
+        _start(self._guard, self._reporter.run, "reporter")
+        _start(self._guard, self._feed.run, "feed")
         # A database that is away is no reason to be called late: what is kept here runs.
         self._systemd.ready()
         _log.info("the runner is device %s for %s", self._identity.mac_id, self._url)
@@ -144,12 +177,6 @@ class _Process:
         supervisor.join(END_S)
         _log.info("the runner stopped")
         return self._guard.exit_code
-
-    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
-        # Daemons: neither a lookup that never returns nor a database that is slow holds up the end.
-        thread = threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
-        thread.start()
-        return thread
 
     def _state(self) -> dict[str, Any]:
         from kegnet_client.runner.identity import own_address
@@ -162,6 +189,7 @@ class _Process:
             "running_ids": running,
             "programs": programs,
             "refused": refused,
+            "problems": self._problems,
         }
 
 

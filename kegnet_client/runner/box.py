@@ -3,8 +3,8 @@
 A box sees a read-only system, without this device's configuration, key and spool and without the runner's own
 directory; it has a /tmp of its own, one directory for its state, no network and no device. It cannot gain privileges,
 nor make namespaces of its own where the kernel's limits may be set, and it dies with the thread that started it.
-Memory, processes and files are limited by the first program inside, for each process: a limit for all of them together
-would take a cgroup, which most of these machines do not have.
+Memory, processes and files are limited by the first program inside, for each process; where a cgroup is to be had, it
+limits memory and processes of all of them together.
 """
 
 import json
@@ -20,6 +20,7 @@ from pathlib import Path
 import kegnet_client
 from kegnet_client.core.errors import RunnerError
 from kegnet_client.runner import inside
+from kegnet_client.runner.cgroup import Groups, enter
 from kegnet_client.runner.statement import Permissions
 
 MAX_TASKS = 64
@@ -80,6 +81,8 @@ class Boxes:
     spool: Path
     forbids_namespaces: bool = True
     """Whether programs are kept from making namespaces; see `can_forbid_namespaces`."""
+    groups: Groups | None = None
+    """What limits a box as a whole; None for nothing."""
 
     def start(
         self,
@@ -104,8 +107,11 @@ class Boxes:
             with open(fd, "wb", closefd=False) as file:
                 file.write(json.dumps(job).encode())
             os.lseek(fd, 0, os.SEEK_SET)
+            words = [*self._arguments(permissions, state, fd), sys.executable, "-I", inside.__file__]
+            # bubblewrap's own processes count, too.
+            group = self.groups.make(permissions.memory_mib, MAX_TASKS + 4) if self.groups is not None else None
             process = subprocess.Popen(  # noqa: S603 (what runs in it was signed)
-                [*self._arguments(permissions, state, fd), sys.executable, "-I", inside.__file__],
+                enter(group, words),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if command else subprocess.STDOUT,

@@ -9,6 +9,7 @@ from typing import Any
 
 from kegnet_client.core.errors import DocumentError, UsageError
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.runner.announcement import KIND, read_announcement
 from kegnet_client.runner.couch import Document
 from kegnet_client.runner.statement import BY_TARGETS, EVERYBODY, MAX_SIGNED_BYTES, read_unsigned, signed_bytes
 from kegnet_client.runner.trust import sign
@@ -45,10 +46,20 @@ def compose_command(words: Sequence[str], address: Address, now_ms: int) -> Docu
     return document
 
 
+def compose_announcement(server: str, targets: Sequence[str], expires_ms: int, now_ms: int) -> Document:
+    """The document that tells devices which server has their programs."""
+    document: Document = {"server": server}
+    _address(document, Address(None, None, targets or [EVERYBODY], expires_ms, {}), KIND, now_ms)
+    return document
+
+
 def sign_document(document: Document, key: Path) -> Document:
     """``document`` with its signature, once it is sure that it says what a device will take. Raises `DocumentError`."""
     try:
-        read_unsigned(document)
+        if document.get("type") == KIND:
+            read_announcement(document)
+        else:
+            read_unsigned(document)
     except DocumentError as error:
         raise DocumentError(f"this document would be refused: {error}") from None
     return {**document, "signature": sign(signed_bytes(document), key)}
@@ -77,7 +88,7 @@ def _address(document: Document, address: Address, kind: str, now_ms: int) -> No
         document["name"] = address.name
     if address.sequence is not None or "sequence" not in document:
         # Of two equal commands within a second each is one of its own.
-        now = now_ms if kind == BY_TARGETS[True] else now_ms // 1000
+        now = now_ms // 1000 if kind == BY_TARGETS[False] else now_ms
         document["sequence"] = now if address.sequence is None else address.sequence
     if address.targets:
         document["type"] = kind

@@ -12,6 +12,7 @@ class RunnerSettings:
     """What the section says; without a ``url`` no program runs here."""
 
     url: str | None
+    discovery: bool
     database: str
     user: str | None
     ca_bundle: Path | None
@@ -70,6 +71,16 @@ RUNNER = Section(
             _to_url,
             example="https://couch.example:6984",
         ),
+        Setting(
+            "discovery",
+            "discovery",
+            (
+                "Whether this device answers on UDP port 53000 who it is, and, unless url is set, takes the server",
+                "that somebody in conf/allowed_signers announces there: yes or no.",
+            ),
+            _to_answer,
+            default="no",
+        ),
         Setting("database", "database", ("Its database.",), _to_text, default="nedm/raspberries"),
         Setting(
             "user",
@@ -123,7 +134,10 @@ RUNNER = Section(
         Setting(
             "most_memory_mib",
             "mostMemory",
-            ("MiB that each process of a program may ask for, 1 to 65536.",),
+            (
+                "MiB that each process of a program may ask for, 1 to 65536; where the memory controller is on, also",
+                "all of them together.",
+            ),
             _to_mib,
             default="128",
         ),

@@ -101,6 +101,20 @@ def signed_bytes(document: Mapping[str, Any]) -> bytes:
     return data
 
 
+def read_list(document: Mapping[str, Any]) -> frozenset[str]:
+    """The devices that the member ``targets`` names."""
+    given = document.get("targets")
+    targets = [given] if given == EVERYBODY else given
+    if not isinstance(targets, list) or not targets or len(targets) > MAX_SIGNED_BYTES:
+        raise DocumentError('its targets are missing or no list of devices, nor the word "all"')
+    return frozenset(_device(target) for target in targets)
+
+
+def read_sequence(document: Mapping[str, Any]) -> int:
+    """Which of several documents of one name is the newest."""
+    return _whole(document.get("sequence"), "sequence", MOST_SEQUENCE)
+
+
 def read_targets(document: Mapping[str, Any]) -> frozenset[str]:
     """Whom ``document`` says that it is for; all else of it, and all that costs time, is left alone."""
     return _targets(document, is_command="cmd" in document)
@@ -143,7 +157,7 @@ def _read(document: Mapping[str, Any], signature: bytes) -> Statement:
         raise DocumentError("it holds a command and modules; write two documents")
     if not command and not modules and not global_modules:
         raise DocumentError("it holds neither code nor a command")
-    expires_ms = _expires_ms(document)
+    expires_ms = read_expires_ms(document)
     if command and expires_ms is None:
         raise DocumentError("a command needs expires, so that it does not run once more in a year")
     name = _text(document.get("name"), "name")
@@ -151,7 +165,7 @@ def _read(document: Mapping[str, Any], signature: bytes) -> Statement:
         raise DocumentError("its name is not of letters, digits, space, . _ and -, 64 at most")
     return Statement(
         name=name,
-        sequence=_whole(document.get("sequence"), "sequence", MOST_SEQUENCE),
+        sequence=read_sequence(document),
         targets=_targets(document, is_command=bool(command)),
         expires_ms=expires_ms,
         permissions=_permissions(document, is_command=bool(command)),
@@ -185,11 +199,7 @@ def _targets(document: Mapping[str, Any], *, is_command: bool) -> frozenset[str]
     if kind in BY_TARGETS:
         if kind != BY_TARGETS[is_command]:
             raise DocumentError(f"its type is {kind}, which it does not hold")
-        given = document.get("targets")
-        targets = [given] if given == EVERYBODY else given
-        if not isinstance(targets, list) or not targets or len(targets) > MAX_SIGNED_BYTES:
-            raise DocumentError('its targets are missing or no list of devices, nor the word "all"')
-        return frozenset(_device(target) for target in targets)
+        return read_list(document)
     if "targets" in document:
         raise DocumentError(f'it has targets: its type is "{BY_TARGETS[is_command]}" then')
     if is_command:
@@ -229,7 +239,8 @@ def _modules(document: Mapping[str, Any], member: str) -> dict[str, str]:
     return dict(modules)
 
 
-def _expires_ms(document: Mapping[str, Any]) -> int | None:
+def read_expires_ms(document: Mapping[str, Any]) -> int | None:
+    """When ``document`` ends; None for never."""
     if "expires" not in document:
         return None
     try:

@@ -126,6 +126,7 @@ def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx
         assert api.put("/api/settings", json=settings).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tap")
 def test_pages_whose_websocket_never_comes_fill_nothing(api: httpx.Client, hub: Hub) -> None:
     statuses = {api.get("/ui/taps").status_code for _ in range(100)}

@@ -82,6 +82,7 @@ class TestDisk:
             assert spool.scan(10).finish().oldest == ["stubborn.pour"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_process_that_dies_at_any_step_leaves_each_record_at_the_server_in_the_spool_or_rejected(
     die_at_every_step: Callable[[str], int],

@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
+import textwrap
+import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from ..support.pouchdb import PouchDB
 from ..support.program import COMMAND, Program
 from ..support.waits import wait_until
 
+README = Path(__file__).parents[2] / "README.md"
 TELL = """
 def main():
     log("version %s of %s", VERSION, __name__)
@@ -77,6 +82,10 @@ class Lab:
             file = self.directory / f"{device.mac_id}.json"
             file.write_text(identity)
             self.call("database", "add-device", file, *self.where)
+
+    def operate(self, *words: str | Path) -> str:
+        """An operator's command of the README, with the key and the database of this one."""
+        return self.call(*words, *self.where)
 
     def push(self, code: str, *words: str, name: str = "tap", to: str = "all") -> str:
         source = self.directory / f"{name}.py"
@@ -170,3 +179,90 @@ def test_a_runner_that_was_killed_runs_what_it_ran_without_its_database(lab: Lab
     config = device.root / "conf/client.conf"
     config.write_text(config.read_text().replace(lab.server.url, "http://127.0.0.1:9"))
     device.start().log.wait_for("version 7 of main", timeout_s=60)
+
+
+def test_a_device_without_a_server_is_found_and_takes_the_one_that_is_announced(lab: Lab) -> None:
+    device = lab.devices[0]
+    config = device.root / "conf/client.conf"
+    config.write_text(config.read_text().replace(f"url = {lab.server.url}", "discovery = yes"))
+    lab.push(tell(1))
+    runner = device.start()
+    runner.log.wait_for("one that is announced by a signature is waited for", timeout_s=60)
+
+    def discover(*words: str | Path) -> str:
+        return lab.call("discover", "--broadcast", "127.255.255.255", "--wait", "1", "--json", *words)
+
+    wait_until(lambda: f'"mac_id": "{device.mac_id}"' in discover(), "it does not answer", 60)
+    discover("--announce", lab.server.url, "--key", lab.operator.key, "--to", str(device.mac_id))
+    runner.log.wait_for("version 1 of main", timeout_s=60)
+    runner.stop()
+    runner.close()
+    # It is kept.
+    device.start().log.wait_for("version 1 of main", timeout_s=60)
+
+
+def producer_of_the_readme() -> str:
+    """Its tap.py, word for word."""
+    text = README.read_text().partition("`tap.py` is the producer")[2]
+    block = re.search(r"(?:^    .*\n|^\n)+", text.partition("\n\n")[2], re.MULTILINE)
+    assert block is not None
+    return textwrap.dedent(block[0]).partition("kegnet-client module")[0].strip() + "\n"
+
+
+@pytest.mark.slow  # a version is good after its thirty seconds
+def test_an_operator_who_read_the_readme_signs_pushes_changes_breaks_runs_and_revokes(lab: Lab) -> None:
+    for device in lab.devices:
+        device.start()
+    file, signed = lab.directory / "tap.py", lab.directory / "tap.json"
+    to = [word for device in lab.devices for word in ("--to", str(device.mac_id))]
+
+    def sign_and_push(code: str) -> None:
+        file.write_text(code)
+        second = int(time.time())
+        wait_until(lambda: int(time.time()) > second, "the clock stands")
+        signed.write_text(lab.call("sign", file, "--key", lab.operator.key, *to, "--spool"))
+        assert lab.operate("push", signed).startswith("tap: tap ")
+
+    def has_poured(device: Device) -> bool:
+        return "tap: poured" in lab.operate("log", str(device.mac_id))
+
+    def status(*words: str) -> None:
+        wait_until(lambda: all(lab.operate("status").count(word) >= 2 for word in words), f"not {words} on both", 90)
+
+    first = producer_of_the_readme()
+    sign_and_push(first)
+    on_both(lab, "[tap] poured: ")
+    for device in lab.devices:
+        assert "8123" in next(device.spool.glob("*.pour")).read_text()
+        wait_until(partial(has_poured, device), "its log is not in the database", 60)
+    status("  ann  running  ")
+
+    changed = first.replace("poured: %s", "poured anew: %s")
+    sign_and_push(changed)
+    on_both(lab, "[tap] poured anew: ")
+    status("  ann  running  ")
+
+    sign_and_push("def main():\n    raise RuntimeError('no keg')\n")
+    on_both(lab, "RuntimeError: no keg")
+    on_both(lab, "runs again")
+    for device in lab.devices:
+        assert device.runner is not None
+        device.runner.log.wait_for("[tap] poured anew: ", count=2, timeout_s=60)
+    status("last exit: 1", "broke (exit 1)", "runs again")
+
+    assert lab.call("run", *to, "--key", lab.operator.key, *lab.where, "--", "echo", "hi") == "hi\nhi\n"
+
+    for device in lab.devices:
+        lab.call("revoke", lab.operator.public, "--root", device.root)
+    status("  ann  refused  ", "not one that this device allows")
+    for device in lab.devices:
+        wait_until(partial(runs_nothing, device), "a box of theirs is still there")
+    # Nothing of theirs runs any more, not even what is new.
+    lab.call("run", *to, "--key", lab.operator.key, "--wait", "3", *lab.where, "--", "echo", "hi", code=75)
+
+
+def runs_nothing(device: Device) -> bool:
+    """Whether a device's runner has no process that it started."""
+    assert device.runner is not None
+    threads = Path(f"/proc/{device.runner.process.pid}/task").iterdir()
+    return not any((thread / "children").read_text().strip() for thread in threads)

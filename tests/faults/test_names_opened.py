@@ -2,12 +2,14 @@
 
 import os
 import signal
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from ..support.device import Device
 from .misbehaving_server import Server
+from .versions import slowly, some_of
 
 STOPS_WITHIN_S = 2.0
 KINDS = {
@@ -16,6 +18,14 @@ KINDS = {
     "directory": "cannot be read (Is a directory)",
     "huge": "cannot be read (larger than ",
 }
+
+COMMANDS = {
+    "configuration": ["run", "send", "check", "status", "rejected list", "rotate-key"],
+    "CA": ["run", "send", "check", "rotate-key"],
+    "key": ["run", "send", "check", "rotate-key"],
+}
+"""What is opened, and by whom."""
+QUICK = [("configuration", "fifo"), ("CA", "device"), ("key", "huge")]
 
 
 def put(kind: str, path: Path) -> None:
@@ -41,8 +51,7 @@ def find(device: Device, what: str) -> Path:
 
 
 @pytest.mark.case(60)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("what", ["configuration", "CA", "key"])
+@pytest.mark.parametrize(("what", "kind"), some_of(product(COMMANDS, KINDS), QUICK))
 def test_a_reload_that_meets_no_file_says_so_and_delivery_and_stop_go_on(
     device: Device, server: Server, what: str, kind: str
 ) -> None:
@@ -59,27 +68,17 @@ def test_a_reload_that_meets_no_file_says_so_and_delivery_and_stop_go_on(
 
 
 @pytest.mark.case(60)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("what", "commands"),
-    [
-        ("configuration", ["run", "send", "check", "status", "rejected list", "rotate-key"]),
-        ("CA", ["run", "send", "check", "rotate-key"]),
-        ("key", ["run", "send", "check", "rotate-key"]),
-    ],
-)
-def test_every_command_that_meets_no_file_says_so_in_one_line_and_ends(
-    device: Device, what: str, commands: list[str], kind: str
-) -> None:
+@pytest.mark.parametrize(("what", "kind"), some_of(product(COMMANDS, KINDS), QUICK))
+def test_every_command_that_meets_no_file_says_so_in_one_line_and_ends(device: Device, what: str, kind: str) -> None:
     put(kind, find(device, what))
-    for command in commands:
+    for command in COMMANDS[what]:
         ended = device.command(*command.split())
         told = [line for line in (ended.stdout + ended.stderr).splitlines() if KINDS[kind] in line]
         assert (ended.returncode, len(told)) == (78, 1), (command, ended)
 
 
 @pytest.mark.case(60)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["fifo", "huge", *slowly("device", "directory")])
 def test_a_state_that_is_no_file_is_no_state(device: Device, kind: str) -> None:
     state = device.root / ".state" / "state.json"
     state.parent.mkdir()

@@ -1,20 +1,4 @@
-"""A database that lies, stutters and goes away, and a runner that is killed: the right things run, each once.
-
-What HimbeereCouch had wrong is not repeated:
-
-| its fault | held by |
-| --- | --- |
-| global modules reach nobody; only by MacID | test_global_modules_reach_every_program_of_their_signer |
-| code without a timestamp is not loaded | every document here has none |
-| of two documents of one name one runs | test_judge: the sequences of names and signers are apart |
-| the password is derived, and told to whoever asks | `runner identity`: a random one; there is no discovery |
-| commands sent during an outage are lost, one that hangs blocks all | found_after_an_outage, does_not_end below |
-| a heartbeat every two seconds | reporter.HEARTBEAT_S |
-| a child that dies early hangs the start | test_what_breaks_goes_back_to_the_last_good_one_and_says_so (end_to_end) |
-| log is not there while a module is imported; circles recurse | test_box: from the first line on, in circles |
-| a control port with pickle | there is none: a pipe |
-| every deletion wakes everybody; a library's reloads nothing | the supervisor knows its own ids |
-"""
+"""A database that lies, stutters and goes away, and a runner that is killed: the right things run, each once."""
 
 import contextlib
 import json
@@ -221,6 +205,27 @@ def test_no_box_outlives_a_runner_that_dies_while_it_starts_them(device: Device)
         device.kill()
         wait_until(partial(is_gone, seconds), "a command outlives its runner", 5)
         device.start()
+
+
+def listening(pid: int) -> set[str]:
+    """The sockets of a process that wait for connections, or for packets."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(link.readlink()).removeprefix("socket:[").rstrip("]"))
+    found = set()
+    for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == state and words[9] in inodes:
+                found.add(f"{table} {words[1]}")
+    return found
+
+
+def test_a_runner_listens_nowhere(device: Device) -> None:
+    device.put(program(1, LASTING.format(1)))
+    device.wait_for("[tap] version 1")
+    assert listening(device.runner.process.pid) == set()
 
 
 def test_a_command_has_its_result_in_its_document_and_beside_it(device: Device, couch: SmallCouch) -> None:

@@ -21,7 +21,7 @@ STOPS_WITHIN_S = 2.0
 # Ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", ["idle", "request", "sensor"])
 def test_it_stops_within_two_seconds(
     device: Device, server: Server, right_clock: None, number: signal.Signals, moment: str

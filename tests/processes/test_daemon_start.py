@@ -37,13 +37,13 @@ def test_the_watchdog_is_fed_while_there_is_nothing_to_do_and_not_while_the_uplo
             "no configuration",
             "client.conf: does not exist; run `kegnet-client enroll URL CODE` (at a hub) or",
         ),
-        ("setting", "[KegNet] deadline: 'soon': is not a number of seconds"),
-        ("url", "http is not encrypted"),
-        ("no key", "privkey.pem: privateKey: does not exist"),
-        ("garbage key", "holds no private key in PEM"),
         ("open key", "is open to others (mode 0640); `chmod 600 "),
-        ("no ca", "ca.crt: caBundle: does not exist; copy the server's CA certificate"),
         ("garbage ca", "holds no PEM certificate"),
+        pytest.param("setting", "[KegNet] deadline: 'soon': is not a number of seconds", marks=pytest.mark.slow),
+        pytest.param("url", "http is not encrypted", marks=pytest.mark.slow),
+        pytest.param("no key", "privkey.pem: privateKey: does not exist", marks=pytest.mark.slow),
+        pytest.param("garbage key", "holds no private key in PEM", marks=pytest.mark.slow),
+        pytest.param("no ca", "ca.crt: caBundle: does not exist; copy the server's", marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_in_configuration_key_or_ca_ends_it_with_78_and_what_to_do(

@@ -237,6 +237,11 @@ def test_a_list_of_signers_is_another_one_when_its_rights_change_or_it_is_put_ba
     assert trust.version() != changed
 
 
+def test_a_document_without_a_timestamp_or_with_its_type_as_text_is_taken(admit: Admit, operator: Operator) -> None:
+    assert admit(operator.sign(program(type=str(MAC_ID)))) is not None
+    assert admit(operator.sign(program(2) | {"timestamp": "Sun, 08 Nov 2015 10:00:00 GMT"})) is not None
+
+
 # --- what costs time ----------------------------------------------------------------------------------------------
 
 

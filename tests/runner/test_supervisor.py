@@ -228,6 +228,46 @@ def test_a_program_stops_whose_document_loses_its_code(bench: Bench, operator: O
     bench.wait_for_state("tap", "absent")
 
 
+LIBRARY = {"_id": "lib", "type": MAC_ID, "name": "library", "sequence": 1, "global_modules": {"lib": "shared"}}
+
+
+def test_a_deletion_elsewhere_restarts_nothing_and_that_of_a_library_restarts_its_users(
+    bench: Bench, operator: Operator
+) -> None:
+    bench.offer(operator.sign(LIBRARY))
+    bench.offer(operator.sign(program(1, LASTING)))
+    bench.wait_for_state("tap", "running")
+    bench.supervisor.offer(Change("somebody's", 2, True, None))
+    bench.supervisor.offer(Change("lib", 3, True, None))
+    wait_until(lambda: len(bench.boxes.started) == 2, "it goes on with the library")
+    bench.wait_for_state("tap", "running")
+    assert bench.boxes.started == [{"lib": "shared", "main": LASTING}, {"main": LASTING}]
+
+
+def test_of_two_documents_of_one_name_the_second_is_refused_with_its_reason(bench: Bench, operator: Operator) -> None:
+    bench.offer(operator.sign(program(1, LASTING)))
+    bench.offer(operator.sign(program(1, BROKEN, _id="b")))
+    wait_until(lambda: bench.supervisor.status()[1], "it is not told")
+    (refused,) = bench.supervisor.status()[1]
+    assert (refused["id"], "sequence 1 is not above 1" in refused["reason"]) == ("b", True)
+    assert bench.starts(BROKEN) == 0
+
+
+def test_two_signers_of_one_name_run_both(bench: Bench, operator: Operator, stranger: Operator) -> None:
+    with bench.trust.allowed.open("a") as file:
+        file.write(stranger.allowed_line())
+    bench.offer(operator.sign(program(1, LASTING)))
+    bench.offer(stranger.sign(program(1, LASTING, _id="b")))
+    wait_until(lambda: bench.starts(LASTING) == 2, "one does not run")
+
+
+def test_programs_that_die_at_once_hold_up_no_other(bench: Bench, operator: Operator) -> None:
+    for number in range(5):
+        bench.offer(operator.sign(program(1, BROKEN, _id=f"b{number}", name=f"broken {number}")))
+    bench.offer(operator.sign(program(1, LASTING)))
+    bench.wait_for_state("tap", "running")
+
+
 def test_a_refusal_is_told_no_more_once_its_document_has_no_code(bench: Bench) -> None:
     bench.offer(program())
     wait_until(lambda: bench.supervisor.status()[1], "it is not refused")

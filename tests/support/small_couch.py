@@ -14,6 +14,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Document = dict[str, Any]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients go, some of them killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class SmallCouch:
     """The server at ``url``; ``feeds`` counts how often its feed was asked for, and from where."""
 
@@ -30,7 +37,8 @@ class SmallCouch:
         self.raw: list[bytes] = []
         """What the feed says before anything else, a piece for each time that it is asked for; then it ends."""
         self.is_ended = False
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self.cuts = 0
+        self._server = _Server(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -71,6 +79,12 @@ class SmallCouch:
             )
             assert came, f"{identifier} is {self.documents.get(identifier)}"
             return self.documents[identifier]
+
+    def cut(self) -> None:
+        """End every feed, in the middle of a line."""
+        with self.changed:
+            self.cuts += 1
+            self.changed.notify_all()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         couch = self
@@ -147,10 +161,15 @@ class SmallCouch:
                     self.chunk(b"")
                     return
                 sent = int(since)
+                cuts = couch.cuts
                 while True:
                     with couch.changed:
-                        while len(couch.changes) == sent and not couch.is_ended:
+                        while len(couch.changes) == sent and not couch.is_ended and couch.cuts == cuts:
                             couch.changed.wait()
+                        if couch.cuts != cuts:
+                            self.chunk(b'{"seq":')
+                            self.close_connection = True
+                            return
                         if couch.is_ended:
                             return
                         new = couch.changes[sent:]

@@ -13,6 +13,7 @@ COMMANDS = (
     Command("status", "show which device runs what"),
     Command("log", "print what the programs of a device say"),
     Command("revoke", "let this device believe a key no more"),
+    Command("discover", "find devices in this network, and announce the database's server to them"),
     Command("database", "make the database, and the users of devices"),
 )
 

@@ -32,6 +32,9 @@ def handle(options: argparse.Namespace) -> int:
             words += [f"last exit: {program['last_exit']}"] if program.get("last_exit") else []
             words += [f"({program['note']})"] if program.get("note") else []
             print(printable(f"  {'  '.join(words)}"))
+        problems = one.get("problems")
+        for problem in problems if isinstance(problems, list) else []:
+            print(printable(f"  {problem}"))
         for refused in _rows(one.get("refused")):
             print(printable(f"  refused {refused.get('id')}: {refused.get('reason')}"))
     return 0

@@ -62,7 +62,7 @@ def mount(
     def first(request: Request) -> RedirectResponse:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/taps", 303)
 
-    core.app.add_middleware(_PageLimit)
+    core.app.add_middleware(PageLimit)
     app.state.home = f"{access.PAGES_PATH}/taps"
     ui.run_with(
         app,
@@ -83,7 +83,7 @@ def _show(hub: Hub, module: ModuleType) -> Callable[[Request], Awaitable[Respons
     return page
 
 
-class _PageLimit:
+class PageLimit:
     """ASGI middleware that makes no page beyond `MAX_PAGES`."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,6 +16,7 @@ from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
 from .results import Results
 from .run import Run, Settings
+from .runner import runner
 from .screen import screen
 from .small import small
 from .table import comparison, table
@@ -37,6 +38,7 @@ MEASUREMENTS = {
     "hub-api": api,
     "hub-readers": readers,
     "screen": screen,
+    "runner": runner,
     "years": years,
     "viewers": viewers,
 }

@@ -54,6 +54,15 @@ class Process:
                 self._process.kill()
                 self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as a fault would."""
+        self._process.kill()
+        self._process.wait()
+
     def check(self) -> None:
         """`EndedError` unless it still runs."""
         # Not reaped: what it used can still be read.

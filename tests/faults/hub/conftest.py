@@ -30,7 +30,7 @@ def other_key() -> rsa.RSAPrivateKey:
 @pytest.fixture(scope="session")
 def session_hub(tmp_path_factory: pytest.TempPathFactory, start_program: Callable[..., Program]) -> Hub:
     """A hub for whatever leaves it as it was."""
-    return Hub(tmp_path_factory.mktemp("hub"), start_program)
+    return Hub(tmp_path_factory.mktemp("hub"), start_program, pages=True)
 
 
 @pytest.fixture

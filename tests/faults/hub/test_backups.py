@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ...support.program import COMMAND
+from ..versions import slowly
 from .hub_process import Hub
 from .signed_request import Request
 
@@ -77,15 +78,16 @@ def restored(hub: Hub, saved: Path, directory: Path) -> Hub:
 
 
 @pytest.mark.case(78)
+@pytest.mark.parametrize("count", [1, *slowly(3)])
 def test_a_backup_while_eight_devices_send_has_all_that_was_acknowledged_before_and_they_go_on(
-    hub: Hub, key: rsa.RSAPrivateKey, tmp_path: Path
+    hub: Hub, key: rsa.RSAPrivateKey, tmp_path: Path, count: int
 ) -> None:
     devices = hub.register(*[key] * DEVICES)
     senders = Senders(hub, key, devices)
     saved = []
     try:
         senders.wait_for_more(100)
-        for number in range(3):
+        for number in range(count):
             begun = time.monotonic()
             saved.append(tmp_path / f"saved{number}")
             done = run("backup", saved[-1], "--dir", hub.directory)
@@ -105,7 +107,7 @@ def test_a_backup_while_eight_devices_send_has_all_that_was_acknowledged_before_
 
 
 @pytest.mark.case(79)
-@pytest.mark.parametrize("step", [r"hub\.db", "whole", "saved"])
+@pytest.mark.parametrize("step", [r"hub\.db", *slowly("whole", "saved")])
 def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(hub: Hub, tmp_path: Path, step: str) -> None:
     place = tmp_path / "backups"
     place.mkdir()
@@ -120,7 +122,7 @@ def test_a_backup_that_is_killed_is_not_there_and_the_next_one_is_whole(hub: Hub
 
 
 @pytest.mark.case(79)
-@pytest.mark.parametrize("step", ["ca.key", r"hub\.db", "link.*token", "rename.*ca.crt"])
+@pytest.mark.parametrize("step", [r"hub\.db", *slowly("ca.key", "link.*token", "rename.*ca.crt")])
 def test_a_restore_that_is_killed_is_no_hub_and_can_be_run_again(hub: Hub, tmp_path: Path, step: str) -> None:
     saved, new = tmp_path / "saved", tmp_path / "new"
     assert run("backup", saved, "--dir", hub.directory).returncode == 0

@@ -14,6 +14,7 @@ from ...support.program import COMMAND, Program
 from ...support.waits import WAIT_S
 from ...support.watchdog import wait_until_fed
 from ...support.websocket import WebSocket
+from ..versions import slowly
 from .hub_process import Hub
 
 
@@ -92,13 +93,15 @@ def test_once_prints_what_it_read_and_fails_if_a_controller_did_not_answer(bridg
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (["--hub", "http://localhost:1"], 64, "write it as https://HOST:8443"),
-        (["--hub", "https://localhost:1"], 75, "no connection"),
-        (["--dir", "/nonexistent"], 78, "hub init"),
-        (["--token-file", "/nonexistent"], 78, "hub token make bridge --role operate"),
-        (["--token-file", "/etc/os-release"], 78, "holds no token"),
         (["--token-file", "WRONG"], 77, "refuses the token"),
         (["--ca", "/etc/ssl/certs/ca-certificates.crt"], 77, "caBundle"),
+        *slowly(
+            (["--hub", "http://localhost:1"], 64, "write it as https://HOST:8443"),
+            (["--hub", "https://localhost:1"], 75, "no connection"),
+            (["--dir", "/nonexistent"], 78, "hub init"),
+            (["--token-file", "/nonexistent"], 78, "hub token make bridge --role operate"),
+            (["--token-file", "/etc/os-release"], 78, "holds no token"),
+        ),
     ],
 )
 def test_what_keeps_it_from_the_hub_is_named(

@@ -24,6 +24,7 @@ from kegnet_client.hub.store.records import Store
 
 from ...support.device import STARTED_MS
 from ...support.program import COMMAND
+from ..versions import slowly
 from .hub_process import Hub
 from .signed_request import Request
 
@@ -66,6 +67,8 @@ DAMAGES: dict[str, Damage] = {
     "its log's beginning written over": lambda database, _: write_into(log_of(database), 0),
     "its log replaced": replace_log,
 }
+QUICK = ("a backup over it", "its log cut")
+"""One of each file; the others are for when there is time."""
 
 
 class Pours:
@@ -114,7 +117,13 @@ def backup(pours: Pours, database: Path, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, damage in DAMAGES.items()
+    ],
+)
 def test_nothing_is_acknowledged_until_it_was_restored(
     pours: Pours, database: Path, backup: Path, damage: Damage
 ) -> None:
@@ -199,7 +208,13 @@ HARMLESS: dict[str, Damage] = {
 }
 
 
-@pytest.mark.parametrize("act", HARMLESS.values(), ids=HARMLESS)
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(act, id=name, marks=[] if name in ("a command of the hub", "a vacuum") else pytest.mark.slow)
+        for name, act in HARMLESS.items()
+    ],
+)
 def test_what_others_may_do_beside_the_hub_is_no_fault(pours: Pours, database: Path, backup: Path, act: Damage) -> None:
     for _ in range(3):
         act(database, backup)
@@ -235,10 +250,12 @@ def test_what_is_stored_while_another_process_makes_a_checkpoint_is_no_fault(sto
     assert len(store.rows(select(schema.keys.c.fingerprint))) == stored > 0
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=["stopped", "killed"])
-@pytest.mark.parametrize("sent", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("sent", "number"),
+    [(1, SIGKILL), *slowly((0, SIGTERM), (0, SIGKILL), (1, SIGTERM), (2, SIGTERM), (2, SIGKILL))],
+)
 def test_a_file_that_is_overwritten_soon_after_the_start_is_found(
-    pours: Pours, database: Path, backup: Path, number: Signals, sent: int
+    pours: Pours, database: Path, backup: Path, sent: int, number: Signals
 ) -> None:
     pours.hub.program.stop(number)
     pours.hub.start()

@@ -39,9 +39,8 @@ def _descriptors() -> Iterator[None]:
 @pytest.fixture
 def limited_hub(tmp_path: Path, start_program: Callable[..., Program], request: pytest.FixtureRequest) -> Iterator[Hub]:
     """A hub with the descriptors of ``LIMIT``, or of the test's parameter."""
-    hub = Hub(tmp_path / "hub", start_program)
-    assert hub.program.stop()[0] == 0
-    hub.start(before=["prlimit", f"--nofile={getattr(request, 'param', LIMIT)}"])
+    limit = ["prlimit", f"--nofile={getattr(request, 'param', LIMIT)}"]
+    hub = Hub(tmp_path / "hub", start_program, before=limit)
     yield hub
     with suppress(OSError):
         hub.program.stop()
@@ -117,8 +116,16 @@ def assert_served(hub: Hub, device: Device) -> None:
 
 
 @pytest.mark.case(59)
-@pytest.mark.parametrize("limited_hub", [LIMIT, "256:256"], indirect=True)
-@pytest.mark.parametrize("hosts", [[STRANGER] * 1300, many_hosts(1300)], ids=["one address", "many addresses"])
+@pytest.mark.parametrize(
+    ("limited_hub", "hosts"),
+    [
+        pytest.param("256:256", many_hosts(1300), id="few descriptors, many addresses"),
+        pytest.param("256:256", [STRANGER] * 1300, id="few descriptors, one address", marks=pytest.mark.slow),
+        pytest.param(LIMIT, many_hosts(1300), id="many addresses", marks=pytest.mark.slow),
+        pytest.param(LIMIT, [STRANGER] * 1300, id="one address", marks=pytest.mark.slow),
+    ],
+    indirect=["limited_hub"],
+)
 def test_silent_connections_keep_no_device_away(limited_hub: Hub, device: Device, hosts: list[str]) -> None:
     device.post(device.kept)
     before_kb = limited_hub.program.memory_kb("VmHWM")
@@ -132,8 +139,15 @@ def test_silent_connections_keep_no_device_away(limited_hub: Hub, device: Device
 
 
 @pytest.mark.case(59)
-@pytest.mark.parametrize("hosts", [[STRANGER] * 505, many_hosts(505)], ids=["one address", "many addresses"])
-@pytest.mark.parametrize("half", [False, True], ids=["kept alive", "half a request"])
+@pytest.mark.parametrize(
+    ("hosts", "half"),
+    [
+        pytest.param(many_hosts(505), True, id="half a request, many addresses"),
+        pytest.param([STRANGER] * 505, False, id="kept alive, one address"),
+        pytest.param(many_hosts(505), False, id="kept alive, many addresses", marks=pytest.mark.slow),
+        pytest.param([STRANGER] * 505, True, id="half a request, one address", marks=pytest.mark.slow),
+    ],
+)
 def test_connections_without_a_credential_keep_no_device_away(
     limited_hub: Hub, device: Device, hosts: list[str], half: bool
 ) -> None:
