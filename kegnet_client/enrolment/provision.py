@@ -192,7 +192,7 @@ def write(
             for path, content, mode in files:
                 if device.replaces and os.path.lexists(path):
                     path = path.resolve()
-                    new.append((_prepare(path, content, undo), path))
+                    new.append((_prepare(path, content, undo, mode), path))
                 else:
                     _create(path, content, mode, undo)
             temporary = _prepare(file, device.text.encode(), undo)
@@ -298,14 +298,14 @@ def _create(path: Path, content: bytes, mode: int, undo: contextlib.ExitStack) -
     sync_directory(path.parent)
 
 
-def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack) -> Path:
-    """A file with ``content`` to rename to ``path``, with the mode and owner of the one that is there."""
-    mode, owner = 0o644, None
+def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack, mode: int | None = None) -> Path:
+    """A file with ``content`` to rename to ``path``, with the owner of the one there; and its mode, if none is told."""
+    there, owner = 0o644, None
     if path.exists():
         status = path.stat()
-        mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+        there, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
     with open_directory(path.parent) as directory:
-        temporary = path.parent / prepare_file(directory, content, mode, owner)
+        temporary = path.parent / prepare_file(directory, content, there if mode is None else mode, owner)
     undo.callback(temporary.unlink, missing_ok=True)
     return temporary
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from kegnet_client import cli
 from kegnet_client.commands.configuration import SECTIONS
-from kegnet_client.core.errors import ConfigError, ServerRefusalError, UsageError
+from kegnet_client.core.errors import ConfigError, ServerRefusalError, UntrustedServerError, UsageError
 from kegnet_client.core.records import Pour
 from kegnet_client.core.wire.enrolment import format_code, parse_code
 from kegnet_client.enrolment.enroll import enroll
@@ -67,6 +67,18 @@ def test_one_command_brings_a_device_back_under_its_uuid_and_name(
     assert now.uuid == device.uuid
     assert now.identity().fingerprint != old.fingerprint
     assert hub.keys(device.uuid) == (now.identity().fingerprint,)
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_a_key_is_the_owners_alone_whatever_it_was(
+    hub: Hub, device: Device
+) -> None:
+    device.key.chmod(0o644)
+    hub.lose += ["/enroll", "/enroll"]
+    code = invite_back(hub, device.uuid)
+    enroll(device.root, SECTIONS, hub.url, code, {}, pause=lambda _: None, replace=True)
+    assert hub.lines().count(ENROL) == 3
+    assert device.key.stat().st_mode & 0o777 == 0o600
+    assert hub.keys(device.uuid) == (device.identity().fingerprint,)
 
 
 def test_what_was_there_is_kept_aside(hub: Hub, device: Device) -> None:
@@ -149,7 +161,7 @@ def test_a_hub_restored_from_before_a_change_takes_the_key_by_the_word_of_the_on
     # What a restore brings back: the hub knows nothing of both changes.
     with closing(sqlite3.connect(str(hub.home.database()))) as database, database:
         database.execute("UPDATE devices SET key = ?, next_key = NULL", first)
-    with pytest.raises(ServerRefusalError):
+    with pytest.raises(UntrustedServerError):
         send(device)
     assert cli.main(["rotate-key", "--root", str(device.root)]) == 0
     assert "took it by the word of the one before" in capsys.readouterr().out
@@ -171,7 +183,7 @@ def test_operators_name_devices_by_their_names(hub: Hub, device: Device, capsys:
     public = device.root / "new.pub"
     public.write_bytes(device.identity().public_pem())
     assert hub_command(hub, "devices", "revoke", "Front bar") == 0
-    with pytest.raises(ServerRefusalError):
+    with pytest.raises(UntrustedServerError):
         send(device)
     assert hub_command(hub, "devices", "rekey", "Front bar", str(public)) == 0
     assert "It is not revoked any more" in capsys.readouterr().out

@@ -158,9 +158,8 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
     def come_back(connection: Connection, replaced: str) -> str:
         if request.device != replaced:
             raise RefusedError("the code is for another device to come back: run the command as the hub printed it")
-        name = devices.replace_key(connection, replaced, fingerprint, pem, now_ms)
-        use(connection)
-        return name
+        use(connection)  # before it would be cancelled with the others for this device
+        return devices.replace_key(connection, replaced, fingerprint, pem, now_ms)
 
     def use(connection: Connection) -> None:
         is_it = schema.invitations.c.secret_sha256 == secret_sha256
