@@ -30,7 +30,7 @@ COMMANDS = (
     Command("send", "deliver what is in the spool once and end", _takes_configuration),
     Command("status", "show what waits, what was rejected, how the server is reached", _takes_configuration),
     Command("check", "try configuration, key, spool, clock, TLS, server, sensors", _takes_configuration),
-    Command("rejected", "list rejected records or put them back", _takes_configuration),
+    Command("rejected", "list rejected records, put them back, or delete them", _takes_configuration),
     Command("kegboard", "make pours and temperatures of what Kegboards on USB say", _takes_configuration),
     Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground", _takes_configuration),
     Command("kegboard-monitor", "print what a Kegboard on USB says"),
@@ -50,10 +50,10 @@ example:
   sudo systemctl start kegnet-client
   kegnet-client pour --pin 0 --pulses 586 --elapsed-ms 8123
 
-exit codes: 0 done; 64 usage; 65 something was rejected; 70 a fault in the
-program itself; 75 something remains, or it cannot be done now; 77 the server
-refuses this device, or did not prove to be the server; 78 the configuration,
-the key or the CA is not good
+exit codes: 0 done; 3 status: nothing runs; 64 usage; 65 something was rejected;
+70 a fault in the program itself; 75 something remains, or it cannot be done
+now; 77 the server refuses this device, or did not prove to be the server;
+78 the configuration, the key or the CA is not good
 """
 
 

@@ -1,6 +1,7 @@
 """The house: which room may import which, names that are told apart, and files of a size to read."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import kegnet_client
+
+from .conftest import WHOLE_PROGRAMS
 
 PACKAGE = Path(kegnet_client.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
@@ -119,3 +122,8 @@ def test_no_file_is_too_long_to_read() -> None:
 )
 def test_an_import_is_found_wherever_it_stands(source: str, rooms: list[str]) -> None:
     assert list(imported_rooms(source)) == rooms
+
+
+def test_make_leaves_out_unread_what_starts_whole_programs_and_nothing_else() -> None:
+    (named,) = re.findall(r"^PROGRAMS = (.*)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert set(named.split()) == WHOLE_PROGRAMS

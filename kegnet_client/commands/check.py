@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import errno
 import functools
+import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from kegnet_client.commands import configuration
 from kegnet_client.commands.meters import describe_meter, find_meters
 from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.producer_status import describe, read_producers
-from kegnet_client.commands.report import Report, print_part
+from kegnet_client.commands.report import Part, Report, print_part
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import (
     BoardError,
@@ -41,14 +42,23 @@ from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
 
-def add_arguments(_parser: Parser) -> None:
-    """It takes nothing."""
+def add_arguments(parser: Parser) -> None:
+    """Add what ``check`` takes."""
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def handle(options: argparse.Namespace) -> int:
     """Print the report; the exit code is that of the first part that failed, or 0."""
+    if not options.json:
+        return _check(options, Report(print_part))
+    parts: list[Part] = []
+    code = _check(options, Report(parts.append))
+    print(json.dumps([part._asdict() for part in parts], indent=2))
+    return code
+
+
+def _check(options: argparse.Namespace, report: Report) -> int:
     clock = Clock()
-    report = Report(print_part)
     config = report.on("configuration", lambda: configuration.load(options), lambda loaded: str(loaded.file))
     if config is None:
         return report.code

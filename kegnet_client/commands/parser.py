@@ -8,7 +8,7 @@ import argparse
 import difflib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from kegnet_client import __version__
@@ -39,6 +39,8 @@ class Parser(argparse.ArgumentParser):
     """argparse with our exit code. ``fill`` is called before the first use, to add the arguments."""
 
     fill: Callable[["Parser"], None] | None = None
+    shared: Callable[["Parser"], None] | None = None
+    """Adds what its list of commands says that it takes, as `Command` does."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Surplus arguments are told with the usage of the command that got them, not with the outermost one's."""
@@ -86,6 +88,18 @@ class Parser(argparse.ArgumentParser):
         """Add ``--version``."""
         self.add_argument("--version", action="version", version=f"kegnet-client {__version__}")
 
+    def add_actions(self, summaries: Mapping[str, str]) -> dict[str, "Parser"]:
+        """Add a word that says what to do, which becomes the option ``action``; the parser of each."""
+        actions = self.add_subparsers(dest="action", required=True, metavar="ACTION")
+        parsers: dict[str, Parser] = {}
+        for name, summary in summaries.items():
+            parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+            parser.add_version()
+            if self.shared is not None:
+                self.shared(parser)
+            parsers[name] = parser
+        return parsers
+
     def add_commands(self, package: str, commands: Iterable[Command], *, handler: str = "handler") -> None:
         """Add ``commands``, whose modules are in ``package``, and ``help``.
 
@@ -110,6 +124,7 @@ def _filler(module_name: str, handler: str, shared: Callable[[Parser], None] | N
     def fill(parser: Parser) -> None:
         module = cast(_Module, importlib.import_module(module_name))
         parser.add_version()
+        parser.shared = shared
         if shared is not None:
             shared(parser)
         module.add_arguments(parser)

@@ -221,11 +221,18 @@ class Daemon:
                 log_left_behind(old.spool.path)
             self._config, self._engine = config, new
             new.start()
+            if [str(one) for one in new.destinations] != [str(one) for one in old.destinations]:
+                self._try_at_once()
             if self._producing() != was_producing:
                 self._replace_producers()
             log.info("reloaded: %s", new)
         if self._ready:  # else `_report` says so once the first scan is done
             self._supervisor.ready()
+
+    def _try_at_once(self) -> None:
+        """Show in the status within seconds whether a new server can be reached, and not with the next record."""
+        if self.clock.doubt() is None:
+            self.send_heartbeat(Heartbeat(self.clock.wall_ms()))
 
     def _replace_producers(self) -> None:
         self._producers.stop()

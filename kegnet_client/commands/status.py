@@ -21,6 +21,9 @@ from kegnet_client.spool.fan_out import find_queues
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
+NOT_RUNNING = 3
+"""The exit code when no process delivers, as that of ``systemctl status`` is."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``status`` takes."""
@@ -28,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def handle(options: argparse.Namespace) -> int:
-    """Print how things are, for a person or for a program. It is 0 also when nothing runs."""
+    """Print how things are, for a person or for a program; `NOT_RUNNING` when nothing delivers."""
     config = configuration.load(options)
     spool = config.section(SPOOL).directory
     state = StateFile(config.root).read()
@@ -43,7 +46,7 @@ def handle(options: argparse.Namespace) -> int:
     except SpoolError as error:
         queues, problems = {}, [*problems, str(error)]
     servers = find_addresses(config)
-    status = {
+    status: dict[str, Any] = {
         "running": state is not None,
         "spool": str(spool),
         "waiting": waiting or 0,
@@ -52,6 +55,8 @@ def handle(options: argparse.Namespace) -> int:
         **(state or {}),
     }
     if queues:
+        # As systemd's status line counts: a record waits for each sink that has not acknowledged it.
+        status["waiting"] += sum(queue.waiting for queue in queues.values())
         status["queues"] = {name: asdict(queue) | {"server": servers.get(name)} for name, queue in queues.items()}
     meters = find_meters(config)
     status["meters"] = meters
@@ -66,7 +71,7 @@ def handle(options: argparse.Namespace) -> int:
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
     print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
-    return 0
+    return NOT_RUNNING if state is None else 0
 
 
 def _count_waiting(spool: Path) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from kegnet_client.config.settings import AnySection, Setting
 
 _SECTION_LINE = re.compile(r"\[(.+)\]")
+_SETTING_LINE = re.compile(r"\s*([^#;=:\s][^=:]*?)\s*[=:]")
 
 DEVICE_HEAD = """\
 # The settings of this device. Only uuid and serviceBaseURL have to be set: `kegnet-client enroll` or `init` does it.
@@ -40,17 +41,18 @@ def fill(text: str, section: AnySection, values: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def refill(text: str, section: AnySection, values: Mapping[str, str], drop: Iterable[str] = ()) -> str:
-    """As `fill`, where the settings may be set already: their lines, and those of ``drop``, get a # first."""
+def clear(text: str, section: AnySection, fields: Iterable[str]) -> str:
+    """``text`` with each line of ``section`` that sets one of ``fields`` as it is shipped, commented."""
+    named = {one.name.lower(): one for one in section.settings if one.field in fields}
     lines = text.split("\n")
     inside = False
-    names = {setting.name.lower() for setting in section.settings if setting.field in {*values, *drop}}
     for number, line in enumerate(lines):
         if header := _SECTION_LINE.match(line):
             inside = header[1] == section.name
-        elif inside and re.split("[=:]", line, maxsplit=1)[0].strip().lower() in names:
-            lines[number] = f"# {line}"
-    return fill("\n".join(lines), section, values)
+        found = _SETTING_LINE.match(line)
+        if inside and found is not None and (setting := named.get(found[1].lower())) is not None:
+            lines[number] = setting.shipped_line
+    return "\n".join(lines)
 
 
 def _set(lines: list[str], section: str, setting: Setting, value: str) -> None:

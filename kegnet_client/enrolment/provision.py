@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client.config.edit import fill, refill, render
+from kegnet_client.config.edit import clear, fill, render
 from kegnet_client.config.parse import default_file, given, parse, read, value_of
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.errors import ConfigError, UsageError
@@ -151,7 +151,7 @@ def draft(
     values = {"uuid": device or str(uuid.uuid4()), "base": base.url}
     if replaces:
         before = value_of(text, KEGNET, "uuid")
-        text = refill(text, KEGNET, values, drop=("ca_bundle",))
+        text = fill(clear(text, KEGNET, (*values, "ca_bundle")), KEGNET, values)
         return Draft(command, text, parse(text, sections, root, file), True, before)
     _refuse_configured(text, sections, root, file, command)
     if not brings_ca and "ca_bundle" not in given(text, KEGNET) and not os.path.lexists(file.with_name("ca.crt")):

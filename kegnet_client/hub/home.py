@@ -28,7 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kegnet_client.config import parse
-from kegnet_client.config.edit import fill, render
+from kegnet_client.config.edit import clear, fill, render
+from kegnet_client.config.secret_file import read_secret
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.atomic_file import open_directory, sync_directory, write_file
@@ -36,6 +37,7 @@ from kegnet_client.host.regular_file import read_regular
 from kegnet_client.hub import pki
 from kegnet_client.hub.configuration import HEAD, SECTIONS
 from kegnet_client.hub.hub_section import HUB
+from kegnet_client.hub.store.database import with_password
 
 DEFAULT_DIRECTORY = Path("/var/lib/kegnet-hub")
 DIRECTORY_VARIABLE = "KEGNET_HUB_DIR"
@@ -168,8 +170,22 @@ class Home:
         return parse.parse(parse.read(self.settings), SECTIONS, self.directory, self.settings)
 
     def database(self) -> Path | str:
-        """Where the database is: a file of this directory, or a URL."""
-        return self.config().section(HUB).database or self.directory / DATABASE_NAME
+        """Where the database is: a file of this directory, or a URL with the password that is kept elsewhere."""
+        settings = self.config().section(HUB)
+        if settings.database is None:
+            return self.directory / DATABASE_NAME
+        if settings.database_password_file is None:
+            return settings.database
+        password = read_secret(settings.database_password_file, "databasePasswordFile", "password")
+        return with_password(settings.database, password)
+
+    def use_database(self, url: str | None, password_file: Path | None) -> None:
+        """Let hub.conf name the database at ``url`` from now on; None is the file of this directory."""
+        text = self._read(self.settings).decode() if self.settings.exists() else render(SECTIONS, HEAD)
+        values = {"database": url, "database_password_file": None if password_file is None else str(password_file)}
+        text = clear(text, HUB, values)
+        text = fill(text, HUB, {field: value for field, value in values.items() if value is not None})
+        _write(self.settings, text.encode())
 
     def renew_certificate(self, now: datetime.datetime) -> bool:
         """Issue a new server certificate if the one at hand is due; whether it did."""

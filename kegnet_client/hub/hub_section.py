@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kegnet_client.config.settings import Section, Setting
+from kegnet_client.config.settings import Section, Setting, to_path
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub import DEFAULT_PORT
 from kegnet_client.hub.proxy import Proxy
@@ -22,6 +22,7 @@ class HubSettings:
     """What the section says; ``database`` is None for the file of the hub's directory."""
 
     database: str | None = None
+    database_password_file: Path | None = None
     bind: str | None = None
     port: int = DEFAULT_PORT
     proxy: str | None = None
@@ -98,11 +99,21 @@ HUB = Section(
             "database",
             (
                 "Where the database is, if it is not the file hub.db of the hub's directory: an SQLAlchemy URL. It may",
-                "hold a password, so nobody else may read this file.",
+                "hold a password, so nobody else may read this file. `kegnet-client hub migrate` moves what there is.",
             ),
             _to_database,
             example="postgresql+psycopg://kegnet@localhost/kegnet",
             is_secret=True,
+        ),
+        Setting(
+            "database_password_file",
+            "databasePasswordFile",
+            (
+                "The file whose first line is the password at the database. Unless set, it is taken from PGPASSWORD or",
+                "PGPASSFILE in the environment, as all of PostgreSQL's programs do, or from the URL.",
+            ),
+            to_path,
+            example="database-password",
         ),
         Setting(
             "bind",

@@ -8,8 +8,9 @@ its nonce, and it is posted again only if none has it. Ten minutes after that th
 of one pour, which a server that stored late has, the one with the higher id is cancelled.
 
 Promise: one drink a pour, if the server stores within ten minutes of a post.
-Limits: a drink that a person cancels while its pour is in doubt comes back. The server dates temperatures itself and
-keeps one a minute: others are not told, nor one that waited for long.
+Limits: a drink that a person cancels while its pour is in doubt comes back. 1.2.3 cancels nothing that it is asked to:
+the second drink is told, for a person to cancel. The server dates temperatures itself and keeps one a minute: others
+are not told, nor one that waited for long.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kegnet_client.config.secret_file import read_secret
 from kegnet_client.core.errors import ConfigError, TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Disposition, Verdict
@@ -33,7 +35,6 @@ from kegnet_client.sinks.kegboard_event import KegboardEvents
 from kegnet_client.sinks.kegbot_journal import Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
 from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
-from kegnet_client.sinks.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ on; listeners know it by its ``id``.
 import ssl
 from collections.abc import Callable, Sequence
 
+from kegnet_client.config.secret_file import read_secret
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
@@ -17,7 +18,6 @@ from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.mqtt_connection import MAX_IN_FLIGHT, Connection, Login
 from kegnet_client.sinks.mqtt_section import MqttSettings
-from kegnet_client.sinks.secret_file import read_secret
 
 DEADLINE_S = 10.0
 

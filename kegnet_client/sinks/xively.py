@@ -6,6 +6,7 @@ Limits: delivery is at least once; a repetition has the same time and the same v
 import ssl
 from collections.abc import Callable, Sequence
 
+from kegnet_client.config.secret_file import read_secret
 from kegnet_client.core.errors import ConfigError, TransportError
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
@@ -15,7 +16,6 @@ from kegnet_client.core.wire.base_url import parse_url
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
-from kegnet_client.sinks.secret_file import read_secret
 from kegnet_client.sinks.xively_section import XivelySettings
 
 DEADLINE_S = 10.0

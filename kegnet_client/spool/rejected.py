@@ -111,28 +111,44 @@ def count_rejected(spool: Path) -> int:
 def retry(spool: Path, name: str) -> str:
     """Put the rejected record ``name`` back into the spool and return its name there.
 
-    It gets a name that no producer uses, since the old one may be taken again. Its reason goes.
+    It gets a name that no producer uses, since the old one may be taken again. Its reason is deleted.
     """
-    unknown = SpoolError(f"{printable(name)}: no rejected record has this name; see 'kegnet-client rejected list'")
     base = _NUMBER.sub("", name)
-    suffix = next((suffix for suffix in SUFFIXES if base.endswith(suffix)), None)
-    if suffix is None or "/" in name:
-        raise unknown
+    suffix = next((suffix for suffix in SUFFIXES if base.endswith(suffix)), "")
     target = f"{base.removesuffix(suffix)}-retry-{secrets.token_hex(4)}{suffix}"
+    with _open_record(spool, name) as (spool_fd, fd):
+        os.rename(name, target, src_dir_fd=fd, dst_dir_fd=spool_fd)
+        with suppress(FileNotFoundError):
+            os.unlink(name + REASON_SUFFIX, dir_fd=fd)
+        os.fsync(spool_fd)
+        os.fsync(fd)
+    return target
+
+
+def discard(spool: Path, name: str) -> None:
+    """Delete the rejected record ``name`` and its reason, because a person said so."""
+    with _open_record(spool, name) as (_, fd):
+        os.unlink(name, dir_fd=fd)
+        with suppress(FileNotFoundError):
+            os.unlink(name + REASON_SUFFIX, dir_fd=fd)
+        os.fsync(fd)
+
+
+@contextmanager
+def _open_record(spool: Path, name: str) -> Iterator[tuple[int, int]]:
+    """The spool at ``spool`` and its ``rejected/``, in which ``name`` is a record. Raises `SpoolError`."""
+    unknown = SpoolError(f"{printable(name)}: no rejected record has this name; see 'kegnet-client rejected list'")
+    if "/" in name or not _NUMBER.sub("", name).endswith(SUFFIXES):
+        raise unknown
     try:
         with _open_both(spool) as (spool_fd, fd):
             if not stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                 raise unknown
-            os.rename(name, target, src_dir_fd=fd, dst_dir_fd=spool_fd)
-            with suppress(FileNotFoundError):
-                os.unlink(name + REASON_SUFFIX, dir_fd=fd)
-            os.fsync(spool_fd)
-            os.fsync(fd)
+            yield spool_fd, fd
     except FileNotFoundError:
         raise unknown from None
     except OSError as error:
         raise SpoolError(f"{spool / REJECTED / printable(name)}: {explain_rejected(error)}") from error
-    return target
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``kegnet-client check``: a line a part; what fails says what to do, and decides the exit code."""
 
+import json
 import socket
 import subprocess
 from collections.abc import Callable
@@ -19,6 +20,15 @@ def report(ended: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]
     assert ended.stderr == ""
     lines = [(line[:4].strip(), *line[6:].split(maxsplit=1)) for line in ended.stdout.splitlines()]
     return {part: (mark, text) for mark, part, text in lines}
+
+
+def test_for_programs_it_is_a_list_of_the_parts(device: Device, right_clock: None) -> None:
+    device.key.unlink()
+    ended = device.command("check", "--json")
+    parts = json.loads(ended.stdout)
+    assert ended.returncode == 78
+    assert [one["part"] for one in parts if not one["ok"]] == ["key"]
+    assert all(set(one) == {"part", "ok", "text"} for one in parts)
 
 
 def test_where_all_is_well_every_line_says_so_and_what_it_found(

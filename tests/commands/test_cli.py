@@ -1,5 +1,6 @@
 """The command line: help, usage, and the commands that need no server."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_the_root_may_be_named_before_and_after_the_command_and_by_the_environme
 def test_another_configuration_can_be_named(device: Device, tmp_path: Path) -> None:
     other = (device.root / "conf" / "client.conf").rename(tmp_path / "other.conf")
     assert device.command("status").returncode == 78
-    assert device.command("status", "--config", other).returncode == 0
+    assert device.command("status", "--config", other).returncode == 3
 
 
 # pour
@@ -211,3 +212,36 @@ def test_retry_of_what_is_not_there_ends_with_75(rejected: Device) -> None:
     ended = rejected.command("rejected", "retry", "none.pour")
     assert ended.returncode == 75
     assert "none.pour: no rejected record has this name; see 'kegnet-client rejected list'" in ended.stderr
+
+
+def test_retry_of_all_may_be_none(device: Device) -> None:
+    assert device.command("rejected", "retry").returncode == 0
+
+
+def test_rejected_records_are_listed_for_programs(rejected: Device) -> None:
+    listed = json.loads(rejected.command("rejected", "list", "--json").stdout)
+    assert [one["name"] for one in listed] == ["bad.pour", "worse.pour"]
+    assert "expected 4 fields" in listed[0]["reason"]
+
+
+def test_discard_deletes_the_named_or_all_of_them_and_never_all_by_mistake(rejected: Device) -> None:
+    for wrong in (["discard"], ["discard", "bad.pour", "--all"], ["list", "--all"], ["retry", "--all"]):
+        assert rejected.command("rejected", *wrong).returncode == 64
+    (rejected.rejected / "notes.txt").touch()
+    ended = rejected.command("rejected", "discard", "bad.pour")
+    assert (ended.returncode, ended.stdout) == (0, "bad.pour is deleted\n")
+    assert {path.name for path in rejected.rejected.iterdir()} == {"notes.txt", "worse.pour", "worse.pour.reason"}
+    assert rejected.command("rejected", "discard", "--all").returncode == 0
+    assert [path.name for path in rejected.rejected.iterdir()] == ["notes.txt"]
+    assert list(rejected.spool.glob("*.pour")) == []
+
+
+@pytest.mark.parametrize("name", ["none.pour", "notes.txt", "../bad.pour", "bad.pour.reason"])
+def test_discard_deletes_nothing_that_is_no_rejected_record(rejected: Device, name: str) -> None:
+    (rejected.rejected / "notes.txt").touch()
+    (rejected.spool / "bad.pour").touch()
+    ended = rejected.command("rejected", "discard", name)
+    assert ended.returncode == 75
+    assert "no rejected record has this name" in ended.stderr
+    assert len(list(rejected.rejected.iterdir())) == 5
+    assert (rejected.spool / "bad.pour").exists()

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from kegnet_client import __version__
+from kegnet_client.commands.status import NOT_RUNNING
 
 from ..support.device import Device
 from ..support.server import Server
@@ -11,14 +12,14 @@ from ..support.server import Server
 
 def status(device: Device) -> dict[str, Any]:
     ended = device.command("status", "--json")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (NOT_RUNNING, "")
     said: dict[str, Any] = json.loads(ended.stdout)
     return said
 
 
 def text(device: Device) -> str:
     ended = device.command("status")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (NOT_RUNNING, "")
     return ended.stdout
 
 

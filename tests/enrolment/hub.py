@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -114,7 +115,9 @@ def running_hub(directory: Path) -> Iterator[Hub]:
         store.prepare()
         hub = Hub(home, store)
         ready = threading.Event()
-        app = create_app(store, home.token(), home.ca())
+        # Nobody here says anything of kegs, and the routes for that take longest to make.
+        with mock.patch("kegnet_client.hub.app.RESOURCES", ()):
+            app = create_app(store, home.token(), home.ca())
         app.add_middleware(hub.wrap)
         server = serve.HubServer(app, home, listener, on_ready=ready.set)
         thread = threading.Thread(target=server.serve_until_stopped)

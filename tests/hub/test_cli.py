@@ -1,5 +1,6 @@
 """The commands under ``kegnet-client hub``, as a person types them."""
 
+import json
 import os
 import signal
 import socket
@@ -316,6 +317,10 @@ def test_verify_says_that_all_is_well_and_names_what_is_not(
     first, last = capsys.readouterr().out.splitlines()
     assert first == f"pours 2 of {UUID}, record {pours[1].record_id}: the columns pulses do not hold what was signed"
     assert last.startswith("1 of 4 records do not verify")
+    assert hub("verify", "--json") == 65
+    told = json.loads(capsys.readouterr().out)
+    assert (told["counts"], told["faults"]) == ({"pours": 3, "temperatures": 1}, 1)
+    assert told["told"][0]["id"] == 2
 
 
 def test_verify_shows_on_a_terminal_how_far_it_is(

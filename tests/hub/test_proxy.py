@@ -3,6 +3,7 @@
 import ssl
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import httpx
 import pytest
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.store.records import Store
+
+from .conftest import serving
 
 Record = dict[str, object]
 Batch = Callable[..., tuple[dict[str, str], bytes]]
@@ -19,10 +22,18 @@ TS = 1_700_000_000_000
 PREFIX = {"X-Forwarded-Prefix": "/keg/hub"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home(make_home: Callable[[], Home]) -> Home:
-    """The directory of this test's hub."""
+    """The directory of these tests' hub."""
     return make_home()
+
+
+@pytest.fixture(scope="module")
+def store(home: Home) -> Iterator[Store]:
+    """Its database."""
+    with closing(Store(home.database())) as store:
+        store.prepare()
+        yield store
 
 
 @pytest.fixture
@@ -38,10 +49,18 @@ def through(home: Home, store: Store, start: Serve) -> Callable[[str | None], ht
     return connect
 
 
+@pytest.fixture(scope="module")
+def url(home: Home, store: Store) -> Iterator[str]:
+    """Where the hub answers that trusts a proxy here."""
+    with serving(home, store, proxy="127.0.0.1") as url:
+        yield url
+
+
 @pytest.fixture
-def proxied(through: Callable[[str | None], httpx.Client]) -> Iterator[httpx.Client]:
-    """In the place of a proxy that is trusted."""
-    with through("127.0.0.1") as client:
+def proxied(home: Home, url: str) -> Iterator[httpx.Client]:
+    """In the place of that proxy."""
+    context = ssl.create_default_context(cafile=home.ca_certificate)
+    with httpx.Client(base_url=url, verify=context, trust_env=False) as client:
         yield client
 
 

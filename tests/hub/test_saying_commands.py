@@ -1,7 +1,7 @@
 """Taps, kegs and the rest on the command line, for people without a browser."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.core.errors import UsageError
-from kegnet_client.core.records import Pour
+from kegnet_client.core.records import Pour, Reading
+from kegnet_client.core.wire.base_url import Version
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.domain.alarms import publish
 from kegnet_client.hub.home import Home
+from kegnet_client.hub.ingest.forms import Proven, SignedString
 from kegnet_client.hub.store import alarms, entries
 from kegnet_client.hub.store.records import Store
 
@@ -21,6 +23,7 @@ from .test_cli import run_hub
 from .test_house import DEVICE, Sent
 
 Hub = Callable[..., str]
+SENSOR = "28-0000057fa1b2"
 
 
 @pytest.fixture
@@ -50,6 +53,14 @@ def pour(tmp_path: Path, hub: Hub, device_key: rsa.RSAPrivateKey) -> Callable[[i
     return send
 
 
+class Read(Sent):
+    """A reading of `SENSOR` of now, taken for signed."""
+
+    def prove(self, _keys_pem: Sequence[str], now_ms: int) -> Proven:
+        records = (("0" * 32, Reading(SENSOR, 3875, now_ms)),)
+        return Proven(self.device, Version.V3, records, self.key, SignedString(b"", b""))
+
+
 def rows(text: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(text)
     return found
@@ -69,6 +80,27 @@ def test_a_keg_is_tapped_poured_from_and_ended(hub: Hub, pour: Callable[[int], N
     assert "no keg" in hub("taps")
     hub("taps", "end", "1")
     assert hub("taps") == ""
+
+
+def test_volumes_and_temperatures_are_printed_in_the_units_of_the_settings(
+    hub: Hub, pour: Callable[[int], None], tmp_path: Path
+) -> None:
+    hub("taps", "add", "left", "--device", DEVICE, "--sensor", SENSOR)
+    hub("kegs", "tap", "1", "--beverage", "Helles", "--litres", "20")
+    pour(5400)
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        device = store.device(DEVICE)
+        assert device is not None
+        store.ingest([Read([], device.key_fingerprint)], wall_ms())
+    assert "19.0 of 20.0 l left (95 %)" in hub("status")
+    assert "3.9 °C" in hub("status")
+    hub("settings", "units=us")
+    assert "5.02 of 5.28 gal left (95 %)" in hub("status")
+    assert "39.0 °F" in hub("status")
+    assert "keg 1, 5.02 gal left" in hub("taps")
+    assert hub("kegs") == "1  5.02 of 5.28 gal left (95 %)  at tap 1\n"
+    (keg,) = rows(hub("kegs", "--json"))
+    assert keg["poured_ml"] == 1000.0
 
 
 def test_a_meter_is_calibrated_and_a_pour_adjusted(hub: Hub, pour: Callable[[int], None], tmp_path: Path) -> None:

@@ -88,10 +88,14 @@ class Server:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(WAIT_S)
         self._listener.close()
+        self.hang_up()
+        self.settle()
+
+    def hang_up(self) -> None:
+        """End every connection."""
         for connection in list(self._open.values()):
             with suppress(OSError):
                 socket.socket.shutdown(connection.stream, socket.SHUT_RDWR)
-        self.settle()
 
     def _accept(self) -> None:
         while not self.closing.is_set():

@@ -126,6 +126,20 @@ def test_a_reload_takes_over_a_new_address_and_ca_and_loses_nothing(
     assert program.stop()[0] == 0
 
 
+def test_a_reload_to_a_wrong_address_is_seen_at_once_though_no_record_comes(
+    device: Device, server: Server, right_clock: None
+) -> None:
+    program = device.run()
+    device.drop(1)
+    program.log.wait_for("delivered")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    device.configure(base=f"https://localhost:{port}/rest/v3")
+    device.reload(program)
+    wait_until(lambda: device.status()["link"] == "waiting", "the status does not tell that nobody is there")
+    assert "refused" in device.status()["link_reason"]
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

@@ -1,6 +1,7 @@
 """The Kegbot server of the tests on real sockets, on `..net.server`."""
 
 import threading
+from collections.abc import Callable
 from random import Random
 
 from kegnet_client.core.wire.answer import Answer
@@ -17,8 +18,14 @@ _WRONG = Answer(
 )
 
 
-def serve(connection: Connection, model: KegbotModel | KegboardReceiver, reject: int | None = None) -> None:
-    """Answer as ``model`` does, but call the post of the record number ``reject`` wrong."""
+def serve(
+    connection: Connection,
+    model: KegbotModel | KegboardReceiver,
+    reject: int | None = None,
+    loses: Callable[[], bool] = lambda: False,
+) -> None:
+    """Answer as ``model`` does, but call the post of the record number ``reject`` wrong, and lose what ``loses`` says
+    of the answers to a post."""
     recorded = 0
     while request := connection.request():
         head, _, body = request.partition(b"\r\n\r\n")
@@ -30,6 +37,9 @@ def serve(connection: Connection, model: KegbotModel | KegboardReceiver, reject:
         else:
             with _LOCK:
                 answer = model.handle(method, path, dict(one.split(": ", 1) for one in lines), body)
+        if method == "POST" and loses():
+            connection.reset()
+            return
         connection.answer("Content-Type: application/json", status=f"{answer.status} Status", body=answer.body)
 
 

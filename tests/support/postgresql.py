@@ -14,6 +14,8 @@ import psycopg
 
 from .waits import WAIT_S, wait_until
 
+GUARDED = "guarded"
+"""Who has to say a password."""
 SUPERUSER = "postgres"
 """Also the account that it runs as where the tests are root's: PostgreSQL refuses to be root."""
 
@@ -31,6 +33,16 @@ class PostgreSQL:
         with self.connect() as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql+psycopg://{SUPERUSER}@/{name}?host={self._directory}"
+
+    def make_guarded_database(self, password: str) -> str:
+        """The URL of a new empty database that asks for ``password``, which is not in it."""
+        name = f"hub_{next(self._numbers)}"
+        with self.connect() as connection:
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [GUARDED]).fetchone() is None:
+                connection.execute(f"CREATE ROLE {GUARDED} LOGIN".encode())
+            connection.execute(f"ALTER ROLE {GUARDED} PASSWORD '{password}'".encode())
+            connection.execute(f"CREATE DATABASE {name} OWNER {GUARDED}".encode())
+        return f"postgresql+psycopg://{GUARDED}@/{name}?host={self._directory}"
 
     def connect(self) -> psycopg.Connection:
         """A connection beside the hub's own, whose statements are each committed at once."""
@@ -63,6 +75,8 @@ def running() -> Iterator[PostgreSQL]:
             cwd=directory,
             user=account,
         )
+        logins = data / "pg_hba.conf"
+        logins.write_text(f"local all {GUARDED} scram-sha-256\n{logins.read_text()}")
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": directory,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +94,13 @@ class Daemon:
     def __init__(self, device: "Device") -> None:
         with device.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=device.environment()
+                [*device.program, "run"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=device.environment(),
+                **device.options,
             )
 
     @property
@@ -146,6 +152,9 @@ class Device:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     variables: dict[str, str] = field(default_factory=dict)
     """More of the environment of its programs."""
+    program: Sequence[str | Path] = (COMMAND,)
+    """What starts its daemon; ``options``, of Popen, go with it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.spool.mkdir(parents=True)

@@ -27,6 +27,7 @@ import fuzz
 import hub_kills
 import model
 import powercut
+import sinks
 import soak
 from authority import Authority
 from bench import Bench, ViolationError, versions
@@ -37,6 +38,7 @@ PARTS: dict[str, tuple[ModuleType, float]] = {
     "powercut": (powercut, 0.3),
     "fuzz": (fuzz, 1.5),
     "hub": (hub_kills, 0.7),
+    "sinks": (sinks, 0.7),
     "soak": (soak, 2.0),
 }
 """Each part and its share of the minutes."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from bench import ONE_MS, Bench, Daemon, Device, Figures, ViolationError, figures, make_random, versions
+from bench import ONE_MS, Bench, Daemon, Device, Figures, ViolationError, figures, make_random, versions, wait_until
 from ledger import identify
 from patience import STILL_S, wait_while_falling
 from proxy import Proxy
@@ -213,8 +213,12 @@ def _settle(month: Month, server: Server, watch: Watch) -> list[str]:
     def count() -> int:
         return len(_dropped_names(month.device)) if watch.daemon.is_running() else 0
 
+    def is_at_rest() -> bool:
+        watch.look()
+        return not watch.faults()
+
     faults = [] if wait_while_falling(count, 1, nudge=reload) else [_standstill(month.device)]
-    time.sleep(3)  # a look at it at rest
+    wait_until(is_at_rest, STILL_S)  # the connections of the last moments may still be ending
     faults += watch.faults()
     if not watch.daemon.is_running():
         faults.append(f"the daemon ended by itself: {month.device.tail()}")

@@ -32,6 +32,7 @@ COMMANDS = (
     Command("restore", "make a hub of such a file"),
     Command("export", "write all records with their proofs to one signed file, while the hub runs"),
     Command("verify-export", "prove such a file, on a machine that has nothing else of the hub"),
+    Command("migrate", "move the hub to another database: SQLite to PostgreSQL, or back"),
     Command("verify", "verify the signature of every stored record again"),
 )
 _EXTRA = {"fastapi", "fastapi_offline", "sqlalchemy", "uvicorn", "pydantic", "starlette", "websockets", "segno"}

@@ -43,9 +43,8 @@ def handle(options: argparse.Namespace) -> int:
     report.on("certificate", lambda: _look_at_certificate(home, clock), str)
     report.on("token", lambda: _look_at_token(home.token(), home.token_file), str)
     if config is not None:
-        database = home.database()
-        report.on("database", lambda: _look_at_database(database), str)
-        report.on("disk", lambda: _look_at_disk(database.parent if isinstance(database, Path) else home.directory), str)
+        report.on("database", lambda: _look_at_database(home.database()), str)
+        report.on("disk", lambda: _look_at_disk(home.directory), str)
     if options.json:
         print(json.dumps([part._asdict() for part in parts]))
     return report.code
@@ -97,8 +96,8 @@ def _look_at_database(database: Path | str) -> str:
     with closing(Database(database)) as opened:
         version = opened.read(schema.version_of)
     name = str(database) if isinstance(database, Path) else make_url(database).render_as_string(hide_password=True)
-    if (version or "") > schema.VERSION:
-        raise StoreError(f"{name} was made by a newer version of kegnet-client: update this one")
+    if obstacle := schema.find_obstacle(version):
+        raise StoreError(f"{name} {obstacle}")
     if version != schema.VERSION:
         raise StoreError(f"{name} is not up to date: `kegnet-client hub run` does that when it starts")
     return f"{name}, version {version}"

@@ -33,8 +33,10 @@ def find_home(options: argparse.Namespace) -> "Home":
 
 def open_store(home: "Home") -> "Store":
     """The store of the hub in ``home``, prepared. Raises `ConfigError`."""
+    from kegnet_client.hub.move import refuse_if_left_behind
     from kegnet_client.hub.store.records import Store
 
+    refuse_if_left_behind(home)
     store = Store(home.database())
     store.prepare()
     return store

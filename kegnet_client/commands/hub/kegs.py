@@ -1,12 +1,15 @@
 """``kegnet-client hub kegs``: the kegs, what is left in them, and tapping another one."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.actions import Actions, handle_action
 from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from kegnet_client.hub.domain.measures import Units
 
 handle = handle_action
 
@@ -25,17 +28,23 @@ def add_arguments(parser: Parser) -> None:
 def _list(options: argparse.Namespace) -> int:
     from kegnet_client.hub.api import kegs
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.store import entries
+    from kegnet_client.hub.store import entries, house
 
-    rows = look(options, lambda connection: kegs.show(connection, entries.read_all(connection, "keg"), wall_ms()))
-    return print_rows(options, rows, _line)
+    def read(connection: Any) -> tuple[list[dict[str, Any]], "Units"]:
+        shown = kegs.show(connection, entries.read_all(connection, "keg"), wall_ms())
+        return shown, house.read_settings(connection).units
+
+    rows, units = look(options, read)
+    return print_rows(options, rows, lambda keg: _line(keg, units))
 
 
-def _line(keg: dict[str, Any]) -> str:
+def _line(keg: dict[str, Any], units: "Units") -> str:
+    from kegnet_client.hub.domain import measures
+
     places = [one["tap"] for one in keg["taps"] if one["until_ms"] is None]
     where = f"at tap {places[0]}" if places and keg["ended_ms"] is None else "not tapped"
-    left = f"{keg['left_ml'] / 1000:.1f} of {keg['size_ml'] / 1000:.1f} l left ({keg['left_percent']:.0f} %)"
-    return f"{keg['id']}  {left}  {where}"
+    left = measures.volume_of(keg["left_ml"], keg["size_ml"], units)
+    return f"{keg['id']}  {left} left ({keg['left_percent']:.0f} %)  {where}"
 
 
 def _tap(options: argparse.Namespace) -> int:

@@ -3,10 +3,13 @@
 import argparse
 import json
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
 from kegnet_client.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from kegnet_client.hub.domain.measures import Units
 
 
 def add_arguments(parser: Parser) -> None:
@@ -19,7 +22,7 @@ def handle(options: argparse.Namespace) -> int:
     """Print it, whether the hub runs or not."""
     from kegnet_client.hub.api import taps
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.store import entries, refusals
+    from kegnet_client.hub.store import entries, house, refusals
 
     now_ms = wall_ms()
     with closing(open_store(find_home(options))) as store:
@@ -30,6 +33,7 @@ def handle(options: argparse.Namespace) -> int:
                 now_ms,
             )
         )
+        units = store.read(house.read_settings).units
         hour = store.read(lambda connection: refusals.read_sums(connection, now_ms - refusals.HOUR_MS))
         day = store.read(lambda connection: refusals.read_sums(connection, now_ms - 24 * refusals.HOUR_MS))
         devices = [one for one in store.devices() if one.revoked_ms is None]
@@ -47,7 +51,7 @@ def handle(options: argparse.Namespace) -> int:
         print(json.dumps({"now_ms": now_ms, "taps": shown, "devices": heard}))
         return 0
     for tap in shown:
-        print(f"{tap['name']}: {_describe(tap, now_ms)}")
+        print(f"{tap['name']}: {_describe(tap, units, now_ms)}")
     if not shown:
         print("No tap is set up yet.")
     for device in devices:
@@ -58,19 +62,22 @@ def handle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(tap: dict[str, Any], now_ms: int) -> str:
+def _describe(tap: dict[str, Any], units: "Units", now_ms: int) -> str:
+    from kegnet_client.hub.domain import measures
+
     keg = tap["keg"]
     if keg is None:
         parts = ["no keg"]
     else:
         beverage = "a keg" if tap["beverage"] is None else tap["beverage"]["name"]
-        left = f"{keg['left_ml'] / 1000:.1f} of {keg['size_ml'] / 1000:.1f} l left ({keg['left_percent']:.0f} %)"
-        parts = [f"{beverage}, {left}, {keg['glasses']} glasses"]
+        left = measures.volume_of(keg["left_ml"], keg["size_ml"], units)
+        parts = [f"{beverage}, {left} left ({keg['left_percent']:.0f} %), {keg['glasses']} glasses"]
         last_ms = keg["last_pour_ms"]
         parts.append("nothing poured yet" if last_ms is None else f"last pour {_ago(now_ms - last_ms)}")
     temperature = tap["temperature"]
     if temperature is not None:
-        parts.append(f"{temperature['millidegrees'] / 1000:.1f} °C {_ago(now_ms - temperature['taken_ms'])}")
+        degrees = measures.temperature(temperature["millidegrees"], units)
+        parts.append(f"{degrees} {_ago(now_ms - temperature['taken_ms'])}")
     return "; ".join(parts)
 
 

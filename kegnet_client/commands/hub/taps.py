@@ -1,11 +1,14 @@
 """``kegnet-client hub taps``: the taps, their meters and thermometers."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.actions import Actions, handle_action
 from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
 from kegnet_client.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from kegnet_client.hub.domain.measures import Units
 
 handle = handle_action
 
@@ -26,22 +29,23 @@ def add_arguments(parser: Parser) -> None:
 def _list(options: argparse.Namespace) -> int:
     from kegnet_client.hub.api import taps
     from kegnet_client.hub.app import wall_ms
-    from kegnet_client.hub.store import entries
+    from kegnet_client.hub.store import entries, house
 
-    rows = look(
-        options,
-        lambda connection: taps.show(
-            connection,
-            entries.read_open(connection, "tap"),
-            wall_ms(),
-        ),
-    )
-    return print_rows(options, rows, _line)
+    def read(connection: Any) -> tuple[list[dict[str, Any]], "Units"]:
+        shown = taps.show(connection, entries.read_open(connection, "tap"), wall_ms())
+        return shown, house.read_settings(connection).units
+
+    rows, units = look(options, read)
+    return print_rows(options, rows, lambda tap: _line(tap, units))
 
 
-def _line(tap: dict[str, Any]) -> str:
+def _line(tap: dict[str, Any], units: "Units") -> str:
+    from kegnet_client.hub.domain import measures
+
     meters = ", ".join(f"pin {one['pin']} of {one['device']}" for one in tap["meters"]) or "no meter"
-    keg = "no keg" if tap["keg"] is None else f"keg {tap['keg']['id']}, {tap['keg']['left_ml'] / 1000:.1f} l left"
+    keg = "no keg"
+    if tap["keg"] is not None:
+        keg = f"keg {tap['keg']['id']}, {measures.volume(tap['keg']['left_ml'], units)} left"
     return f"{tap['id']}  {tap['name']}  {meters}  {tap['sensor'] or 'no thermometer'}  {keg}"
 
 

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
-from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.dashboard.frame import frame, read_standing
 from kegnet_client.hub.domain.alarms import Alarm
 from kegnet_client.hub.store import alarms
 
@@ -30,7 +30,7 @@ async def page(hub: Hub, request: Request) -> None:
     shown: list[list[tuple[int, Alarm]]] = []
 
     async def refresh() -> None:
-        found = list((await hub.read(alarms.read_standing)).values())
+        found = list((await hub.read_together(read_standing)).values())
         if shown != [found]:
             shown[:] = [found]
             standing.clear()

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.dashboard.together import Together
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.roles import Principal, Role
 from kegnet_client.hub.entrance import Entrance
@@ -41,10 +42,19 @@ class Hub:
     clock_ms: Callable[[], int]
     entrance: Entrance
     first_sha256: str
+    _together: dict[Callable[[Connection, int], object], Together[object]] = field(default_factory=dict)
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""
         return await self.store.read_soon(work)
+
+    async def read_together(self, work: Callable[[Connection, int], _T]) -> _T:
+        """As `read`, once for all pages that ask at about the same time; ``work`` is a module's, and told the time."""
+        if work not in self._together:
+            self._together[work] = Together(
+                lambda: self.store.read_soon(lambda connection: work(connection, self.clock_ms()))
+            )
+        return cast(_T, await self._together[work].ask())
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, once it is on disk."""

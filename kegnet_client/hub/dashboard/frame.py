@@ -1,13 +1,15 @@
 """What stands around every page: the hub's name, the way to the other pages, and what is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
 from nicegui import ui
+from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.logo import show_logo
+from kegnet_client.hub.domain.alarms import Alarm
 from kegnet_client.hub.store import alarms
 
 PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
@@ -21,6 +23,11 @@ _READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !impor
 
 # A screen this wide is a TV that is read from three metres.
 _FROM_AFAR = "@media (min-width: 1800px) { html { font-size: 150% } }"
+
+
+def read_standing(connection: Connection, _now_ms: int) -> Mapping[tuple[str, str], tuple[int, Alarm]]:
+    """The alarms that stand, for every page."""
+    return alarms.read_standing(connection)
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     banner.props('role="status"').set_visibility(False)
 
     async def show_alarms() -> None:
-        standing = await visit.hub.read(alarms.read_standing)
+        standing = await visit.hub.read_together(read_standing)
         banner.set_visibility(bool(standing))
         if standing:
             newest = list(standing.values())[-1][1].text

@@ -36,7 +36,7 @@ async def page(hub: Hub, request: Request) -> Response | None:
 
     async def refresh() -> None:
         now_ms = hub.clock_ms()
-        found = await hub.read(lambda connection: _read(connection, now_ms))
+        found = await hub.read_together(_read)
         with cards:
             for number in [one for one in shown if one not in {tap["id"] for tap in found}]:
                 shown.pop(number).delete()

@@ -15,6 +15,13 @@ def volume(millilitres: float, units: Units) -> str:
     return f"{millilitres / 1000:.1f} l"
 
 
+def volume_of(millilitres: float, whole_millilitres: float, units: Units) -> str:
+    """A part of a large volume, and the whole: what is left in a keg, and its size."""
+    part, _, unit = volume(millilitres, units).rpartition(" ")
+    whole, _, _ = volume(whole_millilitres, units).rpartition(" ")
+    return f"{part} of {whole} {unit}"
+
+
 def small_volume(millilitres: float, units: Units) -> str:
     """A small volume: what is in a glass."""
     if units == "us":

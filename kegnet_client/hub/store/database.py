@@ -57,15 +57,29 @@ class TooSlowError(StoreError):
     """A read took too long and was ended, so that others get their turn: ask for less."""
 
 
-def check_url(url: str) -> None:
-    """`UsageError` unless ``url`` is that of a database that the hub can use."""
+def check_url(url: str, option: str = "--database") -> None:
+    """`UsageError` unless ``url``, which is the value of ``option``, is that of a database that the hub can use."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number
         parsed = URL.create("none")
     is_file = parsed.drivername == "sqlite" and Path(parsed.database or "").is_absolute()
     if not is_file and parsed.drivername != "postgresql+psycopg":
-        raise UsageError("--database takes postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH")
+        raise UsageError(f"{option} takes postgresql+psycopg://USER@HOST/NAME or sqlite:////PATH")
+
+
+def with_password(url: str, password: str) -> str:
+    """``url`` with ``password`` in it; `UsageError` if it names nobody whose password it is."""
+    parsed = make_url(url)
+    if parsed.username is None:
+        raise UsageError("the database's URL names no user for the password: postgresql+psycopg://USER@HOST/NAME")
+    return parsed.set(password=password).render_as_string(hide_password=False)
+
+
+def has_password(url: str) -> bool:
+    """Whether ``url`` shows a password to whoever sees it."""
+    parsed = make_url(url)
+    return parsed.password is not None or "password" in parsed.query
 
 
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -126,8 +140,8 @@ class Database:
             if self._files is None or _code(error.__cause__) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise
             raise StoreError(f"{self._files.path}: {_told(error.__cause__)}; put it back from a backup") from error
-        if version is not None and version > schema.VERSION:
-            raise StoreError("the database was made by a newer version of kegnet-client: update this one")
+        if obstacle := schema.find_obstacle(version):
+            raise StoreError(f"the database {obstacle}")
         if version != schema.VERSION:
             try:
                 migrate(self.url)

@@ -4,6 +4,7 @@ import functools
 import sqlite3
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
 
 
 def make_engine(url: URL, patience_s: float, slice_s: float) -> Engine:
@@ -41,3 +42,34 @@ def _postgresql_engine(url: URL, patience_s: float) -> Engine:
     return create_engine(
         url, connect_args={"connect_timeout": 2, "options": options}, pool_pre_ping=True, pool_timeout=patience_s
     )
+
+
+def make_patient_engine(url: URL, wait_s: float) -> Engine:
+    """An engine for ``url`` and for work on all of it: each connection is one of its own, whose transactions all write.
+
+    It waits ``wait_s`` for a lock that somebody else holds; a statement may take as long as it takes. SQLite leaves it
+    to the caller to look after rows that point at others.
+    """
+    if url.get_backend_name() != "sqlite":
+        settings = {
+            "synchronous_commit": "on",
+            "lock_timeout": f"{round(wait_s * 1000)}",
+            "statement_timeout": "0",
+            "idle_in_transaction_session_timeout": "0",
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return create_engine(url, connect_args={"options": options}, poolclass=NullPool)
+    engine = create_engine(url, connect_args={"timeout": wait_s}, poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=OFF")  # before the transaction, in which it would do nothing
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

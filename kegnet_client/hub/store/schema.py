@@ -34,6 +34,10 @@ from sqlalchemy import (
 )
 
 VERSION = "0009"
+MOVING = "moving"
+"""The version of a database into which `kegnet_client.hub.move` still puts rows."""
+MOVED = "moved"
+"""The version of one from which the hub was moved."""
 
 _LOCK = int.from_bytes(b"kegnet")
 
@@ -328,6 +332,16 @@ def make(connection: Connection) -> str | None:
     metadata.create_all(connection)
     connection.execute(insert(versions).values(version_num=VERSION))
     return VERSION
+
+
+def find_obstacle(version: str | None) -> str | None:
+    """Why no hub may use tables of this version; None if one may, once they are up to date."""
+    match version:
+        case "moving":
+            return "is not whole: `kegnet-client hub migrate` was cut short, run it again"
+        case "moved":
+            return "is not the hub's any more: hub.conf has to name the one to which it was moved"
+    return "was made by a newer version of kegnet-client: update this one" if (version or "") > VERSION else None
 
 
 def lock(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3
+from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3, two_sinks
 from .hub import ingest
 from .hub_api import api
 from .hub_readers import readers
@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "drain-v3": drain_v3,
     "far-v2": far_v2,
     "far-v3": far_v3,
+    "two-sinks": two_sinks,
     "latency": latency,
     "start": first_delivery,
     "idle": idle,

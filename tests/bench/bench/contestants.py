@@ -89,6 +89,19 @@ class Program:
         return Command([self._path, "run"], {"KEGNET_ROOT": str(device.root)})
 
 
+class TwoSinks(Program):
+    """The same with a second sink, which is away."""
+
+    def command(self, device: Device) -> Command:
+        """The configuration names the second one, too."""
+        key = device.root / "conf" / "xively-key"
+        key.touch(0o600)
+        key.write_text("KEY\n")
+        with (device.root / "conf" / "client.conf").open("a") as file:
+            file.write("[Xively]\napiUrl = https://localhost:1/v2\nfeedId = 1\ncaBundle = conf/ca.crt\n")
+        return super().command(device)
+
+
 class Original:
     """`bench.programs.original`."""
 

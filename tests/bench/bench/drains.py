@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .contestants import CURL, PROGRAM, Contestant, Curl, Floor, Original, Program, SyslogNg
+from .contestants import CURL, PROGRAM, Contestant, Curl, Floor, Original, Program, SyslogNg, TwoSinks
 from .figures import median
 from .results import Aim, Row
 from .run import Run
@@ -218,6 +218,13 @@ def far_v3(run: Run) -> None:
             ],
             port=port,
         )
+
+
+def two_sinks(run: Run) -> None:
+    """REST v3 beside a second sink that is away: each pour goes over into two queues first, at the disk's pace."""
+    count = 500 if run.settings.quick else 5_000
+    rate = Row("two-sinks", f"drain {count:,} pours, v3, with a second sink, away", "/s")
+    race(run, "two sinks", "v3", [Entry(TwoSinks(run.settings.program), count, (rate,))])
 
 
 def backlog(run: Run) -> None:
