@@ -44,7 +44,7 @@ def default_hosts(name: str, addresses: Sequence[str]) -> list[str]:
     names = [name.lower()] if pki.is_host(name) else []
     if names and "." not in name:
         names.append(f"{names[0]}.local")
-    return list(dict.fromkeys(["localhost", *names, "127.0.0.1", "::1", *addresses]))
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *names, *addresses]))
 
 
 def reachable_host(hosts: Sequence[str]) -> str:
