@@ -45,7 +45,7 @@ def send(device: Device) -> str:
     return send_heartbeat(device.load().section(KEGNET), Clock(), {})
 
 
-@pytest.mark.case(129)
+@pytest.mark.case(141)
 @pytest.mark.parametrize("was", ["revoked", "reflashed", "without its key"])
 def test_one_command_brings_a_device_back_under_its_uuid_and_name(
     hub: Hub, device: Device, capsys: pytest.CaptureFixture[str], was: str
@@ -151,7 +151,7 @@ def test_without_replace_all_that_is_in_the_way_is_told_at_once(hub: Hub, device
         assert part in told
 
 
-@pytest.mark.case(130)
+@pytest.mark.case(142)
 def test_a_hub_restored_from_before_a_change_takes_the_key_by_the_word_of_the_one_before(
     hub: Hub, device: Device, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ def test_a_device_that_is_rebooted_is_one_machine(store: Store) -> None:
     assert noted(store, ONE, ONE, TWO, TWO, THREE) == [False] * 5
 
 
-@pytest.mark.case(132)
+@pytest.mark.case(144)
 def test_a_boot_that_comes_back_after_another_is_a_second_machine(store: Store) -> None:
     assert noted(store, ONE, TWO, ONE, TWO, TWO) == [False, False, True, True, True]
 

@@ -33,7 +33,7 @@ def test_nothing_near_it_is_open(web: httpx.Client) -> None:
     assert web.post("/health").status_code == 401
 
 
-@pytest.mark.case(131)
+@pytest.mark.case(143)
 def test_a_database_that_does_not_work_is_told_with_503_and_is_asked_once_a_second_at_most(
     web: httpx.Client, hub_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
