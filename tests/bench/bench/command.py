@@ -15,6 +15,7 @@ from .hub_scale import rest, scale
 from .machine import about, headline
 from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
+from .producers import flow_meters, kegboard
 from .results import Results
 from .run import Run, Settings
 from .runner import runner
@@ -36,6 +37,8 @@ MEASUREMENTS = {
     "backlog": backlog,
     "fresh": fresh,
     "small": small,
+    "flow-meter": flow_meters,
+    "kegboard": kegboard,
     "hub": ingest,
     "hub-api": api,
     "hub-readers": readers,
