@@ -33,7 +33,7 @@ def test_the_description_names_every_call(reader: httpx.Client) -> None:
     calls = {f"/rest/{version}/{name}" for version in ("v1", "v2") for name in ("pour", "ping", "ip")}
     joining = {"/ca.crt", "/enroll", "/rotate", "/rotate/confirm"}
     calls.add("/rest/v3/records")
-    reading = {"/metrics", *(f"/api/{name}" for name in ("pours", "temperatures", "devices", "events"))}
+    reading = {"/metrics", "/health", *(f"/api/{name}" for name in ("pours", "temperatures", "devices", "events"))}
     kinds = ("taps", "beverages", "kegs", "calibrations", "adjustments", "profiles", "runs", "controllers", "rules")
     saying = {f"/api/{kind}{rest}" for kind in kinds for rest in ("", "/{number}", "/{number}/history")}
     saying |= {"/api/alarms", "/api/alarms/history", "/api/alarms/{number}/acknowledge"}
