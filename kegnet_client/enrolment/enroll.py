@@ -7,7 +7,7 @@ nothing at the hub unless its answer was lost on the way, which is why it is ask
 power cut in between may leave files here, which the next run names.
 
 Security: the certificate is fetched without verification, because there is nothing yet to verify with. Nothing
-is sent on that connection but ``GET /ca.crt``, and what it brings is believed only for having the SHA-256 that
+is sent on that connection but ``GET /ca.crt``, and what it brings is trusted only for having the SHA-256 that
 stands in the code. The code's other half, the secret, goes out only after that. The private key goes nowhere.
 """
 

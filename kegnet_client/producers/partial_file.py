@@ -3,7 +3,7 @@
 A slot is one line of JSON with its CRC, filled up to 512 bytes, which a disk writes whole or not at all. The one with
 the higher number counts. The file is locked for as long as its producer lives; so what can be locked was left behind.
 
-Security: others may write to the spool's directory, so that a file which is not this user's is not believed.
+Security: others may write to the spool's directory, so that a file which is not this user's is not trusted.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Kept:
     boot: str
     """Which boot the flows' times count from."""
     offset_ms: int | None
-    """What the wall clock was ahead of that one; None while it was not to be believed."""
+    """What the wall clock was ahead of that one; None while it was not to be trusted."""
     pour: Flow | None
     drips: Flow | None
     total: int | None

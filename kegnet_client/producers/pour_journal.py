@@ -308,7 +308,7 @@ class PourJournal:
         return self._dates.pour(one.pin, one.flow, one.flow.last_ms, offset_ms)
 
     def _offset_ms(self) -> int | None:
-        """What the wall clock is ahead of the one that runs since the boot; None while it is not to be believed."""
+        """What the wall clock is ahead of the one that runs since the boot; None while it is not to be trusted."""
         now_ms, wall_ms = round(self._clock.monotonic_s() * 1000), self._clock.wall_ms()
         settled = now_ms >= CLOCK_PATIENCE_S * 1000 or self._clock.synchronised()
         return wall_ms - now_ms if settled and RELEASED_MS < wall_ms < LAST_MS - MAX_ELAPSED_MS else None

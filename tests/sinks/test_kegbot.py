@@ -247,7 +247,7 @@ def test_a_key_that_is_not_taken_keeps_the_records_and_is_never_told(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(404, {}, b"<html>"), "mend apiUrl"),
+        (Answer(404, {}, b"<html>"), "fix apiUrl"),
         (Answer(200, {}, b"<html>"), "something else than Kegbot's JSON"),
         (Answer(301, {"location": "https://other.example/"}), "final address into apiUrl: https://other.example/"),
     ],

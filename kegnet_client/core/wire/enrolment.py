@@ -58,7 +58,9 @@ def format_code(ca_der: bytes, secret: bytes) -> str:
 def parse_code(text: str) -> Code:
     """The code ``text``; `ValueError` says what is wrong with it."""
     if not _CODE.fullmatch(text):
-        raise ValueError(f"is not a code: one has {_PREFIX} and 64 letters, digits, - and _; paste it whole")
+        raise ValueError(
+            f"is not an enrolment code: it has {_PREFIX} and then 64 letters, digits, - and _; paste it whole"
+        )
     data = base64.urlsafe_b64decode(text.removeprefix(_PREFIX))
     return Code(data[:_HASH_BYTES], format_secret(data[_HASH_BYTES:]))
 
