@@ -105,7 +105,7 @@ test-beside:
 # else takes its time.
 faults: test-packages .venv-wheel/stamp kegbot-server
 	$(if $(IS_ROOT),$(MAKE) -s deb)
-	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture tests/interop tests/end_to_end
+	$(IN_WHEEL) -m pytest -q -m 'case or slow' --faults-table tests/faults tests/core tests/commands tests/system tests/enrolment tests/hub tests/browser tests/producers tests/host tests/sinks tests/processes tests/runner tests/spool tests/delivery tests/torture tests/interop tests/end_to_end
 
 # Puts the wheel into the environment $(1), which Python $(2) makes.
 define install_wheel

@@ -27,7 +27,6 @@ How a producer uses it, per meter::
 and once for all of them, at its start, ``take_up_others(spool, "kegboard", names, clock)``.
 """
 
-import errno
 import logging
 import os
 import re
@@ -41,10 +40,11 @@ from kegnet_client import RELEASED_MS
 from kegnet_client.core.errors import RecordError, SpoolError
 from kegnet_client.core.flow import Flow, FlowRules, Meter, PourDates, recover
 from kegnet_client.core.records import LAST_MS, MAX_ELAPSED_MS, POUR_SUFFIX, Pour, format_record, parse
-from kegnet_client.host.atomic_file import owner_in, write_all
+from kegnet_client.host.atomic_file import open_directory, owner_in, prepare_file, write_all
 from kegnet_client.host.clock import Clock, read_boot_id
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
+from kegnet_client.producers.left_behind import find_ours
 from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, PartialFile, format_slot, parse_slots
 from kegnet_client.spool.directory import RECORD_MODE, explain, new_name, printable
 
@@ -287,9 +287,9 @@ class PourJournal:
             if record is None:
                 self._look_at_s = self._clock.monotonic_s() + CLOCK_LOOK_S
                 return
-            hidden = name.removesuffix(".partial") + ".tmp"
-            _write_hidden(fd, hidden, format_record(record))
-            os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
+            # Under no name that can be foreseen, where somebody else's file could stand.
+            temp = prepare_file(fd, format_record(record), RECORD_MODE, owner_in(fd))
+            os.rename(temp, name, src_dir_fd=fd, dst_dir_fd=fd)
             os.fsync(fd)
             os.rename(name, new_name(record), src_dir_fd=fd, dst_dir_fd=fd)
             os.fsync(fd)
@@ -319,8 +319,9 @@ class PourJournal:
         self._file = PartialFile.find(fd, f"{self._prefix}.partial")
         kept = self._file.kept if self._file is not None else None
         pattern = re.compile(re.escape(self._prefix) + _NUMBERED + r"\.(?P<kind>tmp|partial)")
-        names = _names(fd)
-        for match in filter(None, map(pattern.fullmatch, names)):
+        found = find_ours(fd, pattern)
+        names = {match.string for match in found}
+        for match in found:
             is_of_round = kept is None or match["round"] == kept.round
             is_dated = match.string.removesuffix(".tmp") + ".partial" in names
             try:
@@ -343,9 +344,6 @@ class PourJournal:
     def _take_up_ended(self, hidden: str) -> None:
         """Take up what had ended and waited for the clock, or for its place in the spool."""
         fd = self._directory_fd
-        owner = os.stat(hidden, dir_fd=fd, follow_symlinks=False).st_uid
-        if owner not in (os.geteuid(), os.fstat(fd).st_uid):
-            raise PermissionError(errno.EPERM, "another user's")
         data = read_regular(hidden, SLOT_BYTES, dir_fd=fd, follow_link=False)
         found = parse_slots(data)
         if found is None or (flow := found[1].pour) is None:
@@ -379,7 +377,8 @@ def take_up_others(spool: Path, producer: str, names: Collection[str], clock: Cl
     """Take up what meters left behind that have no section any more: all but ``names``. To be closed at the end."""
     pattern = re.compile(rf"\.{re.escape(producer)}\.(?P<name>[^.]+)({_NUMBERED})?\.(tmp|partial)")
     try:
-        found = {match["name"] for match in filter(None, map(pattern.fullmatch, _names(spool)))}
+        with open_directory(spool) as fd:
+            found = {match["name"] for match in find_ours(fd, pattern)}
     except OSError as error:
         raise SpoolError(f"{spool}: {explain(error)}") from error
     journals = []
@@ -392,8 +391,3 @@ def take_up_others(spool: Path, producer: str, names: Collection[str], clock: Cl
         journal.start()
         journals.append(journal)
     return journals
-
-
-def _names(directory: int | Path) -> list[str]:
-    with os.scandir(directory) as entries:
-        return sorted(entry.name for entry in entries)

@@ -36,6 +36,7 @@ class Reporter:
         self._state = state
         self._results: deque[StoredCommand] = deque()
         self._lines: deque[tuple[str, str, str]] = deque(maxlen=LOG_LINES)
+        """Those that the database does not have yet."""
         self._has_lines = False
         self._is_changed = True
         self._came = threading.Condition()
@@ -134,13 +135,22 @@ class Reporter:
 
     def _tell_lines(self) -> None:
         with self._came:
-            lines = list(self._lines)
+            new, self._lines = self._lines, deque(maxlen=LOG_LINES)
             self._has_lines = False
-        body = {"type": "log", "log": lines}
+        lines = [list(one) for one in new]
+
+        def add(old: Document) -> Document | None:
+            log = old.get("log")
+            log = log if isinstance(log, list) else []
+            # It may have taken them, and its answer was lost.
+            return None if log[-len(lines) :] == lines else {"type": "log", "log": [*log, *lines][-LOG_LINES:]}
+
         try:
-            self._couch.update(f"{self._mac_id}_log", lambda _old: body)
+            self._couch.update(f"{self._mac_id}_log", add)
         except KegnetError:
-            self._has_lines = True
+            with self._came:
+                self._lines = deque([*new, *self._lines], maxlen=LOG_LINES)
+                self._has_lines = True
             raise
 
 

@@ -1,5 +1,6 @@
 """From a configuration to something that sends."""
 
+import functools
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
+from kegnet_client.sinks.address_report import AddressReport, find_address
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegnet_forms import KegnetForms
 from kegnet_client.sinks.kegnet_section import KegNetSettings
@@ -48,7 +50,9 @@ def connect(settings: KegNetSettings, clock: Clock, identity: Identity) -> OpenS
         return Transport(context, settings.deadline_s, clock.wall_ms)
 
     if base.version is not Version.V3:
-        return lambda: KegnetForms(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
+        find = functools.partial(find_address, base.host, base.port)
+        addresses = AddressReport(find, clock) if base.version is Version.V2 else None
+        return lambda: KegnetForms(settings.uuid, identity.sign, base, transport(), clock.wall_ms, addresses)
     # Late, because of what it imports.
     from kegnet_client.sinks.kegnet_batch import KegnetBatch
 

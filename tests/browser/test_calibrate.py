@@ -52,6 +52,7 @@ def test_by_what_the_jug_says_from_that_pour_on_and_it_is_taken_back(
     page.get_by_text("Now: 0.1852 ml a pulse").wait_for()
 
 
+@pytest.mark.slow
 def test_by_what_it_weighs_from_a_date_on_and_where_it_was_left(
     open_page: OpenPage, hub: Hub, api: httpx.Client, key: rsa.RSAPrivateKey, tap: dict[str, Any]
 ) -> None:

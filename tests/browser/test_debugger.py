@@ -84,8 +84,8 @@ def test_a_flood_of_messages_fills_no_page(open_page: OpenPage, api: httpx.Clien
 @pytest.mark.parametrize(
     ("channel", "data", "said"),
     [
-        ("taps", "{}", "Unsupported channel: 'taps'. There are data, logs"),
-        ("_profiles", "{}", "Unsupported channel: '_profiles'"),
+        pytest.param("taps", "{}", "Unsupported channel: 'taps'. There are data, logs", marks=pytest.mark.slow),
+        pytest.param("_profiles", "{}", "Unsupported channel: '_profiles'", marks=pytest.mark.slow),
         ("alarms", "{}", "alarms are {"),
     ],
 )

@@ -1,6 +1,7 @@
 """The operator's commands: whatever a database holds, they print it as a terminal may have it, and never trip."""
 
 import argparse
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ def assert_printable(text: str) -> None:
     assert all(line.isprintable() for line in text.split("\n")), repr(text)
 
 
+@pytest.mark.case(131)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_log_of_any_shape_is_printed(shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str]) -> None:
     couch.put({"_id": "7_log", "type": "log", "log": shape})
@@ -42,6 +44,22 @@ def test_the_lines_of_a_log_can_be_those_of_one_program(couch: SmallCouch, capsy
     assert capsys.readouterr().out == "then tap: one\n"
 
 
+def test_a_log_is_followed_without_a_line_twice_or_left_out(
+    couch: SmallCouch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([["a"], ["a", "b"], ["a", "b"], ["b", "b", "c"], ["x"]])
+
+    def go_on(_seconds: float) -> None:
+        if (lines := next(states, None)) is None:
+            raise KeyboardInterrupt
+        couch.put({"_id": "7_log", "log": [["t", "tap", line] for line in lines]})
+
+    monkeypatch.setattr(time, "sleep", go_on)
+    assert main(["module", "log", "7", "--follow", "--url", couch.url]) == 130
+    assert capsys.readouterr().out == "".join(f"t tap: {line}\n" for line in "abbcx")
+
+
+@pytest.mark.case(131)
 @pytest.mark.parametrize("shape", SHAPES, ids=ascii)
 def test_a_status_of_any_shape_is_printed(
     shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from ..support.program import Program
 from ..support.waits import wait_until
 from ..support.watchdog import WATCHDOG_S, wait_until_fed, watched
 from .misbehaving_server import Asked, Server
-from .versions import BOTH, V2_LATER
+from .versions import BOTH, V2_LATER, slowly
 
 STOPS_WITHIN_S = 2.0
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
@@ -126,7 +126,7 @@ def test_a_kill_at_any_step_on_the_spool_loses_nothing_and_doubles_nothing(
 
 @pytest.mark.case(44)
 @V2_LATER
-@pytest.mark.parametrize("when", ["before it is stored", "before the answer", "after the answer"])
+@pytest.mark.parametrize("when", ["before the answer", "after the answer", *slowly("before it is stored")])
 def test_a_kill_around_the_answer_loses_nothing_and_doubles_nothing(device: Device, server: Server, when: str) -> None:
     running: list[Program] = []
 

@@ -8,6 +8,7 @@ import pytest
 
 from ..support.device import Device
 from .misbehaving_server import Server
+from .versions import slowly
 
 OWNER, NEIGHBOUR = 65533, 65532
 CLEAR_SCREEN = "\x1b[2J"
@@ -27,7 +28,7 @@ def is_raw(text: str) -> bool:
 
 
 @pytest.mark.case(62)
-@pytest.mark.parametrize("kind", ["directory", "link", "pipe"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", *slowly("link")])
 def test_nothing_is_taken_from_or_put_into_a_rejected_of_a_neighbour_and_it_is_said(
     shared: Device, server: Server, tmp_path: Path, kind: str
 ) -> None:

@@ -75,9 +75,9 @@ def twice(data: str, millidegrees: int, crc: str = "YES") -> str:
     "text",
     [
         pytest.param(f"{GOOD} : crc=57 NO\n{GOOD} t=23125\n", id="CRC NO"),
-        pytest.param("", id="empty"),
-        pytest.param(f"{GOOD} : crc=57 YES\n", id="one line"),
-        pytest.param(twice("00 00 00 00 00 00 00 00 00", 0), id="all zero"),
+        pytest.param("", id="empty", marks=pytest.mark.slow),
+        pytest.param(f"{GOOD} : crc=57 YES\n", id="one line", marks=pytest.mark.slow),
+        pytest.param(twice("00 00 00 00 00 00 00 00 00", 0), id="all zero", marks=pytest.mark.slow),
         pytest.param(twice("50 05 4b 46 7f ff 0c 10 1c", 85000), id="85.0"),
         pytest.param(twice("ff 07 4b 46 7f ff 0c 10 1c", 127937), id="127.9375", marks=pytest.mark.slow),
         pytest.param(twice("21 f9 4b 46 7f ff 0c 10 1c", -109937), id="-109.9375", marks=pytest.mark.slow),

@@ -125,7 +125,12 @@ def test_what_was_cut_off_in_the_middle_of_its_request_is_sent_again_with_the_sa
 
 
 @pytest.mark.parametrize(
-    ("version", "sensors"), [("v1", {None}), ("v2", {None}), ("v3", {"28-0316a2795c5b", "28-0416a2795c5c"})]
+    ("version", "sensors"),
+    [
+        pytest.param("v1", {None}, marks=pytest.mark.slow),
+        ("v2", {None}),
+        ("v3", {"28-0316a2795c5b", "28-0416a2795c5c"}),
+    ],
 )
 def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
     device: Device, right_clock: None, tmp_path: Path, version: str, sensors: set[str | None]

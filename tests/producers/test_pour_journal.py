@@ -14,7 +14,7 @@ import pytest
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.flow import Flow, FlowRules, Meter
-from kegnet_client.core.records import Pour, parse
+from kegnet_client.core.records import Pour, format_record, parse
 from kegnet_client.host.clock import Clock
 from kegnet_client.producers import pour_journal
 from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, format_slot, parse_slots
@@ -297,22 +297,54 @@ def test_one_that_cannot_be_had_leaves_nothing_open(spool: Path, clock: FakeCloc
     journal.close()
 
 
-def test_a_pipe_of_a_neighbours_where_a_record_is_written_holds_up_nothing_but_that(spool: Path) -> None:
+@pytest.mark.case(132)
+def test_a_neighbours_file_where_a_record_might_be_written_holds_up_nothing(spool: Path) -> None:
     clock = FakeClock(since_boot_s=100)
     journal = journal_of(spool, clock)
     journal.keep(pouring(), [Flow(60, 90_000, 95_000)])
     journal.write()
     (waiting,) = (name for name in hidden(spool) if name != ".flow-meter.tap1.partial")
-    pipe = spool / f"{waiting.removesuffix('.partial')}.tmp"
-    os.mkfifo(pipe)
+    os.mkfifo(spool / f"{waiting.removesuffix('.partial')}.tmp")
     clock.now_s = 601
     writing = threading.Thread(target=journal.write, daemon=True)
     writing.start()
     writing.join(WAIT_S)
-    assert not writing.is_alive()
-    assert journal.problem is not None
-    pipe.unlink()
-    journal.write()
 
+    assert not writing.is_alive()
+    assert journal.problem is None
     assert [pour.pulses for pour in pours(spool)] == [60]
     journal.close()
+
+
+@pytest.mark.case(132)
+def test_a_neighbours_file_beside_a_record_on_its_way_does_not_make_it_go(spool: Path, clock: FakeClock) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    pour = Pour(3, 60, 5000, NOW_MS)
+    (spool / ".flow-meter.tap1.0123abcd-0.tmp").write_bytes(format_record(pour))
+    forged = spool / ".flow-meter.tap1.0123abcd-0.partial"
+    forged.write_bytes(format_slot(1, KEPT))
+    os.chown(forged, 12_345, -1)
+    journal_of(spool, clock).close()
+
+    assert pours(spool) == [pour]
+    assert hidden(spool) == [forged.name]
+
+
+@pytest.mark.case(132)
+def test_names_that_neighbours_forge_are_told_in_one_line_and_take_up_nothing(
+    spool: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    for number in range(50):
+        for name in (f".kegboard.bar-{number}.partial", f".kegboard.bar-{number}.0123abcd-0.tmp"):
+            (spool / name).write_bytes(format_slot(1, KEPT))
+            os.chown(spool / name, 12_345, -1)
+    before = open_descriptors()
+
+    assert take_up_others(spool, "kegboard", [], clock) == []
+    assert open_descriptors() <= before
+    (line,) = caplog.messages
+    assert ".kegboard.bar-0." in line
+    assert "100 in all" in line

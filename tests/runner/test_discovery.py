@@ -76,6 +76,7 @@ def test_an_answer_says_who_the_device_is_and_no_credential(station: Station) ->
     assert station.taken == []
 
 
+@pytest.mark.case(130)
 def test_no_packet_ends_the_wait(station: Station) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         for packet in (b"", b"\xff", b"{", b"[" * 10_000, b"[]", b"7", b"x" * (MAX_PACKET_BYTES + 1), b"1" * 9_000):
@@ -84,6 +85,7 @@ def test_no_packet_ends_the_wait(station: Station) -> None:
     assert station.taken == []
 
 
+@pytest.mark.case(130)
 def test_a_flood_is_not_answered_packet_by_packet(station: Station) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         asker.settimeout(1.0)
@@ -122,6 +124,7 @@ def test_what_is_signed_is_given_on(station: Station, operator: Operator) -> Non
     assert all(one == document for one in station.taken)
 
 
+@pytest.mark.case(130)
 def test_a_server_is_taken_only_if_its_announcement_is_signed(
     announcements: Announcements, operator: Operator, stranger: Operator
 ) -> None:
@@ -148,6 +151,7 @@ def test_an_announcement_for_others_moves_nobody(announcements: Announcements, o
     assert announcements.take(announced(operator, str(MAC_ID)), NOW_MS) == URL
 
 
+@pytest.mark.case(130)
 def test_an_older_announcement_does_not_come_back_and_the_same_is_no_news(
     announcements: Announcements, operator: Operator
 ) -> None:
@@ -159,6 +163,7 @@ def test_an_older_announcement_does_not_come_back_and_the_same_is_no_news(
     assert announcements.take(new, NOW_MS) is None
 
 
+@pytest.mark.case(130)
 def test_a_server_whose_announcer_was_revoked_is_left(
     announcements: Announcements, operator: Operator, trust: Trust
 ) -> None:

@@ -1,6 +1,7 @@
 """What a device tells its database: on change and once a minute, not all the time."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from kegnet_client.runner.reporter import Reporter
 from kegnet_client.runner.shelf import Shelf
 
 from ..support.small_couch import SmallCouch
+from ..support.waits import wait_until
 
 HIMBEERECOUCH_S = 2.0
 """How often it wrote a heartbeat."""
@@ -39,3 +41,44 @@ def test_a_device_at_rest_writes_nothing_and_many_changes_at_once_are_one(
     finally:
         couch.stop()
     assert reporter_module.HEARTBEAT_S >= 60
+
+
+def test_a_log_goes_on_after_a_restart_and_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporter_module, "LOG_LINES", 3)
+    couch = SmallCouch()
+    couch.start()
+
+    def said() -> list[str]:
+        return [line for _, _, line in (couch.get("7_log") or {"log": []})["log"]]
+
+    def has(kept: list[str]) -> bool:
+        return said() == kept
+
+    try:
+        for words, kept in ((["a", "b"], ["a", "b"]), (["c", "d"], ["b", "c", "d"]), (list("efgh"), ["f", "g", "h"])):
+            reporter = Reporter(Couch(couch.url, "x", None), 7, Shelf(tmp_path), dict)
+            for word in words:
+                reporter.tell("tap", word)
+            threading.Thread(target=reporter.run, daemon=True).start()
+            wait_until(partial(has, kept), "they are not told")
+    finally:
+        couch.stop()
+
+
+def test_lines_that_a_database_did_not_take_are_told_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporter_module, "LOG_EVERY_S", 0.0)
+    couch = SmallCouch()
+    couch.forbidden = {"7_log"}
+    couch.start()
+    reporter = Reporter(Couch(couch.url, "x", None), 7, Shelf(tmp_path), dict)
+    reporter.tell("tap", "first")
+    threading.Thread(target=reporter.run, daemon=True).start()
+    try:
+        couch.wait_for("7_heartbeat", lambda one: True)
+        wait_until(lambda: reporter._problem, "it is not refused")
+        couch.forbidden = set()
+        reporter.tell("tap", "second")
+        log = couch.wait_for("7_log", lambda one: len(one["log"]) == 2)["log"]
+        assert [line for _, _, line in log] == ["first", "second"]
+    finally:
+        couch.stop()

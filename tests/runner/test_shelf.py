@@ -37,6 +37,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", directory], check=True)  # deeper than Python's own can go
 
 
+@pytest.mark.case(129)
 def test_what_is_kept_is_read_back_and_files_of_another_shape_are_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -268,6 +268,7 @@ def test_programs_that_die_at_once_hold_up_no_other(bench: Bench, operator: Oper
     bench.wait_for_state("tap", "running")
 
 
+@pytest.mark.case(129)
 def test_a_refusal_is_told_no_more_once_its_document_has_no_code(bench: Bench) -> None:
     bench.offer(program())
     wait_until(lambda: bench.supervisor.status()[1], "it is not refused")
@@ -287,6 +288,7 @@ def test_what_the_feed_brings_after_the_end_is_let_go(bench: Bench) -> None:
         os.close(taken)
 
 
+@pytest.mark.case(129)
 def test_a_damaged_file_of_a_program_is_left_out_and_the_database_brings_it_again(
     tmp_path: Path, trust: Trust, operator: Operator, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

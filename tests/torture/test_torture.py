@@ -94,6 +94,7 @@ def test_a_program_that_syncs_nothing_is_caught_by_the_power_cuts(rig: Rig, tmp_
     assert json.loads(failing.read_text())["case"]["promised"]
 
 
+@pytest.mark.slow
 def test_a_record_that_is_lost_during_the_soak_is_told_and_kept_with_its_schedule(rig: Rig, tmp_path: Path) -> None:
     done = rig("--minutes", "0.05", "--only", "soak", plant=LOSE_IN_THE_SPOOL)
 
