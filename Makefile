@@ -31,7 +31,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo check test faults bench bench-quick lint deb clean
+.PHONY: demo check test faults bench bench-quick lint deb debs clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -187,7 +187,7 @@ lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	shellcheck .ci/run service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
+	shellcheck .ci/run service/debian/build-repository service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
 
 # The Debian package for this machine's architecture and python3, in dist/.
 deb: dist/deb-stamp
@@ -198,6 +198,10 @@ dist/deb-stamp: $(SOURCES) CHANGELOG.md LICENSE conf/client.conf $(shell find se
 	service/debian/build-package dist
 	lintian --allow-root dist/*.deb
 	touch $@
+
+# An apt repository of the packages that were built, in dist/apt: this machine's, and those of others that are there.
+debs: deb
+	service/debian/build-repository dist
 
 clean:
 	rm -rf .venv .venv-test .venv-wheel .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

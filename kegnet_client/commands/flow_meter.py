@@ -10,12 +10,14 @@ from pathlib import Path
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.producing import add_daemon_arguments, detach
 from kegnet_client.config import parse
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.host.atomic_file import open_directory, write_file
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.crash import CrashGuard
+from kegnet_client.host.detach import Detached
 from kegnet_client.host.log import set_up
 from kegnet_client.host.state_file import StateFile, StateWriter
 from kegnet_client.host.systemd import Supervisor
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: Parser) -> None:
     """Add what ``flow-meter`` takes."""
     parser.add_argument("--verbose", action="store_true", help="log each pour, and what drips")
+    add_daemon_arguments(parser)
     parser.add_argument("action", nargs="?", choices=("import",), help="take over pourd's settings, and end")
     parser.add_argument("files", nargs="*", type=Path, metavar="pourd0.conf", help="its files, one for each pin")
 
@@ -50,16 +53,18 @@ def handle(options: argparse.Namespace) -> int:
     if options.verbose:
         logging.getLogger(FlowMeter.__module__).setLevel(logging.DEBUG)
     config = configuration.load(options)
+    sections = config.sections(FLOW_METER)
+    _judge(config.file, sections)
+    detached = detach(options, NAME, config.root)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    return _Process(config).run()
+    return _Process(config, sections, detached).run()
 
 
 class _Process:
     """The process that counts."""
 
-    def __init__(self, config: Config) -> None:
-        sections = config.sections(FLOW_METER)
-        _judge(config.file, sections)
+    def __init__(self, config: Config, sections: dict[str, FlowMeterSettings], detached: Detached | None) -> None:
+        self._detached = detached
         self._clock = Clock()
         self._supervisor = Supervisor(os.environ)
         self._started_ms = self._clock.wall_ms()
@@ -75,6 +80,8 @@ class _Process:
         thread = ProducerThread(NAME, self._meters, self._guard)
         thread.start()
         self._supervisor.ready()
+        if self._detached is not None:
+            self._detached.ready()
         log.info("kegnet-client %s counts: %s", __version__, ", ".join(self._meters.names))
         signal.sigwait(SIGNALS)
         self._supervisor.stopping()

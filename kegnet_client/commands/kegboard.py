@@ -9,13 +9,15 @@ from pathlib import Path
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
-from kegnet_client.commands.producing import ProducerProcess, hold_section, reading_rules
+from kegnet_client.commands.producing import ProducerProcess, add_daemon_arguments, detach, hold_section, reading_rules
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.detach import Detached
 from kegnet_client.host.log import set_up
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Stop
+from kegnet_client.producers.board_link import BoardLink, find_socket
 from kegnet_client.producers.board_sensors import BoardSensors
 from kegnet_client.producers.kegboard import Kegboard
 from kegnet_client.producers.kegboard_port import BoardPort, open_board
@@ -36,6 +38,7 @@ def add_arguments(parser: Parser) -> None:
         "--device", type=Path, metavar="PATH", help="the board that is there, if a section is for it; else end at once"
     )
     parser.add_argument("--verbose", action="store_true", help="log each message of the board")
+    add_daemon_arguments(parser)
 
 
 def handle(options: argparse.Namespace) -> int:
@@ -53,7 +56,8 @@ def handle(options: argparse.Namespace) -> int:
             return 0
     elif not sections:
         raise ConfigError(f"{config.file}: there is no section [{KEGBOARD.title(options.name or 'NAME')}]: write one")
-    return _produce(config, sections, options.device, is_verbose=options.verbose)
+    detached = detach(options, KIND, config.root)
+    return _produce(config, sections, options.device, detached, is_verbose=options.verbose)
 
 
 def find_sections(config: Config) -> Mapping[str, KegboardSettings]:
@@ -97,14 +101,22 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: Path | None, *, is_verbose: bool) -> int:
+def _produce(
+    config: Config,
+    sections: Mapping[str, KegboardSettings],
+    device: Path | None,
+    detached: Detached | None,
+    *,
+    is_verbose: bool,
+) -> int:
     clock, spool = Clock(), config.section(SPOOL).directory
-    process = ProducerProcess(KIND, config.root, clock)
+    process = ProducerProcess(KIND, config.root, clock, detached)
     rules = reading_rules(config)
     locks = [hold_section(spool, KIND, name) for name in sections]
     for number, (name, settings) in enumerate(sections.items()):
         changed = functools.partial(process.tell, name)
-        meters = TotalMeters(spool, KIND, name, settings.rules, clock, changed)
+        link = BoardLink(find_socket(config.root), name, settings.pin, clock)
+        meters = TotalMeters(spool, KIND, name, settings.rules, clock, changed, link.create_drink)
         meters.start()
         if number == 0:
             meters.take_up_others(list(config.sections(KEGBOARD)))
@@ -114,6 +126,7 @@ def _produce(config: Config, sections: Mapping[str, KegboardSettings], device: P
             first_pin=settings.pin,
             meters=meters,
             sensors=BoardSensors(rules, functools.partial(enqueue, spool), clock),
+            link=link,
             changed=changed,
             clock=clock,
             is_verbose=is_verbose,

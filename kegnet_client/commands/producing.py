@@ -3,6 +3,7 @@
 The main thread waits for signals and nothing else, so that it answers them whatever hangs.
 """
 
+import argparse
 import faulthandler
 import logging
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kegnet_client import __version__
+from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.producer_status import state_file
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import BoardError, SpoolError
@@ -19,7 +21,9 @@ from kegnet_client.core.wire.base_url import Version
 from kegnet_client.host.atomic_file import open_directory
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.crash import CrashGuard
+from kegnet_client.host.detach import Detached
 from kegnet_client.host.lock_file import take_lock
+from kegnet_client.host.root import DEFAULT_ROOT
 from kegnet_client.host.state_file import StateWriter
 from kegnet_client.host.systemd import Supervisor
 from kegnet_client.producers.base import Producer, ProducerThread
@@ -33,6 +37,20 @@ CLOSE_S = 6.0
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 log = logging.getLogger(__name__)
+
+
+def add_daemon_arguments(parser: Parser) -> None:
+    """Add what every command that produces takes to go on without a terminal; services do not need it."""
+    parser.add_argument("--daemon", action="store_true", help="go on without the terminal, and log to syslog")
+    parser.add_argument("--pid-file", type=Path, metavar="PATH", help="where its pid stands then")
+
+
+def detach(options: argparse.Namespace, kind: str, root: Path) -> Detached | None:
+    """Go on in a process of its own, if that is wanted. Raises `DaemonError`."""
+    if not options.daemon:
+        return None
+    directory = Path("/run") if root == DEFAULT_ROOT else root
+    return Detached((options.pid_file or directory / f"kegnet-{kind}.pid").absolute())
 
 
 def reading_rules(config: Config) -> ReadingRules:
@@ -62,12 +80,12 @@ def hold_section(spool: Path, kind: str, name: str) -> int:
 class ProducerProcess:
     """The process that the command ``kind`` is: `add` producers, then `run`."""
 
-    def __init__(self, kind: str, root: Path, clock: Clock) -> None:
+    def __init__(self, kind: str, root: Path, clock: Clock, detached: Detached | None = None) -> None:
         # Blocked in every thread from here on, so that each waits until the main one asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._kind = kind
         self._root = root
-        self._clock = clock
+        self._detached = detached
         self._supervisor = Supervisor(os.environ)
         self._started_ms = clock.wall_ms()
         self._producers: dict[str, Producer] = {}
@@ -100,6 +118,8 @@ class ProducerProcess:
         for name in self._producers:
             self.tell(name)
         self._supervisor.ready()
+        if self._detached is not None:
+            self._detached.ready()
         signal.sigwaitinfo(_SIGNALS)
         self._supervisor.stopping()
         for thread in threads:

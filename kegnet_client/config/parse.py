@@ -83,6 +83,14 @@ def given(text: str, section: AnySection) -> frozenset[str]:
         return frozenset()
 
 
+def value_of(text: str, section: AnySection, field: str) -> str | None:
+    """What ``text`` sets ``field`` of ``section`` to, as it stands there; None where it does not."""
+    try:
+        return _read_sections(text, (section,))[0].get((section.name, ""), {}).get(field)
+    except configparser.MissingSectionHeaderError:
+        return None
+
+
 def names(text: str, section: AnySection) -> frozenset[str]:
     """What those of ``section`` are called that ``text`` has, in lower case."""
     try:

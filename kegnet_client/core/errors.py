@@ -91,6 +91,12 @@ class SourceError(KegnetError):
     exit_code = 75
 
 
+class DaemonError(KegnetError):
+    """It cannot go on without the terminal: see to the pid file."""
+
+    exit_code = 75
+
+
 class ControllerError(KegnetError):
     """A controller of temperatures does not answer as one: see to it and to its entry; the others go on."""
 

@@ -6,6 +6,9 @@ and the public key; client.conf takes its place. Whatever fails before that leav
 nothing at the hub unless its answer was lost on the way, which is why it is asked up to `TRIES` times. Limits: a
 power cut in between may leave files here, which the next run names.
 
+With ``--replace`` this machine may be a device already: its key and its settings are kept aside, under names with
+``.replaced``, and only once the hub has taken the new key. A code by which a device comes back brings that one's uuid.
+
 Security: the certificate is fetched without verification, because there is nothing yet to verify with. Nothing
 is sent on that connection but ``GET /ca.crt``, and what it brings is believed only for having the SHA-256 that
 stands in the code. The code's other half, the secret, goes out only after that. The private key goes nowhere.
@@ -24,6 +27,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kegnet_client.config.parse import default_file, read, value_of
 from kegnet_client.config.settings import AnySection
 from kegnet_client.core.errors import ConfigError, ServerRefusalError, TransportError, UntrustedServerError, UsageError
 from kegnet_client.core.wire import enrolment as wire
@@ -37,7 +41,11 @@ from kegnet_client.host.systemctl import UNIT, is_systemd_here
 from kegnet_client.keys import Identity, generate_private_key, parse_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import context_for
+from kegnet_client.sinks.kegnet_section import KEGNET
 from kegnet_client.sinks.open import send_heartbeat
+from kegnet_client.spool.directory import count_waiting
+from kegnet_client.spool.fan_out import QUEUES
+from kegnet_client.spool.section import SPOOL
 
 TRIES = 3
 PAUSE_S = 1.0
@@ -50,16 +58,25 @@ def enroll(
     code_text: str,
     environ: Mapping[str, str],
     pause: Callable[[float], None] = time.sleep,
+    *,
+    replace: bool = False,
+    on_enrolled: Callable[[], None] = lambda: None,
 ) -> int:
-    """Make the device in ``root`` one of the hub at ``url``, and say what to do next. Raises `KegnetError`."""
+    """Make the device in ``root`` one of the hub at ``url``, and say what to do next. Raises `KegnetError`.
+
+    ``on_enrolled`` is called when it is one, whatever comes of its first exchange.
+    """
     base = _parse_url(url)
     try:
         code = wire.parse_code(code_text)
     except ValueError as error:
         raise UsageError(f"CODE {error}") from None
-    device = provision.draft(root, sections, base, "enroll", brings_ca=True)
+    device = provision.draft(root, sections, base, "enroll", brings_ca=True, device=code.device, replaces=replace)
     settings = device.settings
-    provision.refuse_existing(settings.private_key, device.public_key)
+    if replace:
+        _refuse_waiting(device)
+    else:
+        provision.refuse_existing(settings.private_key, device.public_key)
 
     clock = Clock()
     hub = base.url.removesuffix(wire.SERVICE)
@@ -77,12 +94,34 @@ def enroll(
         )
     finally:
         transport.close()
+    on_enrolled()
     print(f"{names[0]} is enrolled at {hub} as {settings.uuid}; its settings are in {device.config.file}.")
     print(send_heartbeat(settings, clock, environ))
     is_service = is_systemd_here() and device.config.root == DEFAULT_ROOT
     places = "" if device.config.root == DEFAULT_ROOT else f"--root {shlex.quote(str(device.config.root))} "
-    print(f"Next: {f'sudo systemctl start {UNIT}' if is_service else f'kegnet-client {places}run'}")
+    verb = "restart" if replace else "start"
+    print(f"Next: {f'sudo systemctl {verb} {UNIT}' if is_service else f'kegnet-client {places}run'}")
     return 0
+
+
+def is_enrolled(root: Path, url: str) -> bool:
+    """Whether client.conf makes ``root`` a device of the hub at ``url`` already."""
+    file = default_file(root)
+    text = read(file) if file.exists() else ""
+    has_uuid = value_of(text, KEGNET, "uuid") is not None
+    return has_uuid and value_of(text, KEGNET, "base") == url.rstrip("/") + wire.SERVICE
+
+
+def _refuse_waiting(device: provision.Draft) -> None:
+    """`ConfigError` if records wait here that would be sent as another device's than the one that they are of."""
+    spool = device.config.section(SPOOL).directory
+    queues = [spool, *(spool / QUEUES).glob("*/")]
+    waiting = sum(count_waiting(queue) for queue in queues if queue.is_dir())
+    if waiting and device.uuid_before not in (None, device.settings.uuid):
+        raise ConfigError(
+            f"{spool}: {waiting} records of {device.uuid_before} wait here, and would be sent as another device's: "
+            "deliver them (`kegnet-client send`), or move them away"
+        )
 
 
 def _parse_url(url: str) -> BaseUrl:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kegnet_client.config.edit import fill, render
-from kegnet_client.config.parse import default_file, given, parse, read
+from kegnet_client.config.edit import clear, fill, render
+from kegnet_client.config.parse import default_file, given, parse, read, value_of
 from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.errors import ConfigError, UsageError
 from kegnet_client.core.wire.base_url import BaseUrl, parse_base_url
@@ -29,6 +29,8 @@ from kegnet_client.keys import generate_private_key, parse_identity
 from kegnet_client.net.tls import MAX_BUNDLE_BYTES, SYSTEM_CA_BUNDLE, client_context, context_for, read_ca_bundle
 from kegnet_client.sinks.kegnet_section import KEGNET, KegNetSettings
 
+REPLACE_ADVICE = "to do all of that at once, and keep what is here aside: `kegnet-client enroll --replace URL CODE`"
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -38,6 +40,10 @@ class Draft:
     text: str
     """client.conf's."""
     config: Config
+    replaces: bool = False
+    """Whether what is there already is kept aside, and this takes its place."""
+    uuid_before: str | None = None
+    """What client.conf said before, if anything."""
 
     @property
     def settings(self) -> KegNetSettings:
@@ -124,16 +130,30 @@ def name_command(root: Path) -> str:
     return f"kegnet-client --root {shlex.quote(str(root))}"
 
 
-def draft(root: Path, sections: Sequence[AnySection], base: BaseUrl, command: str, *, brings_ca: bool) -> Draft:
-    """A new device in ``root`` for the server at ``base``; `ConfigError` if there is one, or a part of one.
+def draft(
+    root: Path,
+    sections: Sequence[AnySection],
+    base: BaseUrl,
+    command: str,
+    *,
+    brings_ca: bool,
+    device: str | None = None,
+    replaces: bool = False,
+) -> Draft:
+    """A new device in ``root`` for the server at ``base``, or ``device`` (a uuid), which comes back.
 
-    Unless the caller ``brings_ca``, or there is a bundle or a ``caBundle`` already, it trusts the system's store.
+    `ConfigError` if there is one, or a part of one, unless this one ``replaces`` it. Unless the caller ``brings_ca``,
+    or there is a bundle or a ``caBundle`` already, it trusts the system's store.
     """
     root = root.absolute()
     file = default_file(root)
     text = read(file) if os.path.lexists(file) else render(sections)
-    _refuse_configured(text, file, command)
-    values = {"uuid": str(uuid.uuid4()), "base": base.url}
+    values = {"uuid": device or str(uuid.uuid4()), "base": base.url}
+    if replaces:
+        before = value_of(text, KEGNET, "uuid")
+        text = fill(clear(text, KEGNET, (*values, "ca_bundle")), KEGNET, values)
+        return Draft(command, text, parse(text, sections, root, file), True, before)
+    _refuse_configured(text, sections, root, file, command)
     if not brings_ca and "ca_bundle" not in given(text, KEGNET) and not os.path.lexists(file.with_name("ca.crt")):
         values["ca_bundle"] = "system"
     text = fill(text, KEGNET, values)
@@ -143,6 +163,8 @@ def draft(root: Path, sections: Sequence[AnySection], base: BaseUrl, command: st
 def ca_to_write(device: Draft, bundle: bytes, source: str, way_out: str = "") -> list[tuple[Path, bytes, int]]:
     """What `write` takes for the device to trust ``bundle``: nothing where it is there; `ConfigError` on another."""
     path = device.settings.ca_bundle
+    if device.replaces and (not os.path.lexists(path) or read_regular(path, MAX_BUNDLE_BYTES) != bundle):
+        return [(path, bundle, 0o644)]
     if not os.path.lexists(path) and path != SYSTEM_CA_BUNDLE:
         return [(path, bundle, 0o644)]
     if path == SYSTEM_CA_BUNDLE or read_ca_bundle(path) != bundle:
@@ -166,12 +188,27 @@ def write(
             for directory in _missing_directories(file.parent):
                 directory.mkdir(0o755)
                 undo.callback(directory.rmdir)
+            new: list[tuple[Path, Path]] = []
             for path, content, mode in files:
-                _create(path, content, mode, undo)
+                if device.replaces and os.path.lexists(path):
+                    path = path.resolve()
+                    new.append((_prepare(path, content, undo, mode), path))
+                else:
+                    _create(path, content, mode, undo)
             temporary = _prepare(file, device.text.encode(), undo)
             before_the_last_step()
+            # No rename can be taken back. What is left of the key that was there has no use any more.
+            undo.pop_all()
+            for prepared, path in new:
+                _keep_aside(path)
+                prepared.rename(path)
+            if device.replaces:
+                key = device.settings.private_key.resolve()
+                for name in (f"{key.name}.next", f"{key.name}.previous", f"{key.name}.words"):
+                    _keep_aside(key.with_name(name), moves=True)
+                if os.path.lexists(file):
+                    _keep_aside(file)
             temporary.rename(file)
-            undo.pop_all()  # the rename cannot be taken back
             sync_directory(file.parent)
         except OSError as error:
             where = error.filename or file.parent
@@ -179,6 +216,23 @@ def write(
                 f"{where}: cannot be written ({error.strerror}); see that its directory is there, has room and is "
                 f"yours to write in (sudo), then run {device.command} again"
             ) from None
+
+
+def _keep_aside(path: Path, *, moves: bool = False) -> None:
+    """Give what is at ``path`` a name beside it that is free; with ``moves`` it loses its own."""
+    if not os.path.lexists(path):
+        return
+    number = 1
+    while True:
+        aside = path.with_name(f"{path.name}.replaced" + (f".{number}" if number > 1 else ""))
+        try:
+            os.link(path, aside, follow_symlinks=False)
+        except FileExistsError:
+            number += 1
+            continue
+        if moves:
+            path.unlink()
+        return
 
 
 def checked_ca(path: Path) -> bytes:
@@ -194,26 +248,38 @@ def checked_ca(path: Path) -> bytes:
     return bundle
 
 
-def _refuse_configured(text: str, file: Path, command: str) -> None:
+def _refuse_configured(text: str, sections: Sequence[AnySection], root: Path, file: Path, command: str) -> None:
+    """`ConfigError` with all that is in the way, if client.conf says already which device this is."""
     already = given(text, KEGNET) & {"uuid", "base"}
-    if already:
-        what = "uuid" if "uuid" in already else "serviceBaseURL"
-        raise ConfigError(
-            f"{file}: [KegNet] {what}: is set already, and stays; to make this a new device put a # before uuid and "
-            f"serviceBaseURL, then run {command} again"
-        )
+    if not already:
+        return
+    what = "uuid" if "uuid" in already else "serviceBaseURL"
+    faults = [
+        f"{file}: [KegNet] {what}: is set already, and stays; to make this a new device put a # before uuid and "
+        f"serviceBaseURL, then run {command} again"
+    ]
+    with contextlib.suppress(ConfigError):
+        private_key = parse(text, sections, root, file).section(KEGNET).private_key
+        faults += _existing(private_key, file.with_name("device.pub"), file.with_name("device.csr"))
+    if command == "enroll":
+        faults.append(REPLACE_ADVICE)
+    raise ConfigError(faults)
 
 
 def refuse_existing(*paths: Path) -> None:
     """`ConfigError` if any of ``paths`` is there."""
-    faults = [
+    faults = _existing(*paths)
+    if faults:
+        raise ConfigError(faults)
+
+
+def _existing(*paths: Path) -> list[str]:
+    return [
         f"{path}: exists already, and stays; to make this a new device move it away: "
         f"`mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}`"
         for path in paths
         if os.path.lexists(path)
     ]
-    if faults:
-        raise ConfigError(faults)
 
 
 def _missing_directories(path: Path) -> list[Path]:
@@ -232,14 +298,14 @@ def _create(path: Path, content: bytes, mode: int, undo: contextlib.ExitStack) -
     sync_directory(path.parent)
 
 
-def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack) -> Path:
-    """A file with ``content`` to rename to ``path``, with the mode and owner of the one that is there."""
-    mode, owner = 0o644, None
+def _prepare(path: Path, content: bytes, undo: contextlib.ExitStack, mode: int | None = None) -> Path:
+    """A file with ``content`` to rename to ``path``, with the owner of the one there; and its mode, if none is told."""
+    there, owner = 0o644, None
     if path.exists():
         status = path.stat()
-        mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+        there, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
     with open_directory(path.parent) as directory:
-        temporary = path.parent / prepare_file(directory, content, mode, owner)
+        temporary = path.parent / prepare_file(directory, content, there if mode is None else mode, owner)
     undo.callback(temporary.unlink, missing_ok=True)
     return temporary
 

@@ -16,6 +16,9 @@ command goes on where it stood. The old key is retired only when the process tha
 new one: it says so in its state file. Under systemd, where it has a copy that was made at its start, it takes a
 restart, elsewhere a reload.
 
+The word of the old key for the new one stays beside the key, in ``.words``: a hub that was restored from a backup of
+before a change refuses the device, and takes its key by that word when the next change begins. It is no secret.
+
 Limits: what holds the spool but says nothing of itself, such as ``kegnet-client send``, has to end first.
 
 Security: both files are made with mode 0600 and the key's owner, and the new key replaces the old one by rename.
@@ -23,6 +26,7 @@ Security: both files are made with mode 0600 and the key's owner, and the new ke
 
 import base64
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -58,11 +62,16 @@ from kegnet_client.spool.section import SPOOL
 
 TAKE_OVER_S = 30.0
 LOOK_S = 0.1
+MAX_WORDS = 20
 LOCK = ".rotate-key.lock"
 """Beside the key, where only its owner can open it."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}" + re.escape(TEMP_SUFFIX))
 _AGAIN = "run `kegnet-client rotate-key` again to go on"
+
+
+Word = dict[str, str]
+"""What was told at `wire.ROTATE_PATH`: a key's word for the next one."""
 
 
 class UnfinishedError(KegnetError):
@@ -90,6 +99,7 @@ class Rotation:
         self._path = Path(os.path.realpath(settings.private_key))
         self._next = self._path.with_name(self._path.name + ".next")
         self._previous = self._path.with_name(self._path.name + ".previous")
+        self._words = self._path.with_name(self._path.name + ".words")
         self._hub = settings.base.url.rpartition("/rest/")[0]
 
     def run(self) -> None:
@@ -172,11 +182,13 @@ class Rotation:
         request = new.certificate_request().decode("ascii")
         signature = _base64(old.sign(wire.rotation_bytes(request)))
         unchanged = "the key was not changed"
-        answer = self._ask(
-            lambda: call(post, self._hub + wire.ROTATE_PATH, device=new.uuid, request=request, signature=signature),
-            unchanged,
-        )
+        word = {"device": new.uuid, "request": request, "signature": signature}
+        answer = self._tell(post, word, unchanged)
+        if answer.status == 401 and self._tell_words(post, unchanged):
+            answer = self._tell(post, word, unchanged)
         if answer.status == 200:
+            with self._writing():
+                self._keep_word(word)
             return
         if answer.status == 401:
             raise ServerRefusalError(f"{self._hub}: {describe(answer)}; {unchanged}")
@@ -188,6 +200,38 @@ class Rotation:
             f"register the public key that `openssl pkey -in {next_key} -pubout` prints there, "
             f"`mv {next_key} {key}`, restart kegnet-client"
         )
+
+    def _tell(self, post: Post, word: Word, how_it_stands: str) -> Answer:
+        return self._ask(lambda: call(post, self._hub + wire.ROTATE_PATH, **word), how_it_stands)
+
+    def _tell_words(self, post: Post, how_it_stands: str) -> bool:
+        """Tell a hub that may have forgotten them what the keys before said of those after them; whether there is any.
+
+        It takes those that follow from the key that it knows, and refuses the others.
+        """
+        words = self._read_words()
+        taken = [self._tell(post, word, how_it_stands).status == 200 for word in words]
+        if any(taken):
+            print("The server did not know the key of this device any more, and took it by the word of the one before.")
+        return any(taken)
+
+    def _read_words(self) -> list[Word]:
+        try:
+            words = json.loads(read_regular(self._words, MAX_KEY_FILE_BYTES * MAX_WORDS))
+        except (OSError, ValueError, RecursionError):
+            return []  # none was kept, or somebody wrote there: what a key said is worth nothing else
+        names = {"device", "request", "signature"}
+        return [
+            one
+            for one in (words if isinstance(words, list) else [])
+            if isinstance(one, dict) and set(one) == names and all(isinstance(text, str) for text in one.values())
+        ]
+
+    def _keep_word(self, word: Word) -> None:
+        status = self._path.stat()
+        words = [*(one for one in self._read_words() if one != word), word][-MAX_WORDS:]
+        content = json.dumps(words).encode("ascii")
+        write_file(self._directory, self._words.name, content, 0o600, (status.st_uid, status.st_gid))
 
     def _switch(self) -> None:
         owner = self._path.stat()
@@ -265,16 +309,14 @@ class Rotation:
     def _confirm(self, post: Post, key: Identity) -> None:
         signature = _base64(key.sign(wire.confirmation_bytes(key.uuid, key.fingerprint)))
         both = "the new key is in use, and the server takes the old one still"
-        answer = self._ask(
-            lambda: call(
-                post,
-                self._hub + wire.CONFIRM_PATH,
-                device=key.uuid,
-                fingerprint=key.fingerprint,
-                signature=signature,
-            ),
-            both,
-        )
+        fields = {"device": key.uuid, "fingerprint": key.fingerprint, "signature": signature}
+
+        def confirm() -> Answer:
+            return call(post, self._hub + wire.CONFIRM_PATH, **fields)
+
+        answer = self._ask(confirm, both)
+        if answer.status == 401 and self._tell_words(post, both):
+            answer = self._ask(confirm, both)
         if answer.status == 401:
             raise ServerRefusalError(f"{self._hub}: {describe(answer)}; the key before it is kept: {self._previous}")
         if answer.status != 200:

@@ -2,8 +2,9 @@
 
 Everything is guarded, whether it exists or not: a page added later is, without anyone having to remember. Open are only
 ``/rest/``, the page to log in, and what a device needs to join or to change its key: there a signature or a one-time
-code counts instead. A program sends ``Authorization: Bearer TOKEN``. A browser gets the token as a cookie that no
-script can read, by the page ``/login``, the link of ``hub login-link``, or by opening ``/docs?token=TOKEN`` once.
+code counts instead; and ``/health``, which tells nothing of what is stored. A program sends ``Authorization: Bearer
+TOKEN``. A browser gets the token as a cookie that no script can read, by the page ``/login``, the link of
+``hub login-link``, or by opening ``/docs?token=TOKEN`` once.
 
 A cookie comes along with whatever another site makes the browser send, so whatever changes something, and every
 websocket, has to come from a page of the hub's own or of one that is named in ``origins``. What stays open (websockets,

@@ -27,6 +27,7 @@ from kegnet_client.hub.api import (
     docs,
     enrolment,
     events,
+    health,
     kegs,
     login,
     problems,
@@ -39,6 +40,7 @@ from kegnet_client.hub.api import settings as settings_api
 from kegnet_client.hub.background import Background
 from kegnet_client.hub.body_limit import BodyLimit
 from kegnet_client.hub.bus import Bus
+from kegnet_client.hub.clones import Clones
 from kegnet_client.hub.domain.roles import Principal
 from kegnet_client.hub.hub_section import DEFAULTS, HubSettings
 from kegnet_client.hub.ingest import routes
@@ -116,7 +118,7 @@ def create_app(
         find=find,
         on_wrong=on_wrong,
         is_public=settings.public_view,
-        public_paths={metrics.PATH} if settings.public_metrics else (),
+        public_paths={health.PATH, *((metrics.PATH,) if settings.public_metrics else ())},
         origins=settings.origins,
     )
     trouble = Condition(_log)
@@ -131,11 +133,13 @@ def create_app(
     def stored() -> None:
         trouble.end("the database works again")
 
+    clones = Clones(store, clock_ms)
     counted = metrics.Metrics(store, clock_ms)
-    writing = routes.make_router(commits, refusals, stored, unavailable, counted, refused.count)
+    writing = routes.make_router(commits, refusals, stored, unavailable, counted, refused.count, clones.note)
     app.add_middleware(routes.DirectDispatch, endpoints=routes.endpoints_of(writing))
     app.include_router(writing, tags=["devices"])
     app.include_router(enrolment.make_router(store, ca_pem, clock_ms, refusals), tags=["joining"])
+    app.include_router(health.make_router(store, clock_ms), tags=["reading"])
     app.include_router(records.make_router(store), tags=["reading"])
     app.include_router(login.make_router(store, find, on_wrong, clock_ms))
     app.include_router(events.make_router(bus), tags=["reading"])

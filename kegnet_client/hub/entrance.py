@@ -44,7 +44,7 @@ def default_hosts(name: str, addresses: Sequence[str]) -> list[str]:
     names = [name.lower()] if pki.is_host(name) else []
     if names and "." not in name:
         names.append(f"{names[0]}.local")
-    return list(dict.fromkeys(["localhost", *names, "127.0.0.1", "::1", *addresses]))
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *names, *addresses]))
 
 
 def reachable_host(hosts: Sequence[str]) -> str:
@@ -57,6 +57,7 @@ def url_of(host: str, port: int) -> str:
     return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def enrol_command(url: str, ca_der: bytes, secret: bytes) -> str:
-    """The command that enrols a device at ``url``."""
-    return f"sudo kegnet-client enroll {url} {format_code(ca_der, secret)}"
+def enrol_command(url: str, ca_der: bytes, secret: bytes, replaces: str | None = None) -> str:
+    """The command that enrols a device at ``url``, or lets the device ``replaces`` (a uuid) come back."""
+    option = "" if replaces is None else "--replace "
+    return f"sudo kegnet-client enroll {option}{url} {format_code(ca_der, secret, replaces)}"

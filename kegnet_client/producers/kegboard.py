@@ -4,6 +4,7 @@
 - What flowed while nobody listened is a pour of its own, unless the board has begun anew.
 - A reading of a sensor whose id fails its check sum is none, and 85 °C is none.
 - One log line a change, none a message.
+- Its tokens and its flows are told to local events, which may switch its relays and stop a flow.
 """
 
 import logging
@@ -21,14 +22,17 @@ from kegnet_client.core.wire.kegboard_messages import (
     MeterStatusMessage,
     OutputStatusMessage,
     PingCommand,
+    SetOutputCommand,
     TemperatureReadingMessage,
     kernel_sensor,
     meter_number,
     to_millidegrees,
 )
+from kegnet_client.core.wire.local_events import SetRelayOutputEvent, split_meter, split_relay
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.condition import Condition
 from kegnet_client.producers.base import Stop
+from kegnet_client.producers.board_link import BoardLink
 from kegnet_client.producers.board_sensors import BoardSensors
 from kegnet_client.producers.kegboard_port import BoardPort
 from kegnet_client.producers.total_meters import TotalMeters
@@ -47,6 +51,7 @@ log = logging.getLogger(__name__)
 class Kegboard:
     """The producer of one board, whose line ``open_port`` opens; its meter ``flow0`` is the pin ``first_pin``.
 
+    ``link`` is its way to local events, and has heard of what ends at ``meters``.
     ``changed`` is called when `problem` or `status` is another, for totals once a second. With ``is_verbose`` each
     message is logged.
     """
@@ -59,6 +64,7 @@ class Kegboard:
         first_pin: int,
         meters: TotalMeters,
         sensors: BoardSensors,
+        link: BoardLink,
         changed: Callable[[], object],
         clock: Clock,
         is_verbose: bool = False,
@@ -68,6 +74,7 @@ class Kegboard:
         self._first_pin = first_pin
         self._meters = meters
         self._sensors = sensors
+        self._link = link
         self._changed = changed
         self._clock = clock
         self._is_verbose = is_verbose
@@ -118,6 +125,7 @@ class Kegboard:
         finally:
             self._meters.close()
             self._sensors.close()
+            self._link.close()
 
     def _listen(self, port: BoardPort, stop: Stop) -> None:
         self._absent.end(f"{self._name}: the board is back at {port.path}")
@@ -128,7 +136,8 @@ class Kegboard:
         while not stop.is_set():
             due_s = min(self._meters.due_s, self._calm_at_s)
             left_s = None if due_s == math.inf else max(0.0, due_s - self._clock.monotonic_s())
-            self._take_all(port.read(left_s))
+            self._take_all(port.read(left_s, self._link.waits_for))
+            self._obey(port)
             self._look()
 
     def _wait(self, stop: Stop) -> None:
@@ -139,10 +148,20 @@ class Kegboard:
             wait_s = min(left_s, max(0.0, self._meters.due_s - self._clock.monotonic_s()) + 0.001)
             stop.wait(wait_s)
             left_s -= wait_s
+            self._obey(None)
             self._look()
+
+    def _obey(self, port: BoardPort | None) -> None:
+        """Do what local events ask for; a board that is away has no relays."""
+        for event in self._link.take():
+            if not isinstance(event, SetRelayOutputEvent):
+                self._meters.stop(self._first_pin + split_meter(event.meter_name)[1])
+            elif port is not None:
+                port.send(SetOutputCommand(split_relay(event.output_name)[1], event.output_mode == "enabled"))
 
     def _look(self) -> None:
         self._meters.look()
+        self._link.tell_flows(self._meters)
         if self._clock.monotonic_s() >= self._calm_at_s:
             self._calm_at_s = math.inf
             self._framing.end(f"{self._name}: packet framing fixed")
@@ -176,6 +195,7 @@ class Kegboard:
             case AuthTokenMessage(device, _, status):
                 came = "came" if status else "went"
                 log.info("%s: token %s of %a %s", self._name, event.token_value, device[:40], came)
+                self._link.tell_token(device, event.token_value, is_there=bool(status))
             case OutputStatusMessage(output_name, is_on):
                 log.info("%s: %a is %s", self._name, output_name[:40], "on" if is_on else "off")
             case BadMessage(message_id, reason):
@@ -192,6 +212,7 @@ class Kegboard:
 
     def _take_hello(self, hello: HelloMessage) -> None:
         self._retry_s = FIRST_RETRY_S
+        self._link.connect()
         before, self._hello = self._hello, hello
         kind = (hello.firmware_version, hello.serial_number)
         if before is None or kind != (before.firmware_version, before.serial_number):

@@ -12,8 +12,9 @@ import os
 import select
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from socket import socket
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -63,16 +64,18 @@ class BoardPort:
         with contextlib.suppress(OSError):  # a board that is unplugged
             self._line.close()
 
-    def read(self, timeout_s: float | None) -> list[Event]:
-        """What the board says next; nothing when ``timeout_s`` is over or the stop is set."""
+    def read(self, timeout_s: float | None, others: Sequence[socket] = ()) -> list[Event]:
+        """What the board says next; nothing when ``timeout_s`` is over, the stop is set or ``others`` can be read."""
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._stop.is_set():
             left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
             is_within = self.decoder.is_within_frame
             patience_s = min(SILENCE_S, SILENCE_S if left_s is None else left_s) if is_within else left_s
-            data = self._read_some(patience_s)
+            data = self._read_some(patience_s, others)
             if data:
                 events = self.decoder.feed(data)
+            elif data is None:
+                return []
             elif is_within and patience_s == SILENCE_S:
                 events = self.decoder.give_up()
             else:
@@ -97,11 +100,12 @@ class BoardPort:
                 return True
         return False
 
-    def _read_some(self, timeout_s: float | None) -> bytes:
+    def _read_some(self, timeout_s: float | None, others: Sequence[socket]) -> bytes | None:
+        """What has come; nothing after ``timeout_s``, and None if the board says nothing but another is ready."""
         try:
-            ready, _, _ = select.select([self._line, self._stop], [], [], timeout_s)
+            ready, _, _ = select.select([self._line, self._stop, *others], [], [], timeout_s)
             if self._line not in ready:
-                return b""
+                return None if ready else b""
             time.sleep(_GATHER_S)
             data = os.read(self._line.fileno(), _MAX_READ_BYTES)
             # Who was held up for long gets all that came meanwhile at one time, not what a buffer of the kernel holds.

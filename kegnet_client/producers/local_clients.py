@@ -1,4 +1,7 @@
-"""The sensor programs that connect over TCP: few, bounded, and each kept whatever it says."""
+"""The programs that connect: few, bounded, and each kept whatever it says.
+
+Sensor programs come over TCP, the producers of this machine's Kegboards by a Unix socket.
+"""
 
 import contextlib
 import errno
@@ -6,9 +9,11 @@ import logging
 import os
 import selectors
 import socket
+from pathlib import Path
 
 from kegnet_client.core.errors import SourceError
 from kegnet_client.core.wire.local_events import Splitter
+from kegnet_client.host.atomic_file import open_directory
 from kegnet_client.host.condition import Condition
 
 HOST = "127.0.0.1"
@@ -21,37 +26,62 @@ log = logging.getLogger(__name__)
 
 
 class Client:
-    """One program that is connected."""
+    """One program that is connected, among ``others`` of its kind."""
 
-    def __init__(self, connection: socket.socket, name: str) -> None:
+    def __init__(self, connection: socket.socket, name: str, others: "LocalClients") -> None:
         self.connection = connection
         self.name = name
+        self.others = others
         self.bad = Condition(log)
         self.unsent = b""
         self.splitter = Splitter()
 
 
-class LocalClients:
-    """Listens at ``port`` of this machine, and registers all that is to be waited for in ``selector``.
+def listen_tcp(port: int) -> socket.socket:
+    """A socket at ``port`` of this machine. Raises `SourceError` when it cannot be had."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        what = "another program listens there; is Kegbot's core running?" if error.errno == errno.EADDRINUSE else ""
+        raise SourceError(f"{HOST}:{port}: {what or os.strerror(error.errno or 0)}") from error
+    return listener
 
-    For one thread. Raises `SourceError` when the port cannot be had.
+
+def listen_unix(path: Path) -> socket.socket:
+    """A socket at ``path``, for the group of this process; one that another process has left there is replaced.
+
+    Raises `SourceError` when it cannot be had.
     """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        with open_directory(path.parent) as fd:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path.name, dir_fd=fd)
+            # However long the path is: an address takes 108 bytes.
+            listener.bind(f"/proc/self/fd/{fd}/{path.name}")
+            os.chmod(path.name, 0o660, dir_fd=fd)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise SourceError(f"{path}: Kegboards cannot be heard there: {os.strerror(error.errno or 0)}") from error
+    return listener
 
-    def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
+
+class LocalClients:
+    """Those that connect to ``listener``, which ``selector`` waits for with all else of them; for one thread."""
+
+    def __init__(self, listener: socket.socket, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._clients: dict[socket.socket, Client] = {}
         self._crowded = Condition(log)
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind((HOST, port))
-            self._listener.listen()
-        except OSError as error:
-            self._listener.close()
-            what = "another program listens there; is Kegbot's core running?" if error.errno == errno.EADDRINUSE else ""
-            raise SourceError(f"{HOST}:{port}: {what or os.strerror(error.errno or 0)}") from error
+        self._listener = listener
         self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
+        self.address = listener.getsockname()
         selector.register(self._listener, selectors.EVENT_READ, self)
 
     @property
@@ -59,10 +89,14 @@ class LocalClients:
         """How many are connected."""
         return len(self._clients)
 
+    def has(self, client: Client) -> bool:
+        """Whether ``client`` is connected still."""
+        return client.connection in self._clients
+
     def accept(self) -> None:
         """Take who is at the door."""
         try:
-            connection, (host, port) = self._listener.accept()
+            connection, address = self._listener.accept()
         except OSError:  # it has gone again, or there are no descriptors left
             return
         if len(self._clients) >= MAX_CLIENTS:
@@ -71,7 +105,8 @@ class LocalClients:
             connection.close()
             return
         connection.setblocking(False)
-        client = self._clients[connection] = Client(connection, f"{host}:{port}")
+        name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "a Kegboard of this machine"
+        client = self._clients[connection] = Client(connection, name, self)
         self._selector.register(connection, selectors.EVENT_READ, client)
         log.info("Remote host connected: %s", client.name)
 

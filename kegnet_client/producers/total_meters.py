@@ -62,6 +62,11 @@ class TotalMeters:
         return "; ".join(filter(None, found)) or None
 
     @property
+    def pins(self) -> list[int]:
+        """Those of the meters that are known."""
+        return list(self._meters)
+
+    @property
     def due_s(self) -> float:
         """When `look` has something to do, by the clock that nobody sets."""
         dues = (meter.meter.due_ms for meter in self._meters.values())

@@ -40,20 +40,34 @@ class _Message:
 
 
 class KegnetBatch:
-    """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time."""
+    """Speaks REST v3 as ``identity``; ``wall_ms`` is the Unix time.
+
+    ``boot`` is what the server may tell this machine's boot by; ``on_warning`` is told what it says of the device with
+    each answer, None if nothing.
+    """
 
     max_records = wire_batch.MAX_RECORDS
     # The second is for a server with a round trip between; near by, two that make batches are in each other's way.
     max_connections = 2
     advice = KEGNET_ADVICE
 
-    def __init__(self, identity: Identity, base: BaseUrl, transport: Transport, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        base: BaseUrl,
+        transport: Transport,
+        wall_ms: Callable[[], int],
+        boot: str | None = None,
+        on_warning: Callable[[str | None], None] = lambda _text: None,
+    ) -> None:
         self._identity = identity
         self._device = identity.uuid.lower()
         self._base = base
         # As it goes over the wire: what is signed is the path as the server sees it.
         self._url = transport.spell(f"{base.url}/{wire_batch.CALL}")
         self._transport = transport
+        self._also = {} if boot is None else {wire_batch.BOOT_HEADER: boot}
+        self._on_warning = on_warning
         self._wall_ms = wall_ms
         self._signer = HTTPMessageSigner(signature_algorithm=_ALGORITHMS[identity.algorithm])
         self.abort = transport.abort
@@ -64,10 +78,12 @@ class KegnetBatch:
         batch = {wire_batch.identify(record, self._device): record for record in records}
         message, content = self._sign(wire_batch.format_content(self._device, batch))
         try:
-            answer = self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers)
+            answer = self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers | self._also)
         except TransportError as error:
             return [judge_silence(error, f"{self._base.host}:{self._base.port}")] * len(records)
         verdicts = wire_batch.judge(answer, message.headers["Content-Digest"], list(batch), self._url, self._wall_ms())
+        if answer.status == 200:
+            self._on_warning(answer.headers.get(wire_batch.WARNING_HEADER.lower()))
         if answer.status == 200 and any(one.disposition is Disposition.DEFERRED for one in verdicts):
             # It may have been the answer to another request: the next one gets a connection without a past.
             self._transport.hang_up()

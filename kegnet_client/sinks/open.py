@@ -1,5 +1,7 @@
 """From a configuration to something that sends."""
 
+import functools
+import logging
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +9,20 @@ from pathlib import Path
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.core.records import Heartbeat
 from kegnet_client.core.verdict import Disposition
+from kegnet_client.core.wire.answer import quote
 from kegnet_client.core.wire.base_url import Version
+from kegnet_client.host.boot import boot_mark
 from kegnet_client.host.clock import Clock
+from kegnet_client.host.condition import Condition
 from kegnet_client.keys import Identity, load_identity
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
+from kegnet_client.sinks.address_report import AddressReport, find_address
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegnet_forms import KegnetForms
 from kegnet_client.sinks.kegnet_section import KegNetSettings
+
+_log = logging.getLogger(__name__)
 
 CREDENTIAL = "privkey.pem"
 """What the unit calls the key in systemd's credentials directory, where it goes before the configured one."""
@@ -48,11 +56,22 @@ def connect(settings: KegNetSettings, clock: Clock, identity: Identity) -> OpenS
         return Transport(context, settings.deadline_s, clock.wall_ms)
 
     if base.version is not Version.V3:
-        return lambda: KegnetForms(settings.uuid, identity.sign, base, transport(), clock.wall_ms)
+        find = functools.partial(find_address, base.host, base.port)
+        addresses = AddressReport(find, clock) if base.version is Version.V2 else None
+        return lambda: KegnetForms(settings.uuid, identity.sign, base, transport(), clock.wall_ms, addresses)
     # Late, because of what it imports.
     from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
-    return lambda: KegnetBatch(identity, base, transport(), clock.wall_ms)
+    boot = boot_mark(identity.uuid)
+    warned = Condition(_log)
+
+    def on_warning(text: str | None) -> None:
+        if text is None:
+            warned.end(f"{base.host} has nothing more to say against this device")
+        else:
+            warned.begin(f"{base.host}{quote(text.encode('utf-8', 'replace'))}")
+
+    return lambda: KegnetBatch(identity, base, transport(), clock.wall_ms, boot, on_warning)
 
 
 def send_heartbeat(settings: KegNetSettings, clock: Clock, environ: Mapping[str, str]) -> str:

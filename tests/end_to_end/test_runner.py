@@ -46,7 +46,7 @@ class Device:
         (self.root / "conf/client.conf").write_text(
             f"[KegNet]\nuuid = {uuid.UUID(int=number)}\nserviceBaseURL = https://hub.example/rest/v3\n"
             f"[Runner]\nurl = {server.url}\ndatabase = {database}\ndirectory = runner\nmacId = {self.mac_id}\n"
-            "allowSpool = yes\n"
+            "allowSpool = yes\n" + ("user = taproom\n" if number == 2 else "")
         )
         self.runner: Program | None = None
 

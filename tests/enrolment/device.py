@@ -47,7 +47,6 @@ class Device:
         return load_identity(self.uuid, path, self.settings.base.version)
 
     def beside(self) -> set[str]:
-        """What stands beside the key under its name."""
-        return {path.name for path in self.key.parent.iterdir() if path.name.startswith(self.key.name)} - {
-            self.key.name
-        }
+        """What stands beside the key under its name, but for what it said of others, which stays."""
+        names = {path.name for path in self.key.parent.iterdir() if path.name.startswith(self.key.name)}
+        return names - {self.key.name, f"{self.key.name}.words"}

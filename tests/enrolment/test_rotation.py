@@ -186,7 +186,7 @@ def test_a_link_to_the_key_stays_one_and_the_key_its_owners(hub: Hub, device: De
     rotate_key(device.load())
     assert device.key.is_symlink()
     assert (real.stat().st_uid, real.stat().st_gid) == owner
-    assert sorted(path.name for path in real.parent.iterdir()) == [LOCK, "key.pem"]
+    assert sorted(path.name for path in real.parent.iterdir()) == [LOCK, "key.pem", "key.pem.words"]
     settle(hub, device, old)
 
 

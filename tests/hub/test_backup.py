@@ -92,7 +92,7 @@ def test_a_directory_that_holds_anything_is_left_as_it_is(saved: Path, home: Hom
 def test_any_changed_byte_is_found_and_nothing_is_restored(saved: Path, tmp_path: Path) -> None:
     content = saved.read_bytes()
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=settings().max_examples * 3 // 2, deadline=None)
     @given(
         st.integers(0, len(content) - 1) | st.integers(0, 12000) | st.integers(len(content) - 3000, len(content) - 1)
     )

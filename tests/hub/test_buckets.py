@@ -110,7 +110,9 @@ def test_each_reading_counts_once_in_the_part_where_it_belongs(
 ) -> None:
     monkeypatch.setattr(readings, "MAX_READINGS", most_readings)
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=max(2, settings().max_examples // 12), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(
         _taken,
         st.integers(1, 30),

@@ -68,8 +68,8 @@ def test_what_no_certificate_can_carry_changes_nothing(
 @pytest.mark.parametrize(
     ("name", "hosts"),
     [
-        ("KegPi", ["localhost", "kegpi", "kegpi.local", "127.0.0.1", "::1", "192.0.2.2"]),
-        ("hub.example.org", ["localhost", "hub.example.org", "127.0.0.1", "::1", "192.0.2.2"]),
+        ("KegPi", ["localhost", "127.0.0.1", "::1", "kegpi", "kegpi.local", "192.0.2.2"]),
+        ("hub.example.org", ["localhost", "127.0.0.1", "::1", "hub.example.org", "192.0.2.2"]),
         ("not a name", ["localhost", "127.0.0.1", "::1", "192.0.2.2"]),
     ],
 )

@@ -156,7 +156,7 @@ def test_what_is_wrong_with_a_device_is_named(hub: Hub, tmp_path: Path, public_k
     (tmp_path / "bad.pub").write_text("garbage")
     with pytest.raises(ConfigError, match=r"bad\.pub: it holds no public key"):
         hub("devices", "add", UUID, str(tmp_path / "bad.pub"))
-    with pytest.raises(UsageError, match="not registered"):
+    with pytest.raises(UsageError, match="no device has the name or the uuid"):
         hub("devices", "revoke", UUID)
 
 

@@ -232,7 +232,11 @@ TIMES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=settings().max_examples * 2 // 5,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     poured=st.dictionaries(TIMES, st.integers(1, 5000), max_size=12),
     borders=st.lists(TIMES, min_size=1, max_size=4, unique=True).map(sorted),

@@ -1,6 +1,9 @@
-"""Several hub processes on one PostgreSQL database: what is posted to one is heard at all of them, once."""
+"""Several hub processes on one PostgreSQL database, behind nginx: what is posted to one is heard at all, once."""
 
 import json
+import os
+import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kegnet_client.core.wire.forms import CONTENT_TYPE
 from kegnet_client.hub.home import Home
@@ -26,21 +30,96 @@ from .test_events import read_events
 
 pytestmark = pytest.mark.process
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
+LAST = 1000
+"""The pulses of the last pour."""
+WITHOUT_PAGES = "import sys; sys.modules['nicegui'] = None\n"
+NGINX = """
+daemon off;
+error_log stderr;
+pid {directory}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {directory};
+    proxy_temp_path {directory};
+    fastcgi_temp_path {directory};
+    uwsgi_temp_path {directory};
+    scgi_temp_path {directory};
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+    upstream hub {{
+        {servers}
+    }}
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {home}/server.crt;
+        ssl_certificate_key {home}/server.key;
+        location / {{
+            proxy_pass https://hub;
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {home}/ca.crt;
+            proxy_ssl_name localhost;
+            proxy_ssl_server_name on;
+            proxy_http_version 1.1;
+            proxy_buffering off;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto https;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            add_header X-Process $upstream_addr;
+        }}
+    }}
+}}
+"""
 
 
 @contextmanager
-def hub_process(directory: Path) -> Iterator[str]:
-    """``hub run`` as a process of its own; its URL."""
-    argv = [sys.executable, "-c", PROGRAM, "run", "--dir", str(directory), "--port", "0", "--bind", "127.0.0.1"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def hub_processes(directory: Path, count: int) -> Iterator[list[int]]:
+    """``hub run``, so many times at once, each as a process of its own; their ports."""
+    argv = [sys.executable, "-c", WITHOUT_PAGES + PROGRAM, "run", "--dir", str(directory), "--port", "0"]
+    argv += ["--bind", "127.0.0.1", "--proxy", "127.0.0.1"]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            for _ in range(count)
+        ]
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            yield line.split(" answers at ")[1].split(" ")[0].replace("127.0.0.1", "localhost")
+            lines = [process.stdout.readline() for process in processes if process.stdout is not None]
+            yield [int(line.split(" answers at ")[1].split(" ")[0].rpartition(":")[2]) for line in lines]
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                _, said = process.communicate(timeout=WAIT_S)
+                assert "Traceback" not in said, said
+
+
+@contextmanager
+def balancing(home: Home, ports: list[int], directory: Path) -> Iterator[str]:
+    """A real nginx that gives each request to the next of the hubs at ``ports``; its URL."""
+    directory.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    servers = " ".join(f"server 127.0.0.1:{one};" for one in ports)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(NGINX.format(directory=directory, servers=servers, port=port, home=home.directory))
+    argv = ["nginx", "-c", str(configuration), "-e", "stderr", "-g", "user root;" if os.geteuid() == 0 else ""]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _accepts(port), "nginx does not answer")
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            yield f"https://localhost:{port}"
         finally:
             process.terminate()
-            _, said = process.communicate(timeout=WAIT_S)
-            assert "Traceback" not in said, said
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -51,48 +130,49 @@ def home(tmp_path: Path, postgresql_server: PostgreSQL) -> Home:
     return home
 
 
-@pytest.fixture
-def clients(home: Home, device_key: object) -> Iterator[list[httpx.Client]]:
-    """Somebody who reads, at each of two processes."""
-    with closing(Store(home.database())) as store, ExitStack() as stack:
-        store.prepare()
-        store.add_device(DEVICE, device_key.public_key(), "bar", NOW_MS)  # type: ignore[attr-defined]  # RSA
-        trust = ssl.create_default_context(cafile=home.ca_certificate)
-        headers = {"Authorization": f"Bearer {home.token()}"}
-        urls = [stack.enter_context(hub_process(home.directory)) for _ in range(2)]
-        yield [
-            stack.enter_context(httpx.Client(base_url=url, verify=trust, headers=headers, trust_env=False))
-            for url in urls
-        ]
-
-
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+@pytest.mark.parametrize("count", [2, 4])
 def test_what_is_posted_to_one_is_heard_at_all_of_them_once(
-    clients: list[httpx.Client], form: Callable[..., bytes]
+    home: Home, tmp_path: Path, device_key: rsa.RSAPrivateKey, form: Callable[..., bytes], count: int
 ) -> None:
-    count = 40
-    heard: list[list[int]] = [[], []]
-    ready = threading.Barrier(3)
+    ready = threading.Barrier(2 * count + 1)
+    heard: list[list[int]] = [[] for _ in range(2 * count)]
+    asked: list[str] = [""] * len(heard)
+    with closing(Store(home.database())) as store:
+        store.prepare()
+        store.add_device(DEVICE, device_key.public_key(), "bar", NOW_MS)
+    trust = ssl.create_default_context(cafile=home.ca_certificate)
+    token = {"Authorization": f"Bearer {home.token()}"}
+    with (
+        hub_processes(home.directory, count) as ports,
+        balancing(home, ports, tmp_path / "nginx") as url,
+        httpx.Client(base_url=url, verify=trust, headers=token, trust_env=False) as client,
+    ):
 
-    def listen(number: int) -> None:
-        with clients[number].stream("GET", "/api/events?channels=pours&after=0", timeout=WAIT_S) as stream:
-            ready.wait(WAIT_S)
-            for event in read_events(stream):
-                heard[number] += [pour["pulses"] for pour in event.body["pours"]]
-                if len(heard[number]) >= count:
-                    break
+        def listen(number: int) -> None:
+            with client.stream("GET", "/api/events?channels=pours&after=0", timeout=WAIT_S) as stream:
+                asked[number] = stream.headers["X-Process"]
+                ready.wait(WAIT_S)
+                for event in read_events(stream):
+                    heard[number] += [pour["pulses"] for pour in event.body["pours"]]
+                    if LAST in heard[number]:
+                        break
 
-    listeners = [threading.Thread(target=listen, args=(number,)) for number in range(2)]
-    for listener in listeners:
-        listener.start()
-    ready.wait(WAIT_S)
-    for number in range(count):
-        body = form("pour", id=DEVICE, pin=0, pulses=number + 1, et=1000, ts=NOW_MS + number)
-        answer = clients[number % 2].post("/rest/v2/pour", content=body, headers={"Content-Type": CONTENT_TYPE})
-        assert answer.status_code == 200
-    for listener in listeners:
-        listener.join(WAIT_S)
-    assert heard[0] == heard[1]
-    assert sorted(heard[0]) == list(range(1, count + 1))
+        listeners = [threading.Thread(target=listen, args=(number,)) for number in range(len(heard))]
+        for listener in listeners:
+            listener.start()
+        ready.wait(WAIT_S)
+        posted = set()
+        for number in (*range(1, 40), LAST):  # the last one comes when all else was heard, or never is
+            body = form("pour", id=DEVICE, pin=0, pulses=number, et=1000, ts=NOW_MS + number)
+            answer = client.post("/rest/v2/pour", content=body, headers={"Content-Type": CONTENT_TYPE})
+            assert answer.status_code == 200
+            posted.add(answer.headers["X-Process"])
+        for listener in listeners:
+            listener.join(WAIT_S)
+    assert set(asked) == posted == {f"127.0.0.1:{port}" for port in ports}
+    assert heard[0] == [*range(1, 40), LAST]
+    assert heard == [heard[0]] * len(heard)
 
 
 def test_ids_are_in_the_order_of_commits(home: Home, postgresql_server: PostgreSQL) -> None:

@@ -23,6 +23,7 @@ from kegnet_client.core.wire.kegboard_messages import (
     sensor_name,
 )
 from kegnet_client.producers.base import Stop
+from kegnet_client.producers.board_link import BoardLink
 from kegnet_client.producers.board_sensors import BoardSensors, ReadingRules
 from kegnet_client.producers.kegboard import Kegboard
 from kegnet_client.producers.total_meters import TotalMeters
@@ -66,7 +67,7 @@ class Line:
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
-    def read(self, timeout_s: float | None) -> list[Event]:
+    def read(self, timeout_s: float | None, _others: object = ()) -> list[Event]:
         while self._script:
             match said := self._script.pop(0):
                 case float():
@@ -105,6 +106,7 @@ class Stand:
             first_pin=first_pin,
             meters=meters,
             sensors=BoardSensors(self.rules, lambda reading: enqueue(self.spool, reading), self.clock),
+            link=BoardLink(self.spool / "nobody listens", name, first_pin, self.clock),
             changed=self.tell,
             clock=self.clock,
         )

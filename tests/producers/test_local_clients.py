@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from kegnet_client.core.errors import SourceError
-from kegnet_client.producers.local_clients import MAX_UNSENT_BYTES, Client, LocalClients
+from kegnet_client.producers.local_clients import MAX_UNSENT_BYTES, Client, LocalClients, listen_tcp
 
 from ..support.waits import WAIT_S
 
@@ -23,12 +23,12 @@ def selector() -> Iterator[selectors.BaseSelector]:
 
 @pytest.fixture
 def clients(selector: selectors.BaseSelector) -> Iterator[LocalClients]:
-    with closing(LocalClients(0, selector)) as clients:
+    with closing(LocalClients(listen_tcp(0), selector)) as clients:
         yield clients
 
 
 def connect(clients: LocalClients) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", clients.port), WAIT_S)
+    connection = socket.create_connection(clients.address, WAIT_S)
     before = clients.count
     while clients.count == before:
         clients.accept()
@@ -73,6 +73,6 @@ def test_one_that_goes_is_forgotten(clients: LocalClients, selector: selectors.B
     clients.send(MESSAGE)
 
 
-def test_a_port_that_is_taken_is_told(clients: LocalClients, selector: selectors.BaseSelector) -> None:
+def test_a_port_that_is_taken_is_told(clients: LocalClients) -> None:
     with pytest.raises(SourceError, match="is Kegbot's core running"):
-        LocalClients(clients.port, selector)
+        listen_tcp(clients.address[1])

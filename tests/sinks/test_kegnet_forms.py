@@ -11,7 +11,10 @@ from kegnet_client.core.verdict import Disposition
 from kegnet_client.core.wire.answer import Answer
 from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.core.wire.forms import CONTENT_TYPE, read_call
+from kegnet_client.sinks.address_report import AddressReport, find_address
 from kegnet_client.sinks.kegnet_forms import KegnetForms
+
+from ..support.clock import FakeClock
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000
@@ -126,3 +129,69 @@ def test_without_an_answer_the_record_is_kept_and_the_reason_told(
     assert (verdict.disposition, verdict.reason, verdict.code) == (disposition, f"hub.example:8443: {error}", None)
     assert not verdict.record_may_be_the_cause
     assert verdict.retry_after_s is None
+
+
+class Addresses:
+    """A device that moves: each look finds the next address, the last one for ever."""
+
+    def __init__(self, *found: str | None) -> None:
+        self.clock = FakeClock()
+        self._found = list(found)
+        self.report = AddressReport(self._find, self.clock)
+
+    def _find(self) -> str | None:
+        return self._found.pop(0) if len(self._found) > 1 else self._found[0]
+
+
+def tell(server: Server, addresses: Addresses, *after_s: float) -> list[str]:
+    """The addresses that go along with a record after each of these pauses."""
+    base = parse_base_url("https://hub.example:8443/keg/rest/v2")
+    sink = KegnetForms(DEVICE, lambda data: b"signed:" + data, base, server, lambda: WALL_MS, addresses.report)
+    for pause_s in after_s:
+        addresses.clock.now_s += pause_s
+        assert sink.send([POUR])[0].disposition is Disposition.ACCEPTED
+    calls = [read_call("ip", body)[0] for url, _, body in server.posts if url.endswith("/ip")]
+    return [dict(call.fields)["ip"] for call in calls]
+
+
+def test_the_address_goes_along_once_an_hour_and_when_it_is_another() -> None:
+    steady = Addresses("192.168.1.57")
+    assert tell(Server(), steady, 0, 1, 3500, 100, 60) == ["192.168.1.57"] * 2
+    moved = Addresses("192.168.1.57", "192.168.1.57", "10.0.0.2")
+    assert tell(Server(), moved, 0, 60, 60, 60) == ["192.168.1.57", "10.0.0.2"]
+
+
+def test_the_address_is_signed_as_the_protocol_has_it() -> None:
+    server = Server()
+    tell(server, Addresses("192.168.1.57"), 0)
+    assert server.posts[1][0] == "https://hub.example:8443/keg/rest/v2/ip"
+    call, signature = read_call("ip", server.posts[1][2])
+    assert call.canonical_string == f"{DEVICE},192.168.1.57,{WALL_MS}".encode()
+    assert signature == b"signed:" + call.canonical_string
+
+
+def test_an_address_that_nobody_takes_is_no_matter_of_the_record_and_one_that_did_not_arrive_is_told_again() -> None:
+    def refuses(url: str) -> Answer:
+        return Answer(404 if url.endswith("/ip") else 200, {})
+
+    def loses(url: str) -> Answer:
+        if url.endswith("/ip"):
+            raise TransportError("reset")
+        return Answer(200, {})
+
+    assert tell(Server(refuses), Addresses("192.168.1.57"), 0, 60, 60) == ["192.168.1.57"]
+    assert tell(Server(loses), Addresses("192.168.1.57"), 0, 1, 60) == ["192.168.1.57"] * 2
+
+
+def test_no_address_goes_along_with_a_record_that_was_not_taken_nor_where_there_is_none() -> None:
+    addresses = Addresses("192.168.1.57")
+    base = parse_base_url("https://hub.example:8443/keg/rest/v2")
+    busy = Server(lambda _url: Answer(503, {}))
+    KegnetForms(DEVICE, lambda data: data, base, busy, lambda: WALL_MS, addresses.report).send([POUR])
+    assert len(busy.posts) == 1
+    assert tell(Server(), Addresses(None), 0, 60) == []
+
+
+def test_a_server_on_this_machine_or_reached_by_ipv6_alone_is_told_no_address() -> None:
+    assert find_address("127.0.0.1", 443) is None
+    assert find_address("::1", 443) is None

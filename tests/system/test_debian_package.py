@@ -22,6 +22,9 @@ SWAP = f'-100, b"{SPOOL}.old", -100, b"{SPOOL}", 2'
 """What renameat2(2) takes to exchange the two."""
 NEWER = "/root/newer.deb"
 POURS = range(5000, 5080)
+BOARD = "kegnet-kegboard@ttyUSB0"
+STAND_IN = "[Service]\nExecStart=/bin/sleep infinity\n"
+"""For the service of a board, which needs a device that no udev is there to tell of."""
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +151,19 @@ def test_an_upgrade_restarts_the_daemon_keeps_everything_and_loses_no_pour(at_wo
         f"dpkg-deb -Zgzip -z1 -b /root/newer {NEWER} && rm -r /root/newer"
     )
     kept = at_work.sh(f"sha256sum {CONF}/*; stat -c '%n %U %G %a' {CONF}/* {SPOOL}")
-    pids = [at_work.show(unit, "MainPID") for unit in ("kegnet-client", "kegnet-hub")]
+    at_work.sh("cat > /run/systemd/system/kegnet-kegboard@.service", stdin=STAND_IN)
+    at_work.sh(f"systemctl daemon-reload && systemctl start {BOARD}")
+    units = ("kegnet-client", "kegnet-hub", BOARD)
+    pids = [at_work.show(unit, "MainPID") for unit in units]
     at_work.sh(
         "systemd-run -q --uid=tap --gid=kegnet --unit=pouring sh -c '"
         f"cd {ROOT}/spool; for n in $(seq {POURS[0]} {POURS[-1]}); do "
         'echo "0,$n,8123,$(date +%s%3N)" > .$n.tmp; mv .$n.tmp $n.pour; sleep 0.1; done\''
     )
     install(at_work, NEWER)
-    assert at_work.try_sh("systemctl is-active kegnet-client kegnet-hub").stdout.split() == ["active", "active"]
-    assert not {at_work.show(unit, "MainPID") for unit in ("kegnet-client", "kegnet-hub")} & set(pids)
+    assert [at_work.show(unit, "ActiveState") for unit in units] == ["active"] * 3
+    assert not {at_work.show(unit, "MainPID") for unit in units} & set(pids)
+    at_work.sh(f"systemctl stop {BOARD} && rm /run/systemd/system/kegnet-kegboard@.service && systemctl daemon-reload")
     at_work.wait_for_pours(*POURS)
     assert at_work.sh(f"sha256sum {CONF}/*; stat -c '%n %U %G %a' {CONF}/* {SPOOL}") == kept
 

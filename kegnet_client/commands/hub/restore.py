@@ -37,5 +37,6 @@ def handle(options: argparse.Namespace) -> int:
         print(f"What the hub acknowledged after {made} is missing here, and devices have removed it.")
     else:
         print("Its database is not in the backup: restore that with pg_restore or psql before the hub runs.")
+    print("A device that changed its key meanwhile is refused until sudo kegnet-client rotate-key is run there.")
     print("Next: kegnet-client hub run; devices go on by themselves if it answers under the same name and port.")
     return 0

@@ -24,6 +24,14 @@ from kegnet_client.core.wire.forms import is_uuid, record_id
 CALL = "records"
 """The last part of the path."""
 CONTENT_TYPE = "application/json"
+BOOT_HEADER = "KegNet-Boot"
+"""What a device calls the boot that it sends from: 16 hexadecimal digits. It is not signed."""
+WARNING_HEADER = "KegNet-Warning"
+"""On an answer: what is wrong with the device beside its records, in a line of text."""
+CLONE_WARNING = (
+    "another machine sends as this device: its card was copied. On the copy, `kegnet-client enroll --replace` with a "
+    "code of `hub invite` makes it a device of its own"
+)
 MAX_RECORDS = 500
 MAX_CONTENT_BYTES = 256 * 1024
 """Before compression."""

@@ -2,6 +2,7 @@
 
 The code that ``hub invite`` prints is ``kegnet_`` and 48 bytes in URL-safe base64: the SHA-256 of the hub's CA
 certificate (DER), by which the device knows the hub, and a secret of 16 bytes, by which the hub knows the device.
+One by which a device comes back has 16 bytes more: the uuid that it had.
 
 ============================ ============================================== ====================================
 call                         request                                        answer
@@ -22,6 +23,7 @@ is registered, 503 later; the reason is a line of text.
 import base64
 import hashlib
 import re
+import uuid
 from dataclasses import dataclass, field
 
 CA_PATH = "/ca.crt"
@@ -38,29 +40,34 @@ SECRET_BYTES = 16
 
 _PREFIX = "kegnet_"
 _HASH_BYTES = 32
-_CODE = re.compile(_PREFIX + r"[A-Za-z0-9_-]{64}", re.ASCII)
+_CODE = re.compile(_PREFIX + r"[A-Za-z0-9_-]{64}([A-Za-z0-9_-]{22})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A one-time code, taken apart. ``secret`` is as it is sent."""
+    """A one-time code, taken apart. ``secret`` is as it is sent; ``device`` is the uuid that comes back with it."""
 
     ca_sha256: bytes
     secret: str = field(repr=False)
+    device: str | None = None
 
 
-def format_code(ca_der: bytes, secret: bytes) -> str:
-    """The code to paste on the device."""
-    text = base64.urlsafe_b64encode(hashlib.sha256(ca_der).digest() + secret)
-    return _PREFIX + text.decode("ascii")
+def format_code(ca_der: bytes, secret: bytes, device: str | None = None) -> str:
+    """The code to paste on the device, or on the one that takes the place of ``device`` (a uuid)."""
+    uuid_bytes = b"" if device is None else uuid.UUID(device).bytes
+    text = base64.urlsafe_b64encode(hashlib.sha256(ca_der).digest() + secret + uuid_bytes)
+    return _PREFIX + text.decode("ascii").rstrip("=")
 
 
 def parse_code(text: str) -> Code:
     """The code ``text``; `ValueError` says what is wrong with it."""
     if not _CODE.fullmatch(text):
-        raise ValueError(f"is not a code: one has {_PREFIX} and 64 letters, digits, - and _; paste it whole")
-    data = base64.urlsafe_b64decode(text.removeprefix(_PREFIX))
-    return Code(data[:_HASH_BYTES], format_secret(data[_HASH_BYTES:]))
+        raise ValueError(f"is not a code: one has {_PREFIX} and 64 or 86 letters, digits, - and _; paste it whole")
+    encoded = text.removeprefix(_PREFIX)
+    data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    secret_end = _HASH_BYTES + SECRET_BYTES
+    device = str(uuid.UUID(bytes=data[secret_end:])) if len(data) > secret_end else None
+    return Code(data[:_HASH_BYTES], format_secret(data[_HASH_BYTES:secret_end]), device)
 
 
 def format_secret(secret: bytes) -> str:

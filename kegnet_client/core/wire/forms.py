@@ -76,6 +76,11 @@ def call_for(record: Record | Heartbeat, device: str, version: Version) -> Call:
             return Call("ping", _fields("ping", (device, NO_TEMPERATURE, at_ms // unit)))
 
 
+def address_call(address: str, at_ms: int, device: str) -> Call:
+    """The request of v2 that tells the IPv4 ``address`` of ``device``; v1 has none."""
+    return Call("ip", _fields("ip", (device, address, at_ms)))
+
+
 def read_call(name: str, body: bytes) -> tuple[Call, bytes]:
     """The call ``name`` and its signature out of a request's body.
 

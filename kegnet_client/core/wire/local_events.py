@@ -3,14 +3,15 @@
 ``{"event": "MeterUpdate", "data": {"meter_name": "kegboard.flow0", "reading": 1200}}``
 
 Over TCP (Kegbot 1.0) a message is compact, ends with two newlines, and calls a meter ``tap_name``; on Redis (1.1 and
-later) it is indented and says ``meter_name``. Both are understood on either way.
+later) it is indented and says ``meter_name``. Both are understood on either way. Between the producers of this program
+it is as over TCP, and each event may go either way.
 
-Security: `Splitter` and `parse_event` take bytes from anybody on this machine. Both bound what they keep.
+Security: `Splitter`, `parse_event` and `parse_any` take bytes from anybody on this machine. All bound what they keep.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,9 @@ MAX_NAME = 100
 MAX_READING = 2**32 - 1
 
 _END = b"\n\n"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _METER = re.compile(r"(?P<board>[^\s.]+)\.flow(?P<number>0|[1-9][0-9]{0,2})", re.ASCII)
+_RELAY = re.compile(r"(?P<board>[^\s.]+)\.relay(?P<number>[0-9])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,13 @@ class TokenAuthEvent:
     auth_device_name: str
     token_value: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerConnectedEvent:
+    """A board is there whose meters and relays are called after ``controller_name``."""
+
+    controller_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +112,12 @@ class SetRelayOutputEvent:
 
 Heard = MeterUpdate | ThermoEvent | FlowRequest | TokenAuthEvent | OtherEvent
 Said = FlowUpdate | DrinkCreatedEvent | SetRelayOutputEvent
+PassedOn = FlowRequest | TokenAuthEvent | ControllerConnectedEvent
 
 _REQUESTS = ("start_flow", "stop_flow", "report_status")
 _STATUSES = ("added", "removed")
+_STATES = ("active", "completed")
+_MODES = ("enabled", "disabled")
 
 
 class Splitter:
@@ -134,19 +147,11 @@ class Splitter:
 
 
 def parse_event(message: bytes) -> Heard:
-    """What ``message`` says. `RecordError` for what is no event."""
-    try:
-        found = json.loads(message.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise RecordError("it is not one JSON object in UTF-8") from None
-    if not isinstance(found, dict) or not isinstance(found.get("event"), str):
-        raise RecordError("it is not an object with an event, a name")
-    data = found.get("data")
-    if not isinstance(data, dict):
-        raise RecordError(f"{found['event'][:MAX_NAME]!a} has no data, an object")
-    match found["event"]:
+    """What a sensor program says in ``message``. `RecordError` for what is no event."""
+    name, data = _read(message)
+    match name:
         case "MeterUpdate":
-            return MeterUpdate(_meter(data), _reading(data))
+            return MeterUpdate(_meter(data), _whole(data, "reading"))
         case "ThermoEvent":
             return ThermoEvent(_text(data, "sensor_name"), _degrees(data))
         case "FlowRequest":
@@ -158,11 +163,33 @@ def parse_event(message: bytes) -> Heard:
                 _text(data, "token_value"),
                 _one_of(data, "status", _STATUSES),
             )
-        case name:
-            return OtherEvent(name[:MAX_NAME])
+    return OtherEvent(name[:MAX_NAME])
 
 
-def format_tcp(event: Said) -> bytes:
+def parse_any(message: bytes) -> Heard | Said | PassedOn:
+    """What ``message`` says, be it one that others only say. `RecordError` for what is no event."""
+    name, data = _read(message)
+    match name:
+        case "FlowUpdate":
+            return FlowUpdate(
+                _whole(data, "flow_id"),
+                _meter(data),
+                _one_of(data, "state", _STATES),
+                _unix_ms(data, "start_time"),
+                _unix_ms(data, "last_activity_time"),
+                _whole(data, "ticks"),
+            )
+        case "DrinkCreatedEvent":
+            times = _unix_ms(data, "start_time"), _unix_ms(data, "end_time")
+            return DrinkCreatedEvent(_whole(data, "flow_id"), _whole(data, "drink_id"), _meter(data), *times)
+        case "SetRelayOutputEvent":
+            return SetRelayOutputEvent(_text(data, "output_name"), _one_of(data, "output_mode", _MODES))
+        case "ControllerConnectedEvent":
+            return ControllerConnectedEvent(_text(data, "controller_name"))
+    return parse_event(message)
+
+
+def format_tcp(event: Said | PassedOn) -> bytes:
     """``event`` as a program of Kegbot 1.0 reads it."""
     data = _data(event)
     if "meter_name" in data:
@@ -170,7 +197,7 @@ def format_tcp(event: Said) -> bytes:
     return json.dumps({"event": type(event).__name__, "data": data}, separators=(",", ":")).encode() + _END
 
 
-def format_redis(event: Said) -> bytes:
+def format_redis(event: Said | PassedOn) -> bytes:
     """``event`` as a program of Kegbot 1.1 and later reads it."""
     return json.dumps({"event": type(event).__name__, "data": _data(event)}, indent=2).encode()
 
@@ -183,13 +210,34 @@ def split_meter(meter_name: str) -> tuple[str, int]:
     return found["board"], int(found["number"])
 
 
+def split_relay(output_name: str) -> tuple[str, int]:
+    """The board and the number of ``kegboard.relay0``; `RecordError` for a name that is no relay's."""
+    found = _RELAY.fullmatch(output_name)
+    if found is None:
+        raise RecordError(f"{output_name!a} is not a relay's name, such as kegboard.relay0")
+    return found["board"], int(found["number"])
+
+
 def relay_of(meter_name: str) -> str:
     """The relay beside the meter ``kegboard.flow0``: ``kegboard.relay0``."""
     board, number = split_meter(meter_name)
     return f"{board}.relay{number}"
 
 
-def _data(event: Said) -> dict[str, Any]:
+def _read(message: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        found = json.loads(message.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise RecordError("it is not one JSON object in UTF-8") from None
+    if not isinstance(found, dict) or not isinstance(found.get("event"), str):
+        raise RecordError("it is not an object with an event, a name")
+    data = found.get("data")
+    if not isinstance(data, dict):
+        raise RecordError(f"{found['event'][:MAX_NAME]!a} has no data, an object")
+    return found["event"], data
+
+
+def _data(event: Said | PassedOn) -> dict[str, Any]:
     match event:
         case FlowUpdate():
             return {
@@ -210,12 +258,12 @@ def _data(event: Said) -> dict[str, Any]:
                 "end_time": _time(event.end_ms),
                 "username": "",
             }
-        case SetRelayOutputEvent():  # pragma: no branch (mypy sees that there is no fourth)
-            return {"output_name": event.output_name, "output_mode": event.output_mode}
+        case _:
+            return asdict(event)
 
 
 def _time(unix_ms: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return datetime.fromtimestamp(unix_ms // 1000, UTC).strftime(_TIME)
 
 
 def _meter(data: dict[str, Any], default: str | None = None) -> str:
@@ -239,11 +287,18 @@ def _one_of(data: dict[str, Any], name: str, values: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _reading(data: dict[str, Any]) -> int:
-    value = data.get("reading")
+def _whole(data: dict[str, Any], name: str) -> int:
+    value = data.get(name)
     if type(value) is not int or not 0 <= value <= MAX_READING:
-        raise RecordError(f"reading is not a whole number from 0 to {MAX_READING}")
+        raise RecordError(f"{name} is not a whole number from 0 to {MAX_READING}")
     return value
+
+
+def _unix_ms(data: dict[str, Any], name: str) -> int:
+    try:
+        return round(datetime.strptime(_text(data, name), _TIME).replace(tzinfo=UTC).timestamp()) * 1000
+    except ValueError:
+        raise RecordError(f"{name} is not a time such as 2026-01-01T12:00:00Z") from None
 
 
 def _degrees(data: dict[str, Any]) -> float:

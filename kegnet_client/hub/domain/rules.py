@@ -108,6 +108,8 @@ class DeviceState:
     last_seen_ms: int | None
     refused: Sequence[tuple[int, int]] = ()
     rules: Rules = DEFAULT
+    cloned_ms: int | None = None
+    """When two machines were last seen to send as this device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,8 @@ def _judge_device(device: DeviceState, listening_since_ms: int, now_ms: int) -> 
     refused = sum(count for at_ms, count in device.refused if now_ms - HOUR_MS < at_ms <= now_ms)
     if rules.refused_per_hour is not None and refused > rules.refused_per_hour:
         yield Finding("refused", subject, f"{device.name}: {refused} records refused within an hour")
+    if device.cloned_ms is not None and now_ms - device.cloned_ms < HOUR_MS:
+        yield Finding("cloned", subject, f"{device.name}: two machines send as this device, its card was copied")
 
 
 def _judge_sensor(sensor: SensorState, state: State, now_ms: int, device_is_silent: bool) -> Iterator[Finding]:

@@ -28,9 +28,7 @@ MAX_BODY_BYTES = 4096
 """No form of REST v1 or v2 comes near it: the longest, with an RSA-4096 signature, has 900 bytes."""
 
 NOT_REGISTERED = "this device is not registered here; `kegnet-client hub devices add` does that"
-REVOKED = (
-    "this device is revoked and its uuid cannot come back: enrol it anew, with a new uuid (`kegnet-client hub invite`)"
-)
+REVOKED = "this device is revoked; it comes back by the line that `kegnet-client hub invite --replace` prints there"
 CALLS = tuple(forms.SIGNED_FIELDS)
 VERSIONS = (Version.V1, Version.V2)
 

@@ -76,10 +76,12 @@ def make_router(
     on_trouble: Callable[[StoreError], Response],
     counts: Counts,
     count_refused: Callable[[str, int], None],
+    note_boot: Callable[[str, str], Awaitable[bool]],
 ) -> APIRouter:
     """The routes under ``/rest``, writing into ``commits``; ``on_trouble`` makes the answer where that fails.
 
-    ``count_refused`` is told from which device how many records were refused.
+    ``count_refused`` is told from which device how many records were refused, ``note_boot`` from which boot a device
+    sends, and says whether it has a clone.
     """
     router = APIRouter()
 
@@ -118,7 +120,11 @@ def make_router(
             refusals.over(request, device)
             _tell(receipt)
             count_refused(device, receipt.proven.rejected)
-            return answer(receipt)
+            response = answer(receipt)
+            boot = request.headers.get(batch.BOOT_HEADER)
+            if boot is not None and await note_boot(device, boot):
+                response.headers[batch.WARNING_HEADER] = batch.CLONE_WARNING
+            return response
 
         router.add_api_route(path, endpoint, methods=["POST"], **described)
 

@@ -3,6 +3,10 @@
 Joining: `invite` keeps the SHA-256 of a secret that is shown once; `enrol` takes the secret for one device,
 within its time, once. A device that never saw its answer asks the same again and is told the same.
 
+Coming back: an invitation that ``replaces`` a device lets that uuid in, and no other, with another key, which is its
+only one from then on; it is not revoked any more. Its name, its taps and all that it sent go by its uuid, and stay.
+Making one takes the operator's word; another one for the same device, and a revocation, cancel it.
+
 Changing the key: `rotate` takes a new key on the word of one that is in force, and both are in force from then
 on; `confirm` takes the new one's word that it is in use, and the old one is not in force any more. A device has
 at most two keys. Each step may be repeated, and one that was begun and forgotten is replaced by the next.
@@ -82,13 +86,16 @@ def invite(store: Store, name: str | None, expires_ms: int) -> bytes:
     return store.write(lambda connection: make_invitation(connection, name, expires_ms))
 
 
-def make_invitation(connection: Connection, name: str | None, expires_ms: int) -> bytes:
-    """As `invite`, in a transaction that is there."""
+def make_invitation(connection: Connection, name: str | None, expires_ms: int, replaces: str | None = None) -> bytes:
+    """As `invite`, in a transaction that is there; or for the device ``replaces`` to come back."""
+    if replaces is not None:
+        devices.cancel_replacements(connection, replaces)
     secret = secrets.token_bytes(enrolment.SECRET_BYTES)
     row = {
         "secret_sha256": enrolment.hash_secret(enrolment.format_secret(secret)),
         "name": name,
         "expires_ms": expires_ms,
+        "replaces": replaces,
     }
     database.insert_new(connection, schema.invitations, row)
     return secret
@@ -101,12 +108,13 @@ class Invitation:
     secret_sha256: str
     name: str | None
     expires_ms: int
+    replaces: str | None
 
 
 def read_open(connection: Connection, now_ms: int) -> list[Invitation]:
     """The invitations that could be used now, the one that expires first first."""
     table = schema.invitations.c
-    statement = select(table.secret_sha256, table.name, table.expires_ms).where(
+    statement = select(table.secret_sha256, table.name, table.expires_ms, table.replaces).where(
         table.used_ms.is_(None), table.expires_ms > now_ms
     )
     return [Invitation(*row) for row in connection.execute(statement.order_by(table.expires_ms, table.secret_sha256))]
@@ -136,11 +144,26 @@ def enrol(store: Store, secret: str, request: Request, now_ms: int) -> str:
             return _name_if_the_same(connection, row.device, request.device, fingerprint)
         if now_ms >= row.expires_ms:
             raise RefusedError(f"the code has expired: {_ASK}")
+        if row.replaces is not None:
+            return come_back(connection, row.replaces)
         name = str(row.name or request.device.partition("-")[0])
         if not devices.register(connection, request.device, name, fingerprint, pem, now_ms):
-            raise KnownError(f"{request.device} is registered already, and the code is still good: take a new uuid")
-        connection.execute(update(table).where(is_it).values(used_ms=now_ms, device=request.device))
+            raise KnownError(
+                f"{request.device} is registered already, and the code is still good: take a new uuid, or let it come "
+                "back by `kegnet-client hub invite --replace`"
+            )
+        use(connection)
         return name
+
+    def come_back(connection: Connection, replaced: str) -> str:
+        if request.device != replaced:
+            raise RefusedError("the code is for another device to come back: run the command as the hub printed it")
+        use(connection)  # before it would be cancelled with the others for this device
+        return devices.replace_key(connection, replaced, fingerprint, pem, now_ms)
+
+    def use(connection: Connection) -> None:
+        is_it = schema.invitations.c.secret_sha256 == secret_sha256
+        connection.execute(update(schema.invitations).where(is_it).values(used_ms=now_ms, device=request.device))
 
     return store.write(work)
 

@@ -41,7 +41,10 @@ class Store(Database):
             return register(connection, uuid.lower(), name, key_fingerprint(pem), pem, now_ms)
 
         if not self.write(work):
-            raise UsageError(f"{uuid} is registered already; a device with a new key gets a new uuid")
+            raise UsageError(
+                f"{uuid} is registered already; `kegnet-client hub devices rekey {uuid} PUBLIC_KEY.pem` gives it "
+                "another key"
+            )
 
     def revoke_device(self, uuid: str, now_ms: int) -> None:
         """Take nothing more from a device; `UsageError` if there is no such device."""

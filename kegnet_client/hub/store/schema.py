@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
 )
 
-VERSION = "0007"
+VERSION = "0009"
 MOVING = "moving"
 """The version of a database into which `kegnet_client.hub.move` still puts rows."""
 MOVED = "moved"
@@ -73,6 +73,7 @@ devices = Table(
     Column("revoked_ms", BigInteger),
     Column("last_seen_ms", BigInteger),
     Column("address", String(45)),
+    Column("cloned_ms", BigInteger),
     Index("devices_by_time", "added_ms", "id"),
 )
 
@@ -96,8 +97,10 @@ invitations = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("used_ms", BigInteger),
     Column("device", ForeignKey("devices.uuid")),
+    Column("replaces", ForeignKey("devices.uuid")),
 )
-"""One-time codes; who has only this table can use none of them."""
+"""One-time codes; who has only this table can use none of them. One that ``replaces`` a device lets that one alone in,
+with another key."""
 
 tokens = Table(
     "tokens",

@@ -75,11 +75,15 @@ def _read_sensors(connection: Connection, names: dict[str, str], limits: _Limits
 
 def _read_devices(connection: Connection, limits: _Limits, now_ms: int) -> Sequence[DeviceState]:
     table = schema.devices.c
-    statement = select(table.uuid, table.name, table.last_seen_ms).where(table.revoked_ms.is_(None)).order_by(table.id)
+    statement = (
+        select(table.uuid, table.name, table.last_seen_ms, table.cloned_ms)
+        .where(table.revoked_ms.is_(None))
+        .order_by(table.id)
+    )
     refused = refusals.read_times(connection, now_ms - rules.HOUR_MS)
     return [
-        DeviceState(uuid, name, last_seen_ms, refused.get(uuid, ()), limits.of(f"device {uuid}"))
-        for uuid, name, last_seen_ms in connection.execute(statement)
+        DeviceState(uuid, name, last_seen_ms, refused.get(uuid, ()), limits.of(f"device {uuid}"), cloned_ms)
+        for uuid, name, last_seen_ms, cloned_ms in connection.execute(statement)
     ]
 
 

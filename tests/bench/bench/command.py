@@ -11,9 +11,11 @@ from .drains import backlog, drain_v2, drain_v3, far_v2, far_v3, two_sinks
 from .hub import ingest
 from .hub_api import api
 from .hub_readers import readers
+from .hub_scale import rest, scale
 from .machine import about, headline
 from .moments import first_delivery, fresh, idle, latency
 from .picture import picture
+from .producers import flow_meters, kegboard
 from .results import Results
 from .run import Run, Settings
 from .runner import runner
@@ -35,9 +37,13 @@ MEASUREMENTS = {
     "backlog": backlog,
     "fresh": fresh,
     "small": small,
+    "flow-meter": flow_meters,
+    "kegboard": kegboard,
     "hub": ingest,
     "hub-api": api,
     "hub-readers": readers,
+    "hub-scale": scale,
+    "hub-rest": rest,
     "screen": screen,
     "runner": runner,
     "years": years,

@@ -15,7 +15,8 @@ PROGRAM = "this program"
 ORIGINAL = "original's way"
 SYSLOG_NG = "syslog-ng"
 CURL = "curl"
-COLUMNS = (FLOOR, PROGRAM, ORIGINAL, SYSLOG_NG, CURL)
+INFLUXDB = "InfluxDB"
+COLUMNS = (FLOOR, PROGRAM, ORIGINAL, SYSLOG_NG, CURL, INFLUXDB)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +69,16 @@ def make_home(run: Run, name: str, *options: str) -> tuple[Path, str]:
 
 
 @contextmanager
-def serving(run: Run, home: Path, device: str) -> Iterator[Hub]:
-    """``kegnet-client hub run`` on ``home``."""
-    log = home / "log"
+def serving(
+    run: Run, home: Path, device: str, log_name: str = "log", program: Sequence[str | Path] | None = None
+) -> Iterator[Hub]:
+    """``kegnet-client hub run`` on ``home``; ``program`` is how it is started, if not as the one that is measured."""
+    log = home / log_name
     key = run.stage.directory / "device.key"
     key.touch(0o600)
     key.write_bytes(run.stage.key_pem)
     command: list[str | Path] = [
-        run.settings.program,
+        *(program or [run.settings.program]),
         "hub",
         "run",
         "--dir",
@@ -97,14 +99,19 @@ def serving(run: Run, home: Path, device: str) -> Iterator[Hub]:
 
 
 @contextmanager
-def loading(hub: Hub, kind: Kind) -> Iterator[Helper]:
-    """What sends to ``hub`` over that kind's connections."""
+def loading(hub: Hub, kind: Kind, protocol: str | None = None, first: int = 0) -> Iterator[Helper]:
+    """What sends to ``hub`` over that kind's connections, in that kind's protocol or another.
+
+    Its pours are numbered from ``first`` on, and no two of a device may have one number.
+    """
     work = {
         "port": hub.port,
         "ca": str(hub.home / "ca.crt"),
         "key": str(hub.key),
         "device": hub.device,
-        "protocol": kind.protocol,
+        "protocol": protocol or kind.protocol,
+        "batch": kind.batch,
+        "first": first,
         "connections": kind.connections,
     }
     load = Helper("load", json.dumps(work))

@@ -22,7 +22,7 @@ from .conftest import ED25519, P256, RSA, Send, faults, forged, written
 def test_any_one_changed_byte_is_found_and_its_line_is_named(ledger: bytes) -> None:
     starts = [0, *(place + 1 for place, byte in enumerate(ledger) if byte == ord("\n"))]
 
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=settings().max_examples * 5 // 2, deadline=None)
     @given(st.integers(0, len(ledger) - 1) | st.integers(len(ledger) - 600, len(ledger) - 1), st.integers(1, 255))
     def check(place: int, change: int) -> None:
         changed = bytearray(ledger)
@@ -37,7 +37,7 @@ def test_any_one_changed_byte_is_found_and_its_line_is_named(ledger: bytes) -> N
 
 @pytest.mark.case(83)
 def test_every_place_where_a_ledger_may_be_cut_is_found(ledger: bytes) -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=settings().max_examples, deadline=None)
     @given(st.integers(0, len(ledger) - 1) | st.integers(len(ledger) - 700, len(ledger) - 1))
     def check(length: int) -> None:
         assert "end is missing" in str(faults(ledger[:length]))

@@ -1,7 +1,8 @@
 """Load for a hub: requests that were signed in advance, over many connections at once.
 
-The argument is a JSON object: ``port``, ``ca``, ``key``, ``device``, ``protocol``, ``connections``. Commands come
-on stdin, one a line, each answered by one line of JSON; the end of stdin is the end of the process.
+The argument is a JSON object: ``port``, ``ca``, ``key``, ``device``, ``protocol`` (v2, v3 or influxdb), ``batch``,
+``first``, ``connections``. Commands come on stdin, one a line, each answered by one line of JSON; the end of stdin is
+the end of the process.
 
 ========== ================================================================================================
 sign N     sign N requests, of one pour (v2) or 500 (v3); none is ever sent twice
@@ -19,7 +20,7 @@ import sys
 import time
 from typing import Any
 
-from .wire import BATCH, Request, signer, v2_request, v3_request
+from .wire import Request, influxdb_request, signer, v2_request, v3_request
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 STARTED_MS = 1_600_000_000_000
@@ -63,23 +64,24 @@ class Load:
         self._work = work
         self._sign = signer(work["key"])
         self._context = ssl.create_default_context(cafile=work["ca"])
-        self._made = 0
+        self._made: int = work["first"]
         self._signed: list[bytes] = []
-        self._records = 1 if work["protocol"] == "v2" else BATCH
+        self._records: int = work["batch"]
 
     def sign(self, count: int) -> None:
         """Make ``count`` requests."""
         for _ in range(count):
             lines = [f"0,586,8123,{STARTED_MS + self._made + number}" for number in range(self._records)]
             self._made += self._records
-            device = self._work["device"]
-            self._signed.append(
-                self._encode(
-                    v2_request(device, lines[0], self._sign)
-                    if self._records == 1
-                    else v3_request(device, lines, self._sign)
-                )
-            )
+            self._signed.append(self._encode(self._request(self._work["device"], lines)))
+
+    def _request(self, device: str, lines: list[str]) -> Request:
+        match self._work["protocol"]:
+            case "v2":
+                return v2_request(device, lines[0], self._sign)
+            case "v3":
+                return v3_request(device, lines, self._sign)
+        return influxdb_request(device, lines)
 
     async def go(self, per_s: float) -> dict[str, Any]:
         """Send everything that is signed."""
@@ -125,9 +127,13 @@ class Load:
 
     def _is_good(self, answer: bytes) -> bool:
         status, _, rest = answer.partition(b"\r\n")
+        if self._work["protocol"] == "influxdb":
+            return b" 204" in status
         if b" 200" not in status:
             return False
-        return self._records == 1 or json.loads(rest.partition(b"\r\n\r\n")[2])["accepted"] == self._records
+        if self._work["protocol"] == "v2":
+            return True
+        return bool(json.loads(rest.partition(b"\r\n\r\n")[2])["accepted"] == self._records)
 
 
 def main() -> None:

@@ -72,3 +72,12 @@ def v3_request(device: str, lines: Sequence[str], sign: Sign) -> Request:
     signature = sign(f'{base}"@signature-params": {parameters}'.encode())
     headers |= {"Signature-Input": f"kegnet={parameters}", "Signature": f"kegnet=:{signature}:"}
     return "/rest/v3/records", headers, content
+
+
+def influxdb_request(device: str, lines: Sequence[str]) -> Request:
+    """Pours in the line protocol of InfluxDB, unsigned."""
+    points = []
+    for line in lines:
+        pin, pulses, elapsed, started = line.split(",")
+        points.append(f"pours,device={device},pin={pin} pulses={pulses}i,elapsed_ms={elapsed}i {started}")
+    return "/write?db=kegnet&precision=ms", {"Content-Type": "text/plain"}, "\n".join(points).encode()
