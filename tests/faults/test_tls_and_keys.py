@@ -5,7 +5,6 @@ import ssl
 import subprocess
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,14 +13,9 @@ from ..support.device import Device
 from ..support.waits import wait_until
 from .known import KEPT
 from .misbehaving_server import Serve, Server
-from .versions import V2_LATER
+from .versions import V2_LATER, slowly
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-def slowly(*values: tuple[str, ...]) -> list[Any]:
-    """These too, where there is time."""
-    return [pytest.param(*value, marks=pytest.mark.slow) for value in values]
 
 
 def openssl(*arguments: str | Path) -> None:
