@@ -122,6 +122,7 @@ def test_of_two_drinks_that_a_late_server_made_the_later_one_is_cancelled_ten_mi
 
 
 @pytest.mark.case(110)
+@pytest.mark.case(134)
 def test_a_second_drink_that_is_not_cancelled_is_said_and_holds_up_nothing(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
