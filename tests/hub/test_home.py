@@ -169,7 +169,14 @@ with home.Home(Path(sys.argv[1])).initialising(["localhost"], None, serve.utc_no
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("call", "steps"), [("fsync", range(0, 11, 3)), ("link", range(5)), ("unlink", range(1, 5))])
+@pytest.mark.parametrize(
+    ("call", "steps"),
+    [
+        ("link", range(5)),
+        pytest.param("fsync", range(0, 11, 3), marks=pytest.mark.slow),
+        pytest.param("unlink", range(1, 5), marks=pytest.mark.slow),
+    ],
+)
 def test_an_init_that_is_killed_is_done_anew_or_was_done(tmp_path: Path, call: str, steps: range) -> None:
     for step in steps:
         directory = tmp_path / f"hub{step}"

@@ -29,16 +29,22 @@ sys.exit(main())
 class Hub:
     """A hub of its own in ``directory``; ``before`` starts its process.
 
-    Without ``pages`` it starts in half the time.
+    Without ``pages`` it starts in half the time. ``database`` is the URL of its own, if that is not a file.
     """
 
     def __init__(
-        self, directory: Path, start: Callable[..., Program], *, pages: bool = False, before: Sequence[str] = ()
+        self,
+        directory: Path,
+        start: Callable[..., Program],
+        *,
+        pages: bool = False,
+        before: Sequence[str] = (),
+        database: str | None = None,
     ) -> None:
         self.directory = directory
         self._start = start
         self._argv: list[str | Path] = [COMMAND] if pages else [sys.executable, "-c", WITHOUT_PAGES]
-        self._say(["init", "--host", "localhost"])
+        self._say(["init", "--host", "localhost", *(["--database", database] if database else [])])
         self.context = ssl.create_default_context(cafile=directory / "ca.crt")
         self.context.verify_flags |= ssl.VERIFY_X509_STRICT
         self.token = (directory / "token").read_text().strip()

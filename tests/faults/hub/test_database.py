@@ -15,6 +15,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ...support.postgresql import PostgreSQL
 from ...support.program import Program
 from ...support.waits import wait_until
 from ..versions import V2_LATER
@@ -148,3 +149,35 @@ def test_a_hub_that_is_killed_under_load_has_all_that_it_acknowledged(
     assert len(acknowledged) >= 120
     assert set(acknowledged) <= set(stored)
     assert len(stored) == len(set(stored))
+
+
+@pytest.mark.case(51)
+def test_a_hub_on_postgresql_that_is_killed_amid_an_eight_way_ingest_stores_each_pour_once(
+    tmp_path: Path, start_program: Callable[..., Program], postgresql_server: PostgreSQL, key: rsa.RSAPrivateKey
+) -> None:
+    hub = Hub(tmp_path / "hub", start_program, database=postgresql_server.make_database())
+    (device,) = hub.register(key)
+    each, acknowledged = 10, []
+
+    def send(thread: int) -> None:
+        for pulses in range(1 + thread * each, 1 + (thread + 1) * each):
+            request = Request("v2", device, key, [pulses])
+            # As a device does it: until it is told that this one is on disk.
+            wait_until(partial(is_taken, request), f"{pulses} is not taken", 60)
+            acknowledged.append(pulses)
+
+    def is_taken(request: Request) -> bool:
+        try:
+            return hub.send(request).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        work = [threads.submit(send, thread) for thread in range(8)]
+        wait_until(lambda: len(acknowledged) >= 30, "it hardly answers")
+        hub.program.signal(signal.SIGKILL)
+        hub.start(port=str(hub.port))
+        for one in work:
+            one.result(60)
+    assert hub.pours(device) == list(range(1, 8 * each + 1))
+    hub.program.stop()

@@ -143,7 +143,7 @@ def test_silent_connections_keep_no_device_away(limited_hub: Hub, device: Device
     ("hosts", "half"),
     [
         pytest.param(many_hosts(505), True, id="half a request, many addresses"),
-        pytest.param([STRANGER] * 505, False, id="kept alive, one address"),
+        pytest.param([STRANGER] * 505, False, id="kept alive, one address", marks=pytest.mark.slow),
         pytest.param(many_hosts(505), False, id="kept alive, many addresses", marks=pytest.mark.slow),
         pytest.param([STRANGER] * 505, True, id="half a request, one address", marks=pytest.mark.slow),
     ],
@@ -182,10 +182,13 @@ def test_a_handshake_that_does_not_go_on_is_ended(limited_hub: Hub, device: Devi
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x00\x01\x02 this is not HTTP\r\n\r\n",
-        b"GET /ca.crt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        pytest.param(b"\x00\x01\x02 this is not HTTP\r\n\r\n", id="not HTTP"),
+        pytest.param(
+            b"GET /ca.crt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+            id="upgrade",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["not HTTP", "upgrade"],
 )
 def test_what_is_not_http_fills_no_log(limited_hub: Hub, device: Device, data: bytes) -> None:
     before = log_size(limited_hub)
