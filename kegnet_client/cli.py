@@ -22,25 +22,25 @@ def _takes_configuration(parser: Parser) -> None:
 
 
 COMMANDS = (
-    Command("run", "deliver what comes into the spool, in the foreground", _takes_configuration),
-    Command("init", "make this device's uuid, key and configuration", _takes_root),
-    Command("enroll", "make this a device of a hub, with the code that it printed", _takes_root),
-    Command("rotate-key", "give this device another private key (again after a failure)", _takes_configuration),
-    Command("pour", "put one pour into the spool by hand", _takes_configuration),
-    Command("send", "deliver what is in the spool once and end", _takes_configuration),
-    Command("status", "show what waits, what was rejected, how the server is reached", _takes_configuration),
-    Command("check", "try configuration, key, spool, clock, TLS, server, sensors", _takes_configuration),
-    Command("rejected", "list rejected records, put them back, or delete them", _takes_configuration),
-    Command("kegboard", "make pours and temperatures of what Kegboards on USB say", _takes_configuration),
-    Command("flow-meter", "count what flow meters on GPIO lines tell, in the foreground", _takes_configuration),
-    Command("kegboard-monitor", "print what a Kegboard on USB says"),
-    Command("kegboard-simulate", "be a Kegboard for a machine without one"),
-    Command("local-events", "make pours and temperatures of what Kegbot's sensor programs say", _takes_configuration),
-    Command("runner", "run the signed programs of a database, in boxes", _takes_configuration),
-    Command("module", "an operator's side of that: sign, push, run, status"),
-    Command("demo", "show the whole way on this machine, with a hub of its own"),
-    Command("completion", "print the script by which bash, zsh or fish completes these commands"),
-    Command("hub", "your own KegNet server; its commands: hub --help"),
+    Command("run", "deliver records from the spool, in the foreground", _takes_configuration),
+    Command("init", "create this device's uuid, key and configuration", _takes_root),
+    Command("enroll", "register this device with a hub, by an invitation code", _takes_root),
+    Command("rotate-key", "replace this device's private key", _takes_configuration),
+    Command("pour", "record one pour by hand", _takes_configuration),
+    Command("send", "deliver the records in the spool once, then exit", _takes_configuration),
+    Command("status", "show waiting and rejected records, and the connection", _takes_configuration),
+    Command("check", "test configuration, key, spool, clock, TLS, server, sensors", _takes_configuration),
+    Command("rejected", "list, retry or delete rejected records", _takes_configuration),
+    Command("kegboard", "record pours and temperatures from Kegboards on USB", _takes_configuration),
+    Command("flow-meter", "record pours from flow meters on GPIO lines", _takes_configuration),
+    Command("kegboard-monitor", "print the messages of a Kegboard on USB"),
+    Command("kegboard-simulate", "simulate a Kegboard"),
+    Command("local-events", "record pours and temperatures from Kegbot's programs", _takes_configuration),
+    Command("runner", "run signed programs from a database, in sandboxes", _takes_configuration),
+    Command("module", "sign and manage those programs, as an operator"),
+    Command("demo", "show everything on this machine, with its own hub"),
+    Command("completion", "print a completion script for bash, zsh or fish"),
+    Command("hub", "run your own KegNet server; see: hub --help"),
 )
 
 EXAMPLE = """\
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="kegnet-client",
-        description="Carries every pour and temperature of a kegerator to a KegNet server.",
+        description="Delivers every pour and temperature of a kegerator to a KegNet server.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

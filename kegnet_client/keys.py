@@ -2,7 +2,7 @@
 
 The key is read once, from one file, and is never written, logged or sent. What can be loaded is RSA from
 2048 bits on, Ed25519 and P-256; REST v1 and v2 know RSA only. Everything else is a `ConfigError` with the
-command that mends it.
+command that fixes it.
 
 Security: the file's mode is judged on the descriptor that is then read. A symbolic link is followed, because
 a package may keep its conf/ elsewhere. Inside systemd's credentials directory the mode says nothing: there
@@ -116,7 +116,7 @@ def load_identity(uuid: str, path: Path, version: Version, credentials_directory
     except ConfigError as error:
         if not is_credential:
             raise
-        note = "this is systemd's copy: mend the file that LoadCredential= names in the unit, then restart the service"
+        note = "this is systemd's copy: fix the file that LoadCredential= names in the unit, then restart the service"
         raise ConfigError(f"{fault} ({note})" for fault in error.faults) from None
 
 

@@ -96,7 +96,7 @@ def key_pem() -> bytes:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The CA that devices here believe."""
+    """The CA that devices here trust."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 

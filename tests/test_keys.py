@@ -1,4 +1,4 @@
-"""The device's key: what signs, and what is refused with the command that mends it."""
+"""The device's key: what signs, and what is refused with the command that fixes it."""
 
 import os
 import re
@@ -252,7 +252,7 @@ def test_systemds_credential_may_be_readable_by_a_group(rsa_pem: bytes, key_file
 
 def test_a_fault_in_a_credential_says_where_to_mend_it(key_file: KeyFile, tmp_path: Path) -> None:
     fault = refusal(key_file(b""), credentials=tmp_path)
-    assert fault.endswith("mend the file that LoadCredential= names in the unit, then restart the service)")
+    assert fault.endswith("fix the file that LoadCredential= names in the unit, then restart the service)")
 
 
 def test_the_stand_in_for_a_missing_credential_is_a_missing_key(key_file: KeyFile, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """``kegnet-client check``: is everything as it has to be? One line a part, and what to do where it is not.
 
-It does for real what the daemon does: it connects, it signs, it sends one sign of life, it reads the bus.
+It does for real what the daemon does: it connects, it signs, it sends one heartbeat, it reads the bus.
 """
 
 import argparse

@@ -106,7 +106,9 @@ class Parser(argparse.ArgumentParser):
         The called command's ``handle`` becomes the option ``handler``.
         """
         parsers = self.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-        helper = parsers.add_parser("help", help="tell what a command takes", description="Tell what a command takes.")
+        helper = parsers.add_parser(
+            "help", help="show the help of a command", description="Show the help of a command."
+        )
         helper.add_argument("words", nargs="*", metavar="COMMAND", help="which one (default: list them all)")
         helper.set_defaults(**{handler: lambda options: self.parse_args([*options.words, "--help"])})
         for command in commands:

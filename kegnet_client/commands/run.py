@@ -58,7 +58,7 @@ def handle(options: argparse.Namespace) -> int:
 
 
 class Producers:
-    """What this process itself produces under one configuration: temperatures, and signs of life without them."""
+    """What this process itself produces under one configuration: temperatures, and heartbeats without them."""
 
     def __init__(self, config: Config, bus: BusReader, takes_all_sensors: bool, daemon: "Daemon") -> None:
         self.bus = bus
@@ -78,7 +78,7 @@ class Producers:
             changed=daemon.tell_again,
             clock=daemon.clock,
         )
-        self.all: dict[str, Producer] = {"thermometer": thermometer, "sign of life": sign_of_life}
+        self.all: dict[str, Producer] = {"thermometer": thermometer, "heartbeat": sign_of_life}
         self._threads = [ProducerThread(name, producer, daemon.guard) for name, producer in self.all.items()]
 
     def start(self) -> None:
@@ -212,7 +212,7 @@ class Daemon:
                 spool.close()
             for line in str(error).splitlines():
                 log.error("reload: %s", line)
-            log.error("reload: the configuration is not good, the one before it stays in force")
+            log.error("reload: the configuration has faults; the previous one stays in use")
         else:
             old.stop()
             old.leave_queues()

@@ -20,19 +20,19 @@ class UsageError(KegnetError):
 
 
 class RecordError(KegnetError):
-    """A record is not what its producer meant to write: mend the producer, the bytes are kept."""
+    """A record is not what its producer meant to write: fix the producer, the bytes are kept."""
 
     exit_code = 65
 
 
 class DocumentError(KegnetError):
-    """A document for devices is not one that may run: mend it, and sign it anew."""
+    """A document for devices is not one that may run: fix it, and sign it anew."""
 
     exit_code = 65
 
 
 class RunnerError(KegnetError):
-    """Programs cannot be run here now: mend what the message names."""
+    """Programs cannot be run here now: fix what the message names."""
 
     exit_code = 75
 
@@ -56,7 +56,7 @@ class TransportError(KegnetError):
 
 
 class ClockError(KegnetError):
-    """This machine's clock cannot be believed: set it, then try again."""
+    """This machine's clock cannot be trusted: set it, then try again."""
 
     exit_code = 75
 
@@ -68,7 +68,7 @@ class ThermometerError(KegnetError):
 
 
 class UntrustedServerError(TransportError):
-    """What answered did not prove to be the server: mend the CA bundle, the URL or the clock."""
+    """What answered did not prove to be the server: fix the CA bundle, the URL or the clock."""
 
     exit_code = 77
 
@@ -80,7 +80,7 @@ class LineError(KegnetError):
 
 
 class BoardError(KegnetError):
-    """A Kegboard cannot be reached, or what is there is none: plug it in, or mend what the message names."""
+    """A Kegboard cannot be reached, or what is there is none: plug it in, or fix what the message names."""
 
     exit_code = 75
 
@@ -104,15 +104,15 @@ class ControllerError(KegnetError):
 
 
 class ServerRefusalError(KegnetError):
-    """The server refuses this device or what it asks for: mend what the message names."""
+    """The server refuses this device or what it asks for: fix what the message names."""
 
     exit_code = 77
 
 
 class ConfigError(KegnetError):
-    """The configuration, the key or the CA bundle is unusable: mend what ``faults`` names.
+    """The configuration, the key or the CA bundle is unusable: fix what ``faults`` names.
 
-    ``faults`` holds one line per fault, so that a person mends all of them in one go.
+    ``faults`` holds one line per fault, so that a person fixes all of them in one go.
     """
 
     exit_code = 78

@@ -80,12 +80,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life from a device that has no temperature to tell. Never spooled."""
+    """A heartbeat from a device that has no temperature to tell. Never spooled."""
 
     at_ms: int
 
     def __str__(self) -> str:
-        return "sign of life"
+        return "heartbeat"
 
 
 Record = Pour | Reading
@@ -169,7 +169,7 @@ def make_reading(sensor: str, millidegrees: int, taken_ms: int) -> Reading:
 
 
 def make_heartbeat(at_ms: int) -> Heartbeat:
-    """A sign of life whose time is within the bounds; else `RecordError`."""
+    """A heartbeat whose time is within the bounds; else `RecordError`."""
     _check_time("at", at_ms)
     return Heartbeat(at_ms)
 
@@ -227,4 +227,4 @@ def _check_time(name: str, unix_ms: int) -> None:
     if unix_ms < FIRST_MS:
         raise RecordError(f"{name} is {unix_ms} ms, a time before 2001: {_TORN}")
     if unix_ms > LAST_MS:
-        raise RecordError(f"{name} is {unix_ms} ms, a time after 2099: mend what wrote it, or its clock")
+        raise RecordError(f"{name} is {unix_ms} ms, a time after 2099: fix what wrote it, or its clock")

@@ -8,7 +8,7 @@ and when to try again. Several exchanges may be under way at once. The rules, in
   meets `MAX_FAILURES` of them in a row lets another one try.
 - A 5xx may be the record's own: it steps aside, and only when another record fails too does the link wait.
 - A rejection is the record's own, until `MAX_REJECTIONS` came in a row without one acceptance: then it is the
-  server, and the rest stays in the spool. An accepted sign of life is no acceptance here: a server may take those
+  server, and the rest stays in the spool. An accepted heartbeat is no acceptance here: a server may take those
   and none of the records.
 - A wait that a sink wants for one record alone says nothing of the others, nor of the link.
 - A misconfiguration keeps everything; one try each `MISCONFIGURED_RETRY_S`, in turn.
@@ -28,7 +28,7 @@ MISCONFIGURED_RETRY_S = 300.0
 MAX_REJECTIONS = 10
 MAX_FAILURES = 3
 HEARTBEAT = "heartbeat"
-"""The name of a sign of life, which has no file; no record is called so."""
+"""The name of a heartbeat, which has no file; no record is called so."""
 
 
 class LinkState(Enum):

@@ -55,7 +55,7 @@ class Engine:
 
     @property
     def alive_at_s(self) -> float:
-        """When each had shown a sign of life."""
+        """When each had shown a heartbeat."""
         return min(one.alive_at_s for one in self.uploaders.values())
 
     def nudge(self) -> None:

@@ -77,7 +77,7 @@ def settle(state: DeliveryState, taken: Sequence[PendingRecord], verdicts: Seque
 
 
 def settle_heartbeat(state: DeliveryState, verdict: Verdict, now: Moment) -> list[News]:
-    """Take note of what came of a sign of life, which says something of the sink, too."""
+    """Take note of what came of a heartbeat, which says something of the sink, too."""
     if verdict.disposition in (Disposition.ACCEPTED, Disposition.DEFERRED) or verdict.refused:
         fates = Fates()
         state.heartbeat_refused = False
@@ -85,7 +85,7 @@ def settle_heartbeat(state: DeliveryState, verdict: Verdict, now: Moment) -> lis
         return fates.news
     # A server that knows only pours is good enough for pours.
     said_before, state.heartbeat_refused = state.heartbeat_refused, True
-    line = f"the server takes no signs of life ({verdict.reason}); records go on"
+    line = f"the server takes no heartbeats ({verdict.reason}); records go on"
     return [] if said_before else [News(logging.WARNING, line)]
 
 

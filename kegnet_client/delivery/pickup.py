@@ -143,7 +143,7 @@ class Pickup:
     def _unsettled_for_s(self, file: SpoolFile) -> float:
         """How long ``file`` has to stay as it is to count as whole; 0 when it has been long enough.
 
-        Its age comes from the wall clock, which is to be believed only when it was not set meanwhile. A clock that
+        Its age comes from the wall clock, which is to be trusted only when it was not set meanwhile. A clock that
         was set back by less than that shows, or that is coarser than the file's time, makes it a little negative.
         """
         now = self._clock.now()  # after the file's last change

@@ -46,9 +46,9 @@ class DeliveryState:
         """How many records the next request may carry: fewer after a request that failed for their number or for
         one of them, and more again with every good answer."""
         self.heartbeat_refused = False
-        """Whether the sink takes no signs of life, which is said once."""
+        """Whether the sink takes no heartbeats, which is said once."""
         self.misconfiguration_said: int | str | None = None
-        """What was last said to be mended: the answer's code, or what is wrong with the certificate."""
+        """What was last said to need fixing: the answer's code, or what is wrong with the certificate."""
         self.nothing_waited = False
         """Whether no record waited when the state of the sink was last said."""
         self.suspects: set[str] = set()

@@ -129,7 +129,7 @@ class Uploader:
         self._watcher.wake()
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Send this sign of life as soon as the sink is ready, unless a newer one comes first; from any thread."""
+        """Send this heartbeat as soon as the sink is ready, unless a newer one comes first; from any thread."""
         self._heartbeats.append(heartbeat)
         self._watcher.wake()
 
@@ -162,7 +162,7 @@ class Uploader:
         self._note(events)
         if now.monotonic_s >= self._check_at_s:
             self._check(now)
-        # Records first: they are a sign of life, too, and a server that refuses the other kind must not stop them.
+        # Records first: they are a heartbeat, too, and a server that refuses the other kind must not stop them.
         if taken := self._pickup.take(now):
             self._unpublished = True
             with self._shared as state:
@@ -174,7 +174,7 @@ class Uploader:
             self._do_something_else(now)
 
     def _do_something_else(self, now: Moment) -> None:
-        """No record is to be sent now: a piece of a scan, or a sign of life."""
+        """No record is to be sent now: a piece of a scan, or a heartbeat."""
         with self._shared as state:
             is_ready = state.policy.ready(now.monotonic_s)
             is_scanning = self._backlog.is_scanning

@@ -36,7 +36,7 @@ def add_kegbot(root: Path, sections: Sequence[AnySection], url: str, ca: Path | 
     for field, name in (("api", "apiUrl"), ("ca_bundle", "caBundle")):
         if field in given(text, KEGBOT) and (field == "api" or ca is not None):
             raise ConfigError(
-                f"{file}: [Kegbot] {name}: is set already, and stays; put a # before it, then run init again"
+                f"{file}: [Kegbot] {name}: is already set and was not changed; put a # before it, then run init again"
             )
     values = {"api": url}
     if "uuid" not in given(text, KEGNET) | given(text, KEGBOT):
@@ -52,7 +52,7 @@ def add_kegbot(root: Path, sections: Sequence[AnySection], url: str, ca: Path | 
         files.append((key, b"", 0o600))
     for path, _, _ in files:
         if os.path.lexists(path):
-            raise ConfigError(f"{path}: exists already, and stays; move it away, then run init again")
+            raise ConfigError(f"{path}: already exists and was not changed; move it away, then run init again")
     write(Draft("init", text, config), files)
     if not has_key and os.geteuid() == 0 and (root / "spool").is_dir():
         owner = (root / "spool").stat()  # the user that delivers

@@ -2,7 +2,7 @@
 
 At its first boot it looks for `BOOT_FILE` on its boot partition, which every machine can write to: the line that ``hub
 invite`` printed. The file holds a secret that is good once, and is removed when it was used. Nobody watches a device
-that boots: what a person has to mend is written beside the file.
+that boots: what a person has to fix is written beside the file.
 
 Security: who can write to a card's boot partition can do anything with the device anyway.
 """

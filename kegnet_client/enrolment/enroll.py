@@ -10,7 +10,7 @@ With ``--replace`` this machine may be a device already: its key and its setting
 ``.replaced``, and only once the hub has taken the new key. A code by which a device comes back brings that one's uuid.
 
 Security: the certificate is fetched without verification, because there is nothing yet to verify with. Nothing
-is sent on that connection but ``GET /ca.crt``, and what it brings is believed only for having the SHA-256 that
+is sent on that connection but ``GET /ca.crt``, and what it brings is trusted only for having the SHA-256 that
 stands in the code. The code's other half, the secret, goes out only after that. The private key goes nowhere.
 """
 

@@ -78,7 +78,7 @@ class Initialised:
 def init(root: Path, sections: Sequence[AnySection], url: str, ca: Path | None = None) -> Initialised:
     """Make the device in ``root`` one that delivers to the server at ``url``, whose CA bundle is ``ca``.
 
-    Without ``ca`` the server is believed by the system's store, unless there is a bundle or a ``caBundle`` already.
+    Without ``ca`` the server is trusted by the system's store, unless there is a bundle or a ``caBundle`` already.
     Raises `UsageError` for what was given, `ConfigError` for what was found.
     """
     try:
@@ -169,7 +169,7 @@ def ca_to_write(device: Draft, bundle: bytes, source: str, way_out: str = "") ->
         return [(path, bundle, 0o644)]
     if path == SYSTEM_CA_BUNDLE or read_ca_bundle(path) != bundle:
         raise ConfigError(
-            f"{path}: caBundle: differs from {source}, and stays; {way_out}move it away, or put a # before "
+            f"{path}: caBundle: differs from {source} and was not changed; {way_out}move it away, or put a # before "
             f"caBundle in {device.config.file} if that names it"
         )
     return []
@@ -255,8 +255,8 @@ def _refuse_configured(text: str, sections: Sequence[AnySection], root: Path, fi
         return
     what = "uuid" if "uuid" in already else "serviceBaseURL"
     faults = [
-        f"{file}: [KegNet] {what}: is set already, and stays; to make this a new device put a # before uuid and "
-        f"serviceBaseURL, then run {command} again"
+        f"{file}: [KegNet] {what}: is already set and was not changed; to make this a new device put a # before "
+        f"uuid and serviceBaseURL, then run {command} again"
     ]
     with contextlib.suppress(ConfigError):
         private_key = parse(text, sections, root, file).section(KEGNET).private_key
@@ -275,7 +275,7 @@ def refuse_existing(*paths: Path) -> None:
 
 def _existing(*paths: Path) -> list[str]:
     return [
-        f"{path}: exists already, and stays; to make this a new device move it away: "
+        f"{path}: already exists and was not changed; to make this a new device move it away: "
         f"`mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}`"
         for path in paths
         if os.path.lexists(path)

@@ -286,7 +286,7 @@ class Rotation:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise UnfinishedError(f"{self._spool}: {error.strerror}; mend that, then {_AGAIN}") from None
+            raise UnfinishedError(f"{self._spool}: {error.strerror}; fix that, then {_AGAIN}") from None
         try:
             return is_delivered_from(self._spool, spool)
         except SpoolError as error:

@@ -1,4 +1,4 @@
-"""The clocks of this machine, and whether the one on the wall may be believed.
+"""The clocks of this machine, and whether the one on the wall may be trusted.
 
 A Pi has no battery behind its clock: after a power cut it starts in 1970 or hours behind, and is set once the
 network is there. Intervals, timeouts and backoff therefore run on `Clock.monotonic_s`, and a time that goes
@@ -6,7 +6,7 @@ into a record comes from `Clock.wall_ms` only while `Clock.doubt` has nothing to
 
 Limits: Linux only. Where adjtimex is refused (systemd's ``ProtectClock=``, some containers) the kernel's own
 opinion is unknown and counts as "not synchronised", which costs the first five minutes after a boot. After those
-a clock that is merely hours behind is believed, or a Pi that never meets a time server would never report.
+a clock that is merely hours behind is trusted, or a Pi that never meets a time server would never report.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from pathlib import Path
 from kegnet_client import RELEASED_MS
 
 SETTLING_S = 300.0
-"""How long after a boot the clock is believed only if the kernel vouches for it."""
+"""How long after a boot the clock is trusted only if the kernel vouches for it."""
 
 STEP_S = 1.0
 """A wall clock that moved this much more or less than time went by was set, not slewed."""

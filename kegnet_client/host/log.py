@@ -28,7 +28,7 @@ _MESSAGE_ALONE = logging.Formatter("%(message)s")
 REJECTED_ID = "c53aad5fbf564955ba4d7d9d2c2f6f9c"
 """A record was moved to rejected/; KEGNET_FILE says which."""
 MISCONFIGURED_ID = "7b9ea5e0bccd4a3e81ce98a41ca1256d"
-"""The server refuses this device, or is not the server: nothing goes until a person mends what the line says."""
+"""The server refuses this device, or is not the server: nothing goes until a person fixes what the line says."""
 SPOOL_UNCHANGEABLE_ID = "c3e3eca625c24a0d97c2e044bceb4e6c"
 """Delivered records cannot be removed from the spool: a read-only file system, a full disk."""
 CRASHED_ID = "22698cc49b634386aa125406716cf370"

@@ -41,7 +41,7 @@ COOKIE = "__Host-kegnet-hub"
 """The prefix makes browsers take it over HTTPS only, from this host only."""
 RECHECK_S = 2.0
 CACHE_S = 1.0
-"""How long an answer of the database about a token is believed."""
+"""How long an answer of the database about a token is trusted."""
 MAX_CACHED = 1000
 PRINCIPAL = "kegnet.principal"
 _STREAMS = {"/api/events"}

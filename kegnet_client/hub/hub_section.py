@@ -126,7 +126,7 @@ HUB = Section(
         Setting(
             "proxy",
             "proxy",
-            ("The proxy, or the network of proxies, whose X-Forwarded headers are believed. Unless set, none is.",),
+            ("The proxy, or the network of proxies, whose X-Forwarded headers are trusted. Unless set, none is.",),
             _to_proxy,
             example="127.0.0.1",
         ),

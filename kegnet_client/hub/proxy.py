@@ -1,8 +1,8 @@
-"""A proxy in front of the hub, and what is believed of it: who asks, over what, and under which path.
+"""A proxy in front of the hub, and what is trusted of it: who asks, over what, and under which path.
 
 ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are uvicorn's to read. ``X-Forwarded-Prefix`` is what the proxy cut off
 the path: REST v3 signs the path that the device asked for, so the whole one is put together again here, and links lead
-back through the proxy. Nothing is believed of anybody who is not named with ``--proxy``.
+back through the proxy. Nothing is trusted of anybody who is not named with ``--proxy``.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ class Proxy:
     """The proxy or proxies at ``address``, an IP address or a network; None for none."""
 
     def __init__(self, address: str | None) -> None:
-        # uvicorn takes anything, and believes nobody where it is no address.
+        # uvicorn takes anything, and trusts nobody where it is no address.
         try:
             self._network = None if address is None else ipaddress.ip_network(address)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What a failed exchange means to a person: which of name, network, TLS or server it was, and what to mend."""
+"""What a failed exchange means to a person: which of name, network, TLS or server it was, and what to fix."""
 
 import http.client
 import socket
@@ -59,7 +59,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, wall_ms: int, sett
                 "both are right, the CA in caBundle has expired: copy the new one there"
             )
         case code if code in _X509_WRONG_NAME:
-            return f"the server's certificate is for another host: mend the host in {setting}"
+            return f"the server's certificate is for another host: fix the host in {setting}"
         case code if code in _X509_SELF_SIGNED:
             return "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"
         case code if code in _X509_UNKNOWN_ISSUER:

@@ -1,4 +1,4 @@
-"""Whom the device believes: the CA bundle to the TLS settings of a client.
+"""Whom the device trusts: the CA bundle to the TLS settings of a client.
 
 The bundle is read once, so that a file that is replaced later changes nothing before the next reload, and
 it is all that is trusted: a bundle that is missing or unusable is a `ConfigError`, never a wider trust.

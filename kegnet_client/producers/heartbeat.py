@@ -1,4 +1,4 @@
-"""The sign of life: what the server gets when there is no temperature to tell it that the device is up.
+"""The heartbeat: what the server gets when there is no temperature to tell it that the device is up.
 
 It goes out when no reading was taken for an interval, for whatever reason: no sensor, a bus that hangs, a spool that
 is full. While the wall clock is in doubt none goes out, so that none has a false time.
@@ -16,7 +16,7 @@ CLOCK_CHECK_S = 60.0
 
 
 class SignOfLife:
-    """A producer that spools nothing: ``send`` gets each sign of life, in the thread that runs this.
+    """A producer that spools nothing: ``send`` gets each heartbeat, in the thread that runs this.
 
     ``interval_s`` is that of the readings, each of which somebody reports to `taken`.
     """
@@ -32,7 +32,7 @@ class SignOfLife:
         self._after_reading_s = self._next_s
 
     def taken(self) -> None:
-        """A reading was taken: it is a sign of life, too. From any thread."""
+        """A reading was taken: it is a heartbeat, too. From any thread."""
         self._after_reading_s = self._clock.monotonic_s() + self._interval_s + self._patience_s
 
     def run(self, stop: Stop) -> None:

@@ -181,7 +181,7 @@ def _open(path: Path) -> Any:
 def _explain(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
-        return "no such device: plug the board in, or mend the name"
+        return "no such device: plug the board in, or fix the name"
     if number in (errno.EACCES, errno.EPERM):
         return "this user may not open it: sudo usermod -aG dialout USER, and log in anew"
     if number in (errno.EBUSY, errno.EWOULDBLOCK):

@@ -3,7 +3,7 @@
 A slot is one line of JSON with its CRC, filled up to 512 bytes, which a disk writes whole or not at all. The one with
 the higher number counts. The file is locked for as long as its producer lives; so what can be locked was left behind.
 
-Security: others may write to the spool's directory, so that a file which is not this user's is not believed.
+Security: others may write to the spool's directory, so that a file which is not this user's is not trusted.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Kept:
     boot: str
     """Which boot the flows' times count from."""
     offset_ms: int | None
-    """What the wall clock was ahead of that one; None while it was not to be believed."""
+    """What the wall clock was ahead of that one; None while it was not to be trusted."""
     pour: Flow | None
     drips: Flow | None
     total: int | None
@@ -61,6 +61,13 @@ def _parse(slot: bytes) -> tuple[int, Kept] | None:
     return number, Kept(**{**fields, **flows})
 
 
+class NotOursError(SpoolError):
+    """Another user's file stands under the name; what to do."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is another user's: remove it, or start the producer as that one")
+
+
 class PartialFile:
     """A partial that this process holds the lock on. Every method may raise `OSError`."""
 
@@ -76,8 +83,13 @@ class PartialFile:
 
     @classmethod
     def make(cls, directory_fd: int, name: str) -> "PartialFile":
-        """One that is not there yet; `FileExistsError` when it is."""
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE, dir_fd=directory_fd)
+        """One that is not there yet; `FileExistsError` when it is, `NotOursError` when it is another user's."""
+        try:
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE, dir_fd=directory_fd)
+        except FileExistsError:
+            if os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_uid != os.geteuid():
+                raise NotOursError(name) from None
+            raise
         try:
             if not _lock(fd) or not _stands_at(directory_fd, name, fd):
                 raise FileExistsError(errno.EEXIST, f"another process took {name}")
@@ -90,15 +102,14 @@ class PartialFile:
     def find(cls, directory_fd: int, name: str) -> "PartialFile | None":
         """The one that a producer left behind, or None.
 
-        `SpoolError` when its producer is at work, or it is another user's.
+        `SpoolError` when its producer is at work, `NotOursError` when it is another user's.
         """
         try:
+            if os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_uid != os.geteuid():
+                raise NotOursError(name)
             fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory_fd)
         except FileNotFoundError:
             return None
-        if os.fstat(fd).st_uid != os.geteuid():
-            os.close(fd)
-            raise SpoolError(f"{name} is another user's: remove it, or start the producer as that one")
         if not _lock(fd):
             os.close(fd)
             raise SpoolError(f"another process is at work on {name}: stop that one first")

@@ -27,6 +27,7 @@ How a producer uses it, per meter::
 and once for all of them, at its start, ``take_up_others(spool, "kegboard", names, clock)``.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -45,7 +46,7 @@ from kegnet_client.host.clock import Clock, read_boot_id
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.producers.left_behind import find_ours
-from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, PartialFile, format_slot, parse_slots
+from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, NotOursError, PartialFile, format_slot, parse_slots
 from kegnet_client.spool.directory import RECORD_MODE, explain, new_name, printable
 
 POUR_INTERVAL_S = 1.0
@@ -102,6 +103,7 @@ class PourJournal:
         self._boot = read_boot_id()
         self._dates = PourDates()
         self._unwritable = Condition(log)
+        self._barred = Condition(log)
         self._changed = threading.Condition()
         self._ended: list[_Ended] = []
         self._state: tuple[Flow | None, Flow | None, int | None] = (None, None, None)
@@ -127,7 +129,7 @@ class PourJournal:
     @property
     def problem(self) -> str | None:
         """Why nothing can be written, if so; it is kept in memory meanwhile."""
-        return self._unwritable.text
+        return self._unwritable.text or self._barred.text
 
     def start(self) -> None:
         """Write in a thread of its own from now on."""
@@ -274,8 +276,12 @@ class PourJournal:
                 self._file = None
                 os.fsync(self._directory_fd)
         else:
-            if self._file is None:
-                self._file = PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
+            try:
+                self._file = self._file or PartialFile.make(self._directory_fd, f"{self._prefix}.partial")
+            except NotOursError as error:  # a neighbour may forge one, and must not stop the counting
+                self._barred.begin(str(error), f"what {self._name} counts is kept nowhere before a pour ends: {error}")
+                return
+            self._barred.end()
             self._file.write(kept)
 
     def _date_waiting(self) -> None:
@@ -308,7 +314,7 @@ class PourJournal:
         return self._dates.pour(one.pin, one.flow, one.flow.last_ms, offset_ms)
 
     def _offset_ms(self) -> int | None:
-        """What the wall clock is ahead of the one that runs since the boot; None while it is not to be believed."""
+        """What the wall clock is ahead of the one that runs since the boot; None while it is not to be trusted."""
         now_ms, wall_ms = round(self._clock.monotonic_s() * 1000), self._clock.wall_ms()
         settled = now_ms >= CLOCK_PATIENCE_S * 1000 or self._clock.synchronised()
         return wall_ms - now_ms if settled and RELEASED_MS < wall_ms < LAST_MS - MAX_ELAPSED_MS else None
@@ -316,7 +322,8 @@ class PourJournal:
     def _take_up(self) -> None:
         """Take up what the producer before left behind."""
         fd = self._directory_fd
-        self._file = PartialFile.find(fd, f"{self._prefix}.partial")
+        with contextlib.suppress(NotOursError):  # which is told once something is to be written
+            self._file = PartialFile.find(fd, f"{self._prefix}.partial")
         kept = self._file.kept if self._file is not None else None
         pattern = re.compile(re.escape(self._prefix) + _NUMBERED + r"\.(?P<kind>tmp|partial)")
         found = find_ours(fd, pattern)

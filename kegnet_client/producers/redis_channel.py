@@ -76,7 +76,7 @@ class RedisChannel:
                     self._listen(server)
             except (self._redis.RedisError, OSError, ValueError) as error:
                 text = (
-                    f"the Redis server does not answer ({type(error).__name__}): start it, or mend [LocalEvents] redis"
+                    f"the Redis server does not answer ({type(error).__name__}): start it, or fix [LocalEvents] redis"
                 )
                 self._absent.begin(text, f"{text}; programs over TCP are heard")
                 self._stopping.wait(RETRY_S)

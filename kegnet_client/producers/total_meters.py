@@ -146,7 +146,7 @@ class TotalMeters:
             return self._meters[pin]
         try:
             if len(self._meters) >= MAX_METERS:
-                raise SpoolError(f"there are more than {MAX_METERS} meters: mend what makes them up")
+                raise SpoolError(f"there are more than {MAX_METERS} meters: fix what makes them up")
             journal = PourJournal(self._spool, self._producer, f"{self._section}-{pin}", pin, self._rules, self._clock)
         except SpoolError as error:
             self._no_journal.begin(str(error), f"pours on pin {pin} wait in memory: {error}")

@@ -106,7 +106,7 @@ class Couch:
         return [row["doc"] for row in rows if isinstance(row, dict) and isinstance(row.get("doc"), dict)]
 
     def follow(self, since: object, filter_query: Mapping[str, str]) -> Iterator[Change | None]:
-        """The changes after ``since``, then as they come; None for each sign of life. Ends when the server does."""
+        """The changes after ``since``, then as they come; None for each heartbeat. Ends when the server does."""
         query: dict[str, object] = {
             "feed": "continuous",
             "heartbeat": int(FEED_HEARTBEAT_S * 1000),

@@ -1,7 +1,7 @@
 """Discovery by UDP broadcast: a device says who it is to whoever asks, and hears of its server by an announcement.
 
 An answer holds no credential. It goes to the asker alone, and only so many go in a second. Nothing that a packet holds
-is believed but what an operator has signed; one that is not good is left, whatever is in it.
+is trusted but what an operator has signed; one that is not good is left, whatever is in it.
 """
 
 import contextlib

@@ -34,7 +34,7 @@ class Feed:
         return self._problem
 
     def resync(self) -> None:
-        """Begin anew with the next sign of life."""
+        """Begin anew with the next heartbeat."""
         self._again.set()
 
     def run(self) -> None:

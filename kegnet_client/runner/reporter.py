@@ -1,6 +1,6 @@
 """What the device tells the database, in a thread of its own: its state, results of commands, and the log's end.
 
-A result is written until the database has it. The state is written on change, and once a minute as a sign of life;
+A result is written until the database has it. The state is written on change, and once a minute as a heartbeat;
 the log once in ten seconds at most.
 """
 

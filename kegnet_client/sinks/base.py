@@ -1,7 +1,7 @@
 """What a sink is: a place where records go.
 
 A sink says what came of each record, in the words of `Verdict`, and decides nothing: what is removed, kept or tried
-again is the delivery's. Each record is settled by its own verdict. Protocols, addresses and the settings to mend are
+again is the delivery's. Each record is settled by its own verdict. Protocols, addresses and the settings to fix are
 known to the sink alone, so whatever a person should do stands in the reasons that it gives and in `Sink.advice`.
 """
 

@@ -85,7 +85,7 @@ def send_sign_of_life(destination: Destination, clock: Clock) -> str:
     with contextlib.closing(destination.connect()) as sink:
         (verdict,) = sink.send([Heartbeat(clock.wall_ms())])
     if verdict.disposition is Disposition.ACCEPTED:
-        return f"{destination.server} took a sign of life from {destination.device}"
+        return f"{destination.server} took a heartbeat from {destination.device}"
     refused = verdict.disposition is Disposition.MISCONFIGURED
     raise (UntrustedServerError if refused else TransportError)(f"{destination.server}: {verdict.reason}")
 

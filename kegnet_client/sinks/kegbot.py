@@ -48,7 +48,7 @@ MAX_IN_DOUBT = 16
 HELD_S = 60.0
 """How long a pour waits whose tap cannot take it."""
 TAPS_S = 60.0
-"""How long it is believed what the server said of its taps."""
+"""How long it is trusted what the server said of its taps."""
 OLD_READING_MS = 300_000
 """A temperature that waited for longer would get a wrong time there."""
 

@@ -77,7 +77,7 @@ KEGNET = Section(
             "ca_bundle",
             "caBundle",
             (
-                "The file with the certificates (CA) that vouch for the server; no others are believed. The word",
+                "The file with the certificates (CA) that vouch for the server; no others are trusted. The word",
                 f"system stands for those that every public web site uses: {SYSTEM_CA_BUNDLE}",
             ),
             to_ca_bundle,

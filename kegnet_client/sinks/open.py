@@ -82,6 +82,6 @@ def send_heartbeat(settings: KegNetSettings, clock: Clock, environ: Mapping[str,
     finally:
         sink.close()
     if verdict.disposition is Disposition.ACCEPTED:
-        return f"{settings.base.url} took a sign of life from {settings.uuid}"
+        return f"{settings.base.url} took a heartbeat from {settings.uuid}"
     refused = verdict.disposition is Disposition.MISCONFIGURED
     raise (UntrustedServerError if refused else TransportError)(f"{settings.base.url}: {verdict.reason}")

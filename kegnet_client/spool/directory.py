@@ -156,9 +156,9 @@ def _record_names(directory: Path) -> Iterator[tuple[str, bool]]:
 def explain(error: OSError) -> str:
     """What an operating system's error means for a spool, and what to do."""
     remedies = {
-        errno.ENOENT: "make it, or mend [Spool] directory in client.conf",
-        errno.EEXIST: "something else stands there: remove it, or mend [Spool] directory in client.conf",
-        errno.ENOTDIR: "mend [Spool] directory in client.conf",
+        errno.ENOENT: "make it, or fix [Spool] directory in client.conf",
+        errno.EEXIST: "something else stands there: remove it, or fix [Spool] directory in client.conf",
+        errno.ENOTDIR: "fix [Spool] directory in client.conf",
         errno.EACCES: "give this user access to it, or use sudo",
         errno.EPERM: "give this user access to it, or use sudo",
         errno.ENOSPC: "make room on the disk",

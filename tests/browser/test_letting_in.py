@@ -34,7 +34,7 @@ def test_a_token_is_made_shown_once_and_revoked(open_page: OpenPage, hub: Hub) -
         page.get_by_role("button", name=f"Revoke {NASTY}").click()
         page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
         page.get_by_role("button", name=f"Revoke {NASTY}").wait_for(state="detached")
-        page.wait_for_timeout(1500)  # for as long as an answer about a token is believed
+        page.wait_for_timeout(1500)  # for as long as an answer about a token is trusted
         assert other.get("/api/taps").status_code == 401
 
 

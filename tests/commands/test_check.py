@@ -44,7 +44,7 @@ def test_where_all_is_well_every_line_says_so_and_what_it_found(
     assert said["key"][1] == "rsa-v1_5-sha256"
     assert said["spool"][1] == f"{device.spool}, 1 waiting; nothing delivers from it at the moment"
     assert said["TLS"][1].startswith("TLSv1.3, localhost's certificate is good until ")
-    assert said["server"][1] == f"{server.url} took a sign of life from {device.uuid}"
+    assert said["server"][1] == f"{server.url} took a heartbeat from {device.uuid}"
     assert said["thermometer"][1] == "28-0316a2795c5b reads 23.1 °C"
     assert [call.fields["temp"] for call in server.calls("ping")] == ["-1"]
     assert server.calls("pour") == []
@@ -108,7 +108,7 @@ def break_name(device: Device) -> None:
     [
         (break_configuration, "configuration", 78, "[KegNet] deadline: 'soon': is not a number of seconds"),
         (break_key, "key", 78, "is open to others (mode 0644); `chmod 600 "),
-        (break_spool, "spool", 75, "mend [Spool] directory in client.conf"),
+        (break_spool, "spool", 75, "fix [Spool] directory in client.conf"),
         (break_bundle, "TLS", 78, "copy the server's CA certificate (PEM) there"),
         (break_name, "TLS", 75, "kegnet.invalid:443: the server's name is not found"),
     ],
@@ -172,7 +172,7 @@ def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(device: Device, serve
     device.configure(base=portal.url)
     ended = device.command("check")
     assert ended.returncode == 77
-    assert "is for another host: mend the host in serviceBaseURL" in report(ended)["TLS"][1]
+    assert "is for another host: fix the host in serviceBaseURL" in report(ended)["TLS"][1]
     assert portal.calls("ping") == []
 
 
@@ -191,7 +191,7 @@ def test_a_name_with_the_roots_dot_is_the_certificates_name_as_it_is_for_the_del
     ("status", "code", "message"),
     [
         (401, 77, "it does not know this device or its key; register the uuid and the public key there"),
-        (404, 77, "is not where it takes records; mend serviceBaseURL"),
+        (404, 77, "is not where it takes records; fix serviceBaseURL"),
         (503, 75, "the server answered 503"),
     ],
 )

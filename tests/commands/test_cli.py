@@ -161,7 +161,7 @@ def test_a_spool_that_is_not_there_ends_a_pour_with_75_and_what_to_do(device: De
     ended = device.command(*POUR)
     assert (ended.returncode, ended.stdout) == (75, "")
     assert ended.stderr == (
-        f"kegnet-client: {device.spool}: No such file or directory; make it, or mend [Spool] directory in client.conf\n"
+        f"kegnet-client: {device.spool}: No such file or directory; make it, or fix [Spool] directory in client.conf\n"
     )
 
 

@@ -306,7 +306,7 @@ def test_what_the_kernel_would_not_write_is_no_sensor(text: str) -> None:
     [
         (POUR, "pour of 586 pulses in 8.1 s on pin 0"),
         (READING, "reading of 3.9 °C from 28-0316a2795c5b"),
-        (Heartbeat(1_386_531_300_000), "sign of life"),
+        (Heartbeat(1_386_531_300_000), "heartbeat"),
     ],
 )
 def test_a_record_tells_a_person_what_it_is(record: Record | Heartbeat, text: str) -> None:

@@ -26,7 +26,7 @@ NO_ROUTE = Verdict(Disposition.DEFERRED, "no route to the server")
 BUSY = Verdict(Disposition.DEFERRED, "the server answered 429", 429, retry_after_s=120.0)
 BROKEN = Verdict(Disposition.DEFERRED, "the server answered 500", 500, record_may_be_the_cause=True)
 BAD = Verdict(Disposition.REJECTED, "the server answered 422: pin", 422)
-LOST = Verdict(Disposition.MISCONFIGURED, "the server answered 404: mend serviceBaseURL", 404)
+LOST = Verdict(Disposition.MISCONFIGURED, "the server answered 404: fix serviceBaseURL", 404)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ class Rig:
         self.wait_for(lambda: len(self.tries) >= number)
 
     def idle(self) -> None:
-        """Wait until nothing is left to do at this time. For a link that is ready: signs of life come after all
+        """Wait until nothing is left to do at this time. For a link that is ready: heartbeats come after all
         records, and with a clock that stands still only an uploader with nothing to do publishes twice."""
         for _ in range(2):
             self._beat()
@@ -179,7 +179,7 @@ class Gate:
 
 
 def script(*verdicts: Verdict) -> Answer:
-    """Answers to records one after the other, and then for ever the last one; signs of life are always taken."""
+    """Answers to records one after the other, and then for ever the last one; heartbeats are always taken."""
     remaining = list(verdicts)
 
     def answer(record: Record | Heartbeat) -> Verdict:

@@ -59,14 +59,14 @@ class TestStuck:
         assert rig.spool.has("odd.pour")
 
     def test_it_is_forgotten_when_it_is_gone_and_taken_when_it_became_a_record(self, rig: Rig) -> None:
-        for name in ("gone.pour", "mended.pour"):
+        for name in ("gone.pour", "fixed.pour"):
             (rig.spool.path / name).mkdir()
         rig.start()
         rig.idle()
-        assert set(rig.progress.stuck) == {"gone.pour", "mended.pour"}
-        for name in ("gone.pour", "mended.pour"):
+        assert set(rig.progress.stuck) == {"gone.pour", "fixed.pour"}
+        for name in ("gone.pour", "fixed.pour"):
             (rig.spool.path / name).rmdir()
-        rig.put("mended.pour", line(1))
+        rig.put("fixed.pour", line(1))
         rig.idle()
         assert set(rig.progress.stuck) == {"gone.pour"}
         rig.pass_time(60)

@@ -1,4 +1,4 @@
-"""A server that is away, broken or refuses this device costs waits and a line, and no record; signs of life cost
+"""A server that is away, broken or refuses this device costs waits and a line, and no record; heartbeats cost
 none."""
 
 import itertools
@@ -278,7 +278,7 @@ class TestHeartbeat:
             rig.put(f"{number}.pour", line(number))
         rig.idle()
         assert rig.numbers() == list(range(1, 13))
-        assert messages(caplog) == ["the server takes no signs of life (the server answered 404); records go on"]
+        assert messages(caplog) == ["the server takes no heartbeats (the server answered 404); records go on"]
 
     def test_a_sign_of_life_is_sent_at_once_and_never_spooled(self, rig: Rig) -> None:
         rig.start()

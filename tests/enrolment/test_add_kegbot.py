@@ -46,14 +46,14 @@ def test_nothing_that_exists_is_overwritten(tmp_path: Path, authority: Authority
     add_kegbot(tmp_path, SECTIONS, URL, authority.bundle)
     (tmp_path / "conf" / "kegbot-key").write_text("0123456789abcdef")
     before = (tmp_path / "conf" / "client.conf").read_text()
-    with pytest.raises(ConfigError, match="apiUrl: is set already"):
+    with pytest.raises(ConfigError, match="apiUrl: is already set"):
         add_kegbot(tmp_path, SECTIONS, URL, authority.bundle)
     (tmp_path / "conf" / "client.conf").write_text(before.replace("apiUrl", "#apiUrl"))
-    with pytest.raises(ConfigError, match="caBundle: is set already"):
+    with pytest.raises(ConfigError, match="caBundle: is already set"):
         add_kegbot(tmp_path, SECTIONS, URL, authority.bundle)
     without = before.replace("apiUrl", "#apiUrl").replace("caBundle = conf", "#caBundle = conf")
     (tmp_path / "conf" / "client.conf").write_text(without)
-    with pytest.raises(ConfigError, match=r"kegbot-ca\.crt: exists already"):
+    with pytest.raises(ConfigError, match=r"kegbot-ca\.crt: already exists"):
         add_kegbot(tmp_path, SECTIONS, URL, authority.bundle)
     add_kegbot(tmp_path, SECTIONS, URL, None)
     assert (tmp_path / "conf" / "kegbot-key").read_text() == "0123456789abcdef"

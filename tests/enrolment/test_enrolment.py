@@ -46,7 +46,7 @@ def test_one_line_makes_a_device_that_the_hub_believes(
     assert hub.lines() == ["GET /ca.crt", ENROL, "POST /rest/v3/records"]
     said = capsys.readouterr().out
     assert f"front bar is enrolled at {hub.url} as {settings.uuid}" in said
-    assert "took a sign of life" in said
+    assert "took a heartbeat" in said
     assert said.splitlines()[-1] == f"Next: kegnet-client --root {root} run"
 
 
@@ -62,7 +62,7 @@ def test_the_private_key_and_the_code_go_nowhere_they_should_not(hub: Hub, root:
 
 def test_a_device_that_is_one_already_tells_the_hub_nothing(hub: Hub, device: Device) -> None:
     told = refusal(ConfigError, device.root, hub.url, hub.invite())
-    assert "uuid: is set already, and stays" in told
+    assert "uuid: is already set and was not changed" in told
     assert "then run enroll again" in told
     assert hub.requests == []
 
@@ -71,7 +71,7 @@ def test_a_device_that_is_one_already_tells_the_hub_nothing(hub: Hub, device: De
 def test_what_is_there_is_not_overwritten(hub: Hub, root: Path, name: str) -> None:
     (root / "conf").mkdir()
     (root / "conf" / name).write_text("mine")
-    assert f"conf/{name}: exists already" in refusal(ConfigError, root, hub.url, hub.invite())
+    assert f"conf/{name}: already exists" in refusal(ConfigError, root, hub.url, hub.invite())
     assert hub.requests == []
 
 

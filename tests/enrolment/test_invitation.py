@@ -27,7 +27,7 @@ def test_the_line_that_invite_prints_does_it(
     assert cli.main(words) == 0
     assert "left tap is enrolled" in capsys.readouterr().out
     assert cli.main(words) == ConfigError.exit_code
-    assert "is set already, and stays" in capsys.readouterr().err
+    assert "is already set and was not changed" in capsys.readouterr().err
 
 
 def invite(hub: Hub, *words: str) -> int:

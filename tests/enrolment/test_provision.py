@@ -223,7 +223,7 @@ def test_nothing_that_exists_is_overwritten(tmp_path: Path, name: str, dangling:
         path.symlink_to("elsewhere")
     else:
         path.write_text("mine")
-    assert f"{path}: exists already, and stays; " in refusal(ConfigError, tmp_path)
+    assert f"{path}: already exists and was not changed; " in refusal(ConfigError, tmp_path)
 
 
 def test_a_key_is_not_overwritten_by_what_is_made_after_it(tmp_path: Path) -> None:
@@ -234,10 +234,10 @@ def test_a_key_is_not_overwritten_by_what_is_made_after_it(tmp_path: Path) -> No
 
 def test_a_second_init_changes_nothing(tmp_path: Path, ca: Path) -> None:
     init(tmp_path, SECTIONS, URL, ca)
-    assert "conf/client.conf: [KegNet] uuid: is set already" in refusal(ConfigError, tmp_path)
+    assert "conf/client.conf: [KegNet] uuid: is already set" in refusal(ConfigError, tmp_path)
     (tmp_path / "conf/client.conf").unlink()
     told = refusal(ConfigError, tmp_path)
-    assert re.findall(r"conf/(\S+): exists already", told) == ["privkey.pem", "device.pub", "device.csr"]
+    assert re.findall(r"conf/(\S+): already exists", told) == ["privkey.pem", "device.pub", "device.csr"]
 
 
 def test_what_the_refusals_say_makes_a_new_device(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_what_the_refusals_say_makes_a_new_device(tmp_path: Path) -> None:
 def test_a_url_that_is_set_already_is_kept(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/client.conf").write_text("[KegNet]\nserviceBaseURL = https://mine.example/rest/v2\n")
-    assert "[KegNet] serviceBaseURL: is set already" in refusal(ConfigError, tmp_path)
+    assert "[KegNet] serviceBaseURL: is already set" in refusal(ConfigError, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["deadline = 5\n", "[KegNet]\ndeadline = x\n", "[KegNet]\n  deadline = 5\n"])

@@ -143,8 +143,8 @@ def test_without_replace_all_that_is_in_the_way_is_told_at_once(hub: Hub, device
     device.file.with_name("device.pub").write_text("mine")
     told = refusal(ConfigError, device.root, hub.url, hub.invite())
     for part in (
-        "uuid: is set already",
-        "privkey.pem: exists already",
+        "uuid: is already set",
+        "privkey.pem: already exists",
         "device.pub: exists",
         "enroll --replace URL CODE",
     ):

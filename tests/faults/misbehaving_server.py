@@ -42,7 +42,7 @@ class Asked:
 
     @property
     def temperatures(self) -> list[int]:
-        """The readings in it, in thousandths; v2's sign of life is -1."""
+        """The readings in it, in thousandths; v2's heartbeat is -1."""
         names = ("millidegrees", "temp")
         return [int(record[name]) for record in self.records for name in names if name in record]
 

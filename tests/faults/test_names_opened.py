@@ -58,7 +58,7 @@ def test_a_reload_that_meets_no_file_says_so_and_delivery_and_stop_go_on(
     program = device.run()
     put(kind, find(device, what))
     program.signal(signal.SIGHUP)
-    program.log.wait_for("the one before it stays in force")
+    program.log.wait_for("the previous one stays in use")
     (line,) = program.log.lines(f"reload: {find(device, what)}: ")
     assert KINDS[kind] in line
     device.drop(1)

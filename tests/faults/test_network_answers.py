@@ -19,7 +19,7 @@ from .versions import BOTH, V2_LATER, V3, slowly
 
 
 def after_reload_all_go(device: Device, server: Server, program: Program) -> None:
-    """Once it is mended, nothing is missing."""
+    """Once it is fixed, nothing is missing."""
     pulses = [int(name[:6]) for name in device.waiting()]
     server.answer = lambda _: 200
     device.reload(program)
@@ -44,7 +44,7 @@ def test_who_is_not_the_server_never_sees_a_request(
     device.configure(base=portal.url)
     device.drop(1)
     program = device.run()
-    program.log.wait_for("put that CA there" if who == "portal" else "mend the host in serviceBaseURL")
+    program.log.wait_for("put that CA there" if who == "portal" else "fix the host in serviceBaseURL")
     program.stop()
     assert portal.connections > 0
     assert portal.asked() == []
@@ -211,7 +211,7 @@ def test_an_address_that_is_not_the_right_one_keeps_everything_with_one_configur
     device.drop(1)
     device.drop(2)
     program = device.run()
-    told = program.log.wait_for("is not where it takes records; mend serviceBaseURL")
+    told = program.log.wait_for("is not where it takes records; fix serviceBaseURL")
     assert f"answered {status}" in told
     assert len(device.waiting()) == 2
     assert len(server.asked()) == 1, "it does not pause"

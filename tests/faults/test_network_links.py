@@ -245,7 +245,7 @@ def test_nothing_in_the_environment_has_any_effect(
     wait_until(lambda: not device.waiting(), "files stay")
     assert all("authorization" not in asked.headers for asked in server.asked())
     assert not keys.exists()
-    # What the variables name is not believed either.
+    # What the variables name is not trusted either.
     foreign = serve(other_authority.issue())
     device.configure(base=foreign.url)
     device.reload(program)

@@ -64,7 +64,7 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
     device: Device, server: Server, mount_ext4: MountExt4
 ) -> None:
     disk = mount_ext4(device.spool, 16)
-    device.configure(ping_interval_s="1")  # a sign of life a second shows that it goes on
+    device.configure(ping_interval_s="1")  # a heartbeat a second shows that it goes on
     program = device.run()
     for pulses in range(1, 6):
         device.drop(pulses)

@@ -52,8 +52,8 @@ def self_signed(directory: Path) -> Path:
     [
         ("expired", "the server's certificate has expired: renew it there, or set this clock, which says 20"),
         ("not yet valid", "the server's certificate is not valid yet: this clock says 20"),
-        ("wrong host", "the server's certificate is for another host: mend the host in serviceBaseURL"),
-        ("common name", "the server's certificate is for another host: mend the host in serviceBaseURL"),
+        ("wrong host", "the server's certificate is for another host: fix the host in serviceBaseURL"),
+        ("common name", "the server's certificate is for another host: fix the host in serviceBaseURL"),
         ("self-signed", "the server's certificate is signed by itself or by an unknown CA: put its CA into caBundle"),
         ("unknown CA", "the server's certificate is from a CA that is not in caBundle: put that CA there"),
         ("TLS 1.1", "TLS failed ("),
@@ -148,7 +148,7 @@ def test_a_bad_ca_bundle_is_78_at_the_start_and_on_a_reload_the_old_one_stays(
             device.ca.mkdir()
     program.log.wait_for("delivers from")
     program.signal(signal.SIGHUP)
-    program.log.wait_for("reload: the configuration is not good, the one before it stays in force")
+    program.log.wait_for("reload: the configuration has faults; the previous one stays in use")
     assert "caBundle: " in program.log.wait_for("reload: ")
     device.drop(1)
     server.wait_for_rows([1])
@@ -171,7 +171,7 @@ def test_the_systems_authorities_are_believed_where_the_configuration_says_so_an
     bundle = device.root / "system.crt"
     bundle.write_bytes(authority.ca)
     inside = f'mount --bind "$0" {SYSTEM_BUNDLE} && exec "$@"'
-    system = ("unshare", "-m", "sh", "-c", inside, str(bundle))  # a machine whose system believes the server
+    system = ("unshare", "-m", "sh", "-c", inside, str(bundle))  # a machine whose system trusts the server
     device.drop(1)
     device.ca.write_bytes(other_authority.ca)
     program = device.run(before=system)

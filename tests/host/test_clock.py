@@ -1,4 +1,4 @@
-"""When the wall clock is believed, and how a step of it is seen."""
+"""When the wall clock is trusted, and how a step of it is seen."""
 
 import ctypes
 import errno

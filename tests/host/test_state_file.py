@@ -1,4 +1,4 @@
-"""What a running process leaves for ``kegnet-client status``, and for how long it is believed."""
+"""What a running process leaves for ``kegnet-client status``, and for how long it is trusted."""
 
 import json
 import subprocess

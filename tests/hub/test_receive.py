@@ -1,4 +1,4 @@
-"""What a request must be for the hub to believe it."""
+"""What a request must be for the hub to trust it."""
 
 import base64
 from collections.abc import Callable

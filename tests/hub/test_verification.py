@@ -30,7 +30,7 @@ def send(
     submission: Callable[..., Batch],
     record: Callable[..., dict[str, object]],
 ) -> Send:
-    """``send(device, n)``: a batch with the n-th pour, reading and sign of life of the device."""
+    """``send(device, n)``: a batch with the n-th pour, reading and heartbeat of the device."""
     for device in (ONE, TWO):
         store.add_device(device, device_key.public_key(), "tap", TS)
 

@@ -107,6 +107,7 @@ def test_a_pour_whose_answer_was_lost_is_found_there_and_not_posted_twice(rig: R
 
 
 @pytest.mark.slow
+@pytest.mark.case(134)
 def test_a_second_drink_that_this_version_does_not_cancel_is_said_and_holds_up_nothing(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""The CA bundle to TLS: what it holds is believed, and nothing else."""
+"""The CA bundle to TLS: what it holds is trusted, and nothing else."""
 
 import datetime
 import ipaddress
@@ -61,7 +61,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def port(ours: Authority) -> Iterator[int]:
-    """A TLS server that greets whoever believes it."""
+    """A TLS server that greets whoever trusts it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(ours.chain)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -100,7 +100,7 @@ def test_a_portal_that_answers_in_the_servers_place_never_sees_a_request(
     device.configure(base=portal.url)
     pour = device.drop()
     program = device.run()
-    program.log.wait_for("the server's certificate is for another host: mend the host in serviceBaseURL")
+    program.log.wait_for("the server's certificate is for another host: fix the host in serviceBaseURL")
     program.stop()
     assert pour.exists()
     assert portal.calls("pour") + portal.calls("ping") == []
@@ -178,13 +178,13 @@ def test_a_temperature_arrives_and_without_the_bus_signs_of_life_and_pours_go_on
     device.plug()
     device.configure(ping_interval_s="1")
     program = device.run()
-    # A sign of life goes out before it where the first look at the bus takes longer than the interval.
+    # A heartbeat goes out before it where the first look at the bus takes longer than the interval.
     wait_until(lambda: any(ping.fields["temp"] == "23125" for ping in server.calls("ping")), "no temperature")
     ping = next(ping for ping in server.calls("ping") if ping.fields["temp"] == "23125")
     assert abs(int(ping.fields["ts"]) - time.time() * 1000) < 60_000
     shutil.rmtree(device.bus)
     program.log.wait_for("no temperatures, pours go on: no 1-Wire bus at")
-    wait_until(lambda: server.calls("ping")[-1].fields["temp"] == "-1", "no sign of life")
+    wait_until(lambda: server.calls("ping")[-1].fields["temp"] == "-1", "no heartbeat")
     device.drop()
     server.wait_for("pour")
     program.log.wait_for("delivered", 2)

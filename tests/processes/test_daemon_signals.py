@@ -167,7 +167,7 @@ def test_a_reload_that_finds_a_fault_says_it_and_goes_on_as_before(
             device.configure(deadline_s="soon")
     program.signal(signal.SIGHUP)
     assert message in program.log.wait_for("reload: ")
-    program.log.wait_for("the configuration is not good, the one before it stays in force")
+    program.log.wait_for("the configuration has faults; the previous one stays in use")
     device.drop(7)
     assert server.wait_for("pour")[0].fields["pulses"] == "7"
     assert program.stop()[0] == 0
@@ -189,7 +189,7 @@ def test_a_reload_that_fails_holds_no_other_spool(device: Device) -> None:
     program = device.run()
     device.configure(spool="second", private_key="conf/none.pem")
     program.signal(signal.SIGHUP)
-    program.log.wait_for("the one before it stays in force")
+    program.log.wait_for("the previous one stays in use")
     device.configure(private_key="conf/privkey.pem")
     assert device.command("send").returncode == 0
 

@@ -95,7 +95,7 @@ def test_send_and_check_do_it_once_without_a_private_key(
     assert (sent.returncode, sent.stdout) == (0, "1 delivered, 0 rejected, 0 left in the spool\n")
     assert (again.returncode, again.stdout) == (0, "0 delivered, 0 rejected, 0 left in the spool\n")
     assert checked.returncode == 0, checked.stdout
-    assert f"kegbot         {kegbot.url}/v1 took a sign of life from {kegbot_device.uuid}" in checked.stdout
+    assert f"kegbot         {kegbot.url}/v1 took a heartbeat from {kegbot_device.uuid}" in checked.stdout
     assert ticks(model) == [586]
     assert KEY not in sent.stderr + checked.stdout
 

@@ -76,9 +76,7 @@ def test_send_and_check_do_it_once_without_a_key(mqtt_device: Device, broker: Mo
 
     assert (sent.returncode, sent.stdout) == (0, "1 delivered, 0 rejected, 0 left in the spool\n")
     assert checked.returncode == 0, checked.stdout
-    assert (
-        f"mqtt           mqtts://localhost:{broker.port} took a sign of life from {mqtt_device.uuid}" in checked.stdout
-    )
+    assert f"mqtt           mqtts://localhost:{broker.port} took a heartbeat from {mqtt_device.uuid}" in checked.stdout
 
 
 def test_a_wrong_password_ends_a_send_with_77_and_nothing_is_lost(mqtt_device: Device) -> None:

@@ -1,4 +1,4 @@
-"""The server hears of the device once an interval: by a temperature, or by a sign of life where there is none."""
+"""The server hears of the device once an interval: by a temperature, or by a heartbeat where there is none."""
 
 import queue
 
@@ -15,7 +15,7 @@ INTERVAL_S = 600.0
 
 
 class Rig:
-    """A sign of life by a clock that stands still unless it is set forth."""
+    """A heartbeat by a clock that stands still unless it is set forth."""
 
     def __init__(self, clock: FakeClock, interval_s: float = INTERVAL_S) -> None:
         self.clock = clock

@@ -144,17 +144,28 @@ def test_two_producers_do_not_count_for_one_meter(spool: Path, clock: FakeClock)
     journal.close()
 
 
-def test_a_file_of_another_user_is_not_believed(spool: Path, clock: FakeClock) -> None:
+@pytest.mark.case(132)
+def test_a_file_of_another_user_is_not_believed_and_stops_no_counting(spool: Path, clock: FakeClock) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root gives files away")
     for name in (".flow-meter.tap1.partial", ".flow-meter.tap2.0123abcd-0.tmp"):
         (spool / name).write_bytes(format_slot(1, KEPT))
         os.chown(spool / name, 12_345, -1)
 
-    with pytest.raises(SpoolError, match="another user's"):
-        journal_of(spool, clock)
     journal_of(spool, clock, "tap2").close()
     assert pours(spool) == []
+    journal = journal_of(spool, clock)
+    journal.keep(pouring(), [Flow(60, 90_000, 95_000)])
+    journal.write()
+    assert [pour.pulses for pour in pours(spool)] == [60]
+    assert "tap1.partial is another user's: remove it" in str(journal.problem)
+    (spool / ".flow-meter.tap1.partial").unlink()
+    journal.keep(pouring(271), [])
+    journal.write()
+    assert journal.problem is None
+    assert parse_slots((spool / ".flow-meter.tap1.partial").read_bytes()) is not None
+    journal.close([Flow(271, 100_000, 105_000)])
+    assert sorted(pour.pulses for pour in pours(spool)) == [60, 271]
 
 
 def test_what_a_meter_without_a_section_left_behind_is_recorded_with_its_pin(spool: Path, clock: FakeClock) -> None:

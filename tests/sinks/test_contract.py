@@ -114,6 +114,7 @@ def test_an_abort_ends_the_exchange_that_is_under_way(start: Start, open_sink: O
     assert came == [Disposition.DEFERRED]
 
 
+@pytest.mark.case(133)
 def test_after_an_abort_nothing_is_sent_any_more(kind: Kind, start: Start, open_sink: Open) -> None:
     server = start(kind.accept)
     sink = open_sink(server.port)

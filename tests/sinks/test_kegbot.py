@@ -122,6 +122,7 @@ def test_of_two_drinks_that_a_late_server_made_the_later_one_is_cancelled_ten_mi
 
 
 @pytest.mark.case(110)
+@pytest.mark.case(134)
 def test_a_second_drink_that_is_not_cancelled_is_said_and_holds_up_nothing(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +248,7 @@ def test_a_key_that_is_not_taken_keeps_the_records_and_is_never_told(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(404, {}, b"<html>"), "mend apiUrl"),
+        (Answer(404, {}, b"<html>"), "fix apiUrl"),
         (Answer(200, {}, b"<html>"), "something else than Kegbot's JSON"),
         (Answer(301, {"location": "https://other.example/"}), "final address into apiUrl: https://other.example/"),
     ],

@@ -79,7 +79,7 @@ class TestReplacement:
         spool.path.rename(spool.path.with_name("moved"))
         spool.path.touch()
 
-        with pytest.raises(SpoolError, match=r"spool: .*; mend|spool: File exists"):
+        with pytest.raises(SpoolError, match=r"spool: .*; fix|spool: File exists"):
             spool.reopen_if_replaced()
         assert spool.scan(10).finish().oldest == ["old.pour"]
 
@@ -100,5 +100,5 @@ class TestReplacement:
 
     def test_a_place_where_none_can_be_made_is_an_error_that_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(SpoolError, match=r"Not a directory; mend \[Spool\] directory in client.conf"):
+        with pytest.raises(SpoolError, match=r"Not a directory; fix \[Spool\] directory in client.conf"):
             Spool(tmp_path / "file" / "spool")

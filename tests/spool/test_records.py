@@ -39,9 +39,9 @@ class TestEnqueue:
 
     def test_without_a_spool_it_says_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(SpoolError, match=r"missing: No such file or directory; make it, or mend \[Spool\]"):
+        with pytest.raises(SpoolError, match=r"missing: No such file or directory; make it, or fix \[Spool\]"):
             enqueue(tmp_path / "missing", POUR)
-        with pytest.raises(SpoolError, match=r"file: Not a directory; mend \[Spool\] directory"):
+        with pytest.raises(SpoolError, match=r"file: Not a directory; fix \[Spool\] directory"):
             enqueue(tmp_path / "file", POUR)
 
     def test_a_spool_that_it_may_not_write_to_says_what_to_do(self, spool: Spool) -> None:

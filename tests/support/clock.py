@@ -6,7 +6,7 @@ from kegnet_client import RELEASED_MS
 from kegnet_client.host.clock import STA_UNSYNC, TIME_ERROR, Clock
 
 NOW_MS = RELEASED_MS + 86_400_000
-"""What it shows, unless told otherwise: a time that may be believed."""
+"""What it shows, unless told otherwise: a time that may be trusted."""
 
 UNSYNCHRONISED = (TIME_ERROR, STA_UNSYNC)
 

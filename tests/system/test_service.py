@@ -176,7 +176,7 @@ def test_a_reload_takes_over_a_changed_setting_and_the_thermometer_is_read_at_it
 def test_a_reload_of_a_bad_configuration_changes_nothing_and_says_so(enrolled: Any) -> None:
     enrolled.change_configuration("pingInterval", "often")
     enrolled.sh("systemctl reload kegnet-client")
-    enrolled.wait_for("journalctl -u kegnet-client | grep -F 'the one before it stays in force'")
+    enrolled.wait_for("journalctl -u kegnet-client | grep -F 'the previous one stays in use'")
     enrolled.drop("old.pour", 121)
     enrolled.wait_for_pours(121)
     enrolled.change_configuration("pingInterval", "600")

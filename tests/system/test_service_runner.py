@@ -45,7 +45,7 @@ def main():
 
 @pytest.fixture
 def runner(enrolled: Any) -> Any:
-    """The machine with a database and an operator whom it believes."""
+    """The machine with a database and an operator whom it trusts."""
     enrolled.sh("ssh-keygen -q -t ed25519 -N '' -C ann -f /root/ann")
     line = "$(cut -d' ' -f1,2 /root/ann.pub)"
     enrolled.sh(f'echo "ann namespaces=\\"kegnet-module\\" {line}" > {INSTALLED}/conf/allowed_signers')

@@ -171,7 +171,7 @@ def _live(bench: Bench, case: dict[str, Any], hub: Hub, bar: Bar, daemons: list[
 
 
 def _add(bench: Bench, hub: Hub, root: Path, version: str) -> Device:
-    """A device that the hub knows, and that believes the hub."""
+    """A device that the hub knows, and that trusts the hub."""
     device = Device(root, hub.url(version), bench.authority)
     (root / "conf" / "ca.crt").write_bytes(hub.ca_pem)
     public = root / "public.pem"

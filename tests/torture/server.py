@@ -1,6 +1,6 @@
 """A KegNet server for REST v2 and v3 that does what it is told: takes, refuses, hangs, loses its answer, goes away.
 
-It believes a record only with its signature and stores it once, by what identifies it, as a real one does.
+It trusts a record only with its signature and stores it once, by what identifies it, as a real one does.
 ``rows`` outlive a restart.
 """
 
@@ -56,7 +56,7 @@ CANONICAL = {
 
 
 class RefusedError(Exception):
-    """The request cannot be believed, or read: answer ``status``."""
+    """The request cannot be trusted, or read: answer ``status``."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)

@@ -1,4 +1,4 @@
-"""Each kind of step finds the bug that it is there for: the mend is taken out of the program, by a made schedule.
+"""Each kind of step finds the bug that it is there for: the fix is taken out of the program, by a made schedule.
 
 What is planted is a module that every Python loads at its start.
 """
@@ -122,7 +122,7 @@ TORN: Step = {"do": "drop", "how": "killed", "name": "torn.pour", "text": "1,14,
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of step: ``steps`` that show it where ``plant`` takes its mend out, on ``version``."""
+    """A kind of step: ``steps`` that show it where ``plant`` takes its fix out, on ``version``."""
 
     version: str
     steps: tuple[Step, ...]

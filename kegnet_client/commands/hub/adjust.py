@@ -1,4 +1,4 @@
-"""``kegnet-client hub adjust``: what a pour was, where the meter is not to be believed."""
+"""``kegnet-client hub adjust``: what a pour was, where the meter is not to be trusted."""
 
 import argparse
 from typing import Any

@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--proxy",
         metavar="ADDRESS",
-        help="believe the X-Forwarded headers of this proxy or network (default: hub.conf's, or none)",
+        help="trust the X-Forwarded headers of this proxy or network (default: hub.conf's, or none)",
     )
 
 

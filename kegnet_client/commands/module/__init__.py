@@ -6,15 +6,15 @@ from kegnet_client.commands.parser import Command, Parser
 from kegnet_client.core.errors import ConfigError
 
 COMMANDS = (
-    Command("sign", "make a signed document of a program, on stdout"),
+    Command("sign", "sign a program and print the document"),
     Command("push", "put signed documents into the database"),
     Command("remove", "stop a program on every device, by deleting its document"),
-    Command("run", "have devices run a command once, and print what it says"),
-    Command("status", "show which device runs what"),
-    Command("log", "print what the programs of a device say"),
-    Command("revoke", "let this device believe a key no more"),
+    Command("run", "run a command once on devices, and print its output"),
+    Command("status", "show which programs each device runs"),
+    Command("log", "print the output of a device's programs"),
+    Command("revoke", "stop trusting a key on this device"),
     Command("discover", "find devices in this network, and announce the database's server to them"),
-    Command("database", "make the database, and the users of devices"),
+    Command("database", "create the database and its users"),
 )
 
 

@@ -1,4 +1,4 @@
-"""``kegnet-client module revoke``: let this device believe a key no more; all that it signed stops here."""
+"""``kegnet-client module revoke``: stop trusting a key on this device; all that it signed stops here."""
 
 import argparse
 import subprocess

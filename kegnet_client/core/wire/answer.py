@@ -45,7 +45,7 @@ def judge(answer: Answer, url: str, wall_ms: int) -> Verdict:
 
 
 def judge_failure(answer: Answer, url: str, wall_ms: int) -> Verdict:
-    """What an ``answer`` means that says nothing of the records, in any version: later, or something to mend."""
+    """What an ``answer`` means that says nothing of the records, in any version: later, or something to fix."""
     status = answer.status
     said = f"the server answered {status}"
     if status in _ASK_LATER or 500 <= status < 600:
@@ -91,14 +91,14 @@ def _remedy(answer: Answer, url: str, wall_ms: int) -> str:
             side = "ahead of" if minutes > 0 else "behind"
             return f"this clock is {abs(minutes)} min {side} the server's; set it (timedatectl)"
         if _LOGIN.match(answer.headers.get("www-authenticate", "")):
-            return f"{url} asks for a login, so it is not where records go; mend serviceBaseURL"
+            return f"{url} asks for a login, so it is not where records go; fix serviceBaseURL"
         if answer.headers.get("content-type", "").startswith("text/plain") and (why := quote(answer.body)):
-            return f"it refuses this device or its key{why}; see there whether uuid and key are known and in force"
+            return f"it refuses this device or its key{why}; check there that uuid and key are registered, not revoked"
         return "it does not know this device or its key; register the uuid and the public key there"
     if status in _REDIRECTS:
         location = answer.headers.get("location", "")
         return f"redirects are not followed; put the final address into serviceBaseURL{quote(location.encode())}"
-    return f"{url} is not where it takes records; mend serviceBaseURL"
+    return f"{url} is not where it takes records; fix serviceBaseURL"
 
 
 def quote(body: bytes) -> str:

@@ -51,7 +51,7 @@ _ID = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
 
 
 class ContentError(KegnetError):
-    """A request is not REST v3, so that no record in it is to blame: mend what made it."""
+    """A request is not REST v3, so that no record in it is to blame: fix what made it."""
 
     exit_code = 65
 
@@ -202,7 +202,7 @@ def _judge_failure(answer: Answer, size: int, url: str, wall_ms: int) -> Verdict
     status = answer.status
     said = f"the server answered {status}"
     if status in _NOT_THIS_PROTOCOL:
-        reason = f"{said} to {url}: it does not take this for REST v3; mend serviceBaseURL{quote(answer.body)}"
+        reason = f"{said} to {url}: it does not take this for REST v3; fix serviceBaseURL{quote(answer.body)}"
         return Verdict(Disposition.MISCONFIGURED, reason, status)
     if status == 413:
         if size == 1:

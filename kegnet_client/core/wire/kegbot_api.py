@@ -46,7 +46,7 @@ _GONE = 410
 
 
 class AnswerError(KegnetError):
-    """What answered does not speak Kegbot's API: mend the address."""
+    """What answered does not speak Kegbot's API: fix the address."""
 
     exit_code = 78
 
@@ -250,7 +250,7 @@ def judge_nonsense(answer: Answer, url: str) -> Verdict:
 
 
 def _not_there(url: str) -> str:
-    return f"{url} is not where a Kegbot server answers; mend apiUrl under [Kegbot]"
+    return f"{url} is not where a Kegbot server answers; fix apiUrl under [Kegbot]"
 
 
 def _format_series(pour: Pour, nonce: int) -> str:

@@ -93,10 +93,10 @@ def judge_publish(code: int, words: str, topic: str) -> Verdict:
     if code == _BAD_PAYLOAD:
         return Verdict(Disposition.REJECTED, said)
     if code == _NOT_AUTHORIZED:
-        remedy = f"allow this user there to write to {topic}, or mend user under [MQTT]"
+        remedy = f"allow this user there to write to {topic}, or fix user under [MQTT]"
         return Verdict(Disposition.MISCONFIGURED, f"{said}: {remedy}", refused=True)
     if code == _BAD_TOPIC:
-        return Verdict(Disposition.MISCONFIGURED, f"{said}: it takes no {topic}; mend topic under [MQTT]")
+        return Verdict(Disposition.MISCONFIGURED, f"{said}: it takes no {topic}; fix topic under [MQTT]")
     return Verdict(Disposition.DEFERRED, said, record_may_be_the_cause=code != _QUOTA)
 
 
@@ -106,11 +106,11 @@ def judge_end(code: int, words: str, broker: Broker) -> Verdict:
     if code in _OLD_PROTOCOL:
         return Verdict(Disposition.MISCONFIGURED, f"{said}; it has to speak MQTT 5: update it")
     if code in _LOGIN:
-        remedy = "mend user and passwordFile under [MQTT], or let this device in there"
+        remedy = "fix user and passwordFile under [MQTT], or let this device in there"
         return Verdict(Disposition.MISCONFIGURED, f"{said}: {remedy}", refused=True)
     if code == _TAKEN_OVER:
-        remedy = "another client has this device's uuid: end it, or mend uuid"
+        remedy = "another client has this device's uuid: end it, or fix uuid"
         return Verdict(Disposition.MISCONFIGURED, f"{said}: {remedy}")
     if code in _LATER:
         return Verdict(Disposition.DEFERRED, said)
-    return Verdict(Disposition.MISCONFIGURED, f"{said}: mend broker under [MQTT], or the broker")
+    return Verdict(Disposition.MISCONFIGURED, f"{said}: fix broker under [MQTT], or the broker")

@@ -1,7 +1,7 @@
 """Xively's API v2 (Cosm's, Pachube's): one PUT of the feed a record, and what its answers mean.
 
 A pour is two datastreams, a temperature is one; a server makes those that are missing. Values are text, times ISO 8601
-in UTC. A sign of life is a GET of the feed.
+in UTC. A heartbeat is a GET of the feed.
 
 ==================== ==========================================================================
 ``pour-pulses-PIN``  pulses, at the start of the pour
@@ -74,11 +74,11 @@ def judge(answer: Answer, url: str, wall_ms: int) -> Verdict:
     if status in _ASK_LATER or status >= 500:
         return judge_failure(answer, url, wall_ms)
     if status == 401:
-        return Verdict(Disposition.MISCONFIGURED, f"{said}: mend the key in apiKeyFile", status, refused=True)
+        return Verdict(Disposition.MISCONFIGURED, f"{said}: fix the key in apiKeyFile", status, refused=True)
     if status == 403:
         why = "there are too many requests, or the key in apiKeyFile may not write to this feed"
         return Verdict(Disposition.DEFERRED, f"{said}: {why}", status, RATE_LIMIT_S)
-    remedy = f"{url} is no feed of a server that speaks Xively's v2; mend apiUrl or feedId"
+    remedy = f"{url} is no feed of a server that speaks Xively's v2; fix apiUrl or feedId"
     return Verdict(Disposition.MISCONFIGURED, f"{said}: {remedy}", status)
 
 

@@ -8,7 +8,7 @@ from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.store import bodies
 
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
-"""Types of images by how their files begin; whatever a browser says of a file is not believed."""
+"""Types of images by how their files begin; whatever a browser says of a file is not trusted."""
 
 
 def data_url(content: bytes) -> str | None:

@@ -1,6 +1,6 @@
 """Texts that others wrote, made harmless for wherever they are shown.
 
-What a person types is refused where it holds what nobody can see, so that he can mend it. What a program sends is
+What a person types is refused where it holds what nobody can see, so that he can fix it. What a program sends is
 cleaned: its alarm has to be shown in any case.
 """
 

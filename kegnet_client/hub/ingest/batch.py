@@ -1,6 +1,6 @@
 """A REST v3 request to what the hub stores. Pure: no I/O, no clock, no database.
 
-`read_batch` only looks whose it says it is. Nothing in it is believed, unpacked or parsed before `Batch.prove` has
+`read_batch` only looks whose it says it is. Nothing in it is trusted, unpacked or parsed before `Batch.prove` has
 found that a key of that device signed it (`RefusedError`: 401). The algorithm is that of the registered key,
 whatever the request says. The signature must cover what REST v3 lists and nothing else, because that is kept, and
 the request can be verified again from it.

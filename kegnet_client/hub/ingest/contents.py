@@ -58,7 +58,7 @@ def other_ids(device: str, content: Content) -> dict[str, tuple[str, ...]]:
             }
         case NamelessReading(millidegrees, taken_ms):
             return {_id(device, millidegrees, _floor(taken_ms)): _BY_V1}
-        case _:  # of signs of life and addresses none is sent again
+        case _:  # of heartbeats and addresses none is sent again
             return {}
 
 

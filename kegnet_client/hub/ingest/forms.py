@@ -34,7 +34,7 @@ VERSIONS = (Version.V1, Version.V2)
 
 
 class RefusedError(KegnetError):
-    """The request is not from a registered device: register it, or mend its key."""
+    """The request is not from a registered device: register it, or fix its key."""
 
     exit_code = 77
 

@@ -2,7 +2,7 @@
 
 A profile there is ``{"id", "name", "type", "temperatures": [{"days", "temperature", "date", "profileId"}], "events":
 [...]}``. A date is the start of the profile's run and so many days, without a zone; it is always worked out here and
-never believed. A controller is ``{"id", "name", "address", "port", "socket"}``, all text but the id.
+never trusted. A controller is ``{"id", "name", "address", "port", "socket"}``, all text but the id.
 """
 
 import datetime

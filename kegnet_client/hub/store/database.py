@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class StoreError(KegnetError):
-    """The database cannot do it now: wait, or mend the database; nothing was half done."""
+    """The database cannot do it now: wait, or fix the database; nothing was half done."""
 
     exit_code = 75
 

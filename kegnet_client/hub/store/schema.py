@@ -190,7 +190,7 @@ temperatures = _records(
 )
 
 heartbeats = _records("heartbeats", "at_ms", Column("address", String(45)))
-"""Signs of life without a temperature, and the addresses that devices tell."""
+"""Heartbeats without a temperature, and the addresses that devices tell."""
 
 RECORDS = (pours, temperatures, heartbeats)
 

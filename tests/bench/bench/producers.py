@@ -28,6 +28,7 @@ BYTES_PER_S = 11_520
 """115,200 baud: ten bits a byte."""
 TICK_S = 0.01
 START_S = 2.0
+PATIENCE_S = 30.0
 _EDGE = struct.Struct("=QI")
 _STAND_IN = Path(__file__).parents[2] / "support" / "gpio"
 
@@ -71,7 +72,10 @@ def kegboard(run: Run) -> None:
             tty.setraw(theirs)
             _configure(device, f"[Kegboard bar]\ndevice = {os.ttyname(theirs)}\nidle = 60")
             with _started(run, device, "kegboard", {}) as process:
-                cpu_share, given = _feed(process, seconds, _Frames(ours).give)
+                _say_hello(ours, device, process)
+                frames = _Frames(ours)
+                time.sleep(1)  # of totals that are read at one time the last is what is counted from
+                cpu_share, given = _feed(process, seconds, frames.give)
             os.close(theirs)
             os.close(ours)
             run.results.add(row, one.column, 100 * cpu_share)
@@ -101,7 +105,7 @@ class _Frames:
     def __init__(self, line: int) -> None:
         self._line = line
         self._total = 0
-        self._sent_bytes = self._send(encode(HelloMessage(18)) + encode(MeterStatusMessage("flow0", 0)))
+        self._sent_bytes = self._send(encode(MeterStatusMessage("flow0", 0)))
 
     def give(self, passed_s: float) -> int:
         frames = b""
@@ -113,6 +117,17 @@ class _Frames:
 
     def _send(self, data: bytes) -> int:
         return os.write(self._line, data) if data else 0
+
+
+def _say_hello(line: int, device: Device, process: Process) -> None:
+    """Until it is heard: what is said before the line is opened is lost."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while "a Kegboard at" not in (device.root / "log").read_text():
+        process.check()
+        if time.monotonic() > give_up_s:
+            raise NoFigureError("the board is not heard")
+        os.write(line, encode(HelloMessage(18)))
+        time.sleep(0.2)
 
 
 def _configure(device: Device, *sections: str) -> None:

@@ -131,7 +131,7 @@ def test_a_page_that_asks_for_a_login_is_the_wrong_address_and_says_nothing_of_t
     reason = judge(Answer(401, said, b"send the token"), URL, NOW_MS).reason
 
     assert reason == (
-        f"the server answered 401: {URL} asks for a login, so it is not where records go; mend serviceBaseURL"
+        f"the server answered 401: {URL} asks for a login, so it is not where records go; fix serviceBaseURL"
     )
 
 
@@ -159,13 +159,13 @@ def test_what_leads_nowhere_is_not_told_as_a_redirect(status: int) -> None:
     verdict = meaning(status)
 
     assert verdict.disposition is Disposition.MISCONFIGURED
-    assert verdict.reason.endswith("is not where it takes records; mend serviceBaseURL")
+    assert verdict.reason.endswith("is not where it takes records; fix serviceBaseURL")
 
 
 @pytest.mark.parametrize("status", [404, 405, 410, 418])
 def test_a_wrong_address_is_named(status: int) -> None:
     assert meaning(status).reason == (
-        f"the server answered {status}: {URL} is not where it takes records; mend serviceBaseURL"
+        f"the server answered {status}: {URL} is not where it takes records; fix serviceBaseURL"
     )
 
 
@@ -270,4 +270,4 @@ def test_the_servers_own_word_on_a_refusal_is_passed_on() -> None:
     answer = Answer(401, {"content-type": "text/plain; charset=utf-8"}, b"this device\nis revoked\n")
     verdict = judge(answer, "https://hub.example/rest/v2/pour", NOW_MS)
     assert verdict.disposition is Disposition.MISCONFIGURED
-    assert "it refuses this device or its key: this device is revoked; see there" in verdict.reason
+    assert "it refuses this device or its key: this device is revoked; check there" in verdict.reason

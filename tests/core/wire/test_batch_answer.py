@@ -200,7 +200,7 @@ def test_no_status_rejects_a_record(status: int) -> None:
 
 
 def test_what_is_not_taken_for_this_protocol_names_the_setting_to_mend() -> None:
-    reason = f"the server answered 422 to {URL}: it does not take this for REST v3; mend serviceBaseURL: who are you"
+    reason = f"the server answered 422 to {URL}: it does not take this for REST v3; fix serviceBaseURL: who are you"
 
     assert judge(answer(422, b"who are you"))[0].reason == reason
 

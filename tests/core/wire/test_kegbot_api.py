@@ -116,7 +116,7 @@ def test_a_drink_without_an_id_is_none(drink: object) -> None:
     [
         (401, Disposition.MISCONFIGURED, True, "apiKeyFile"),
         (403, Disposition.MISCONFIGURED, True, "apiKeyFile"),
-        (404, Disposition.MISCONFIGURED, False, "mend apiUrl"),
+        (404, Disposition.MISCONFIGURED, False, "fix apiUrl"),
         (302, Disposition.MISCONFIGURED, False, "final address"),
         (400, Disposition.MISCONFIGURED, False, "is set up"),
         (503, Disposition.DEFERRED, False, "answered 503"),
@@ -215,7 +215,7 @@ def test_only_the_server_itself_says_that_something_is_not_there() -> None:
 def test_a_good_answer_that_is_not_kegbots_is_an_address_to_mend() -> None:
     verdict = api.judge_nonsense(Answer(200, {}, b"<html>"), URL)
     assert verdict.disposition is Disposition.MISCONFIGURED
-    assert "mend apiUrl" in verdict.reason
+    assert "fix apiUrl" in verdict.reason
 
 
 def test_a_redirect_names_where_it_leads() -> None:

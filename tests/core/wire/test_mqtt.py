@@ -114,7 +114,7 @@ def test_a_record_is_gone_after_a_good_puback_alone(
         (0x86, Disposition.MISCONFIGURED, "passwordFile"),
         (0x8E, Disposition.MISCONFIGURED, "another client has this device's uuid"),
         (0x89, Disposition.DEFERRED, "busy"),
-        (0x9D, Disposition.MISCONFIGURED, "mend broker under"),
+        (0x9D, Disposition.MISCONFIGURED, "fix broker under"),
     ],
 )
 def test_the_end_of_a_connection_says_what_to_do(code: int, disposition: Disposition, remedy: str) -> None:

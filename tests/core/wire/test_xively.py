@@ -73,7 +73,7 @@ def test_a_record_is_gone_after_a_good_answer_alone(status: int, disposition: Di
 def test_a_page_is_no_acknowledgement() -> None:
     verdict = judge(Answer(200, {"content-type": "text/html"}, b"<html>"), URL, 0)
     assert verdict.disposition is Disposition.MISCONFIGURED
-    assert "mend apiUrl or feedId" in verdict.reason
+    assert "fix apiUrl or feedId" in verdict.reason
 
 
 def test_too_many_requests_wait_a_minute_and_say_what_else_it_may_be() -> None:

@@ -248,7 +248,7 @@ def test_a_hub_that_is_another_one_hears_nothing(
     number = add(make_brewpi("unix").entry)
     assert number
     with bridge_to(hub_url, authority.bundle) as bridge:
-        wait_until(lambda: "unknown CA" in bridge.status() or "not in caBundle" in bridge.status(), "believed")
+        wait_until(lambda: "unknown CA" in bridge.status() or "not in caBundle" in bridge.status(), "trusted")
 
 
 def test_a_bridge_needs_no_more_of_the_hub_than_its_certificates_and_a_token_that_may_operate(

@@ -41,7 +41,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def make_outlet(home: Home, broker: Mosquitto, ca: Path | None = None) -> Mqtt:
-    """The outlet to ``broker``, which is believed by ``ca`` or else its own."""
+    """The outlet to ``broker``, which is trusted by ``ca`` or else its own."""
     where = Broker("localhost", broker.port, has_tls=True)
     settings = MqttSettings(where, ca or broker.authority.bundle, USER, broker.password_file)
     return Mqtt(where, settings, hub_id(home.ca()))

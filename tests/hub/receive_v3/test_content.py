@@ -1,4 +1,4 @@
-"""What the hub takes from a REST v3 request that it believes."""
+"""What the hub takes from a REST v3 request that it trusts."""
 
 import gzip
 import json

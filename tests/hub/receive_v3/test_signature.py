@@ -1,4 +1,4 @@
-"""What a REST v3 request must be for the hub to believe it."""
+"""What a REST v3 request must be for the hub to trust it."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The verification that REST v3 stands on believes what RFC 9421 gives as its examples."""
+"""The verification that REST v3 stands on trusts what RFC 9421 gives as its examples."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A server that believes everything: it counts the pours that arrive and notes when, so that it is cheap.
+"""A server that trusts everything: it counts the pours that arrive and notes when, so that it is cheap.
 
 It is the end of the line for every contestant. It takes any POST, answers 200 and verifies nothing. A body on
 ``/rest/v3/`` is opened, since its answer has to say how many records were in it.
