@@ -33,6 +33,7 @@ SINGLE_NAMES = {
     "datetime": {"UTC", "datetime", "timedelta"},
     "email.utils": {"parsedate_to_datetime"},
     "kegnet_client.hub.domain": {"measures"},
+    "uuid": {"UUID"},  # to read one; making one asks the machine
 }
 OWN = ("kegnet_client.core.", "kegnet_client.hub.domain.")
 

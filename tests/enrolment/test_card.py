@@ -1,5 +1,6 @@
 """A card is enrolled where it is mounted, or enrols itself at its first boot from a file on its boot partition."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.config.parse import load
 from kegnet_client.core.errors import ServerRefusalError, TransportError, UsageError
 from kegnet_client.enrolment import card
+from kegnet_client.enrolment.enroll import enroll
+from kegnet_client.host.clock import Clock
+from kegnet_client.sinks import open as sinks_open
 from kegnet_client.sinks.kegnet_section import KEGNET
 
 from .device import Device
@@ -110,3 +114,23 @@ def test_a_mounted_card_is_enrolled_and_this_machine_is_not(hub: Hub, tmp_path: 
     conf = mounted / "etc/kegnet-client" if links else inner / "conf"
     assert {"client.conf", "privkey.pem", "device.pub", "ca.crt"} == {path.name for path in conf.iterdir()}
     assert hub.keys(load(inner, None, SECTIONS).section(KEGNET).uuid)
+
+
+def test_a_copied_card_is_told_on_both_machines_and_one_command_makes_it_a_device_of_its_own(
+    hub: Hub, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    enroll(root, SECTIONS, hub.url, hub.invite(), {})
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+
+    def told(of: Path, boot: str) -> bool:
+        caplog.clear()
+        monkeypatch.setattr(sinks_open, "boot_mark", lambda _uuid: boot)
+        sinks_open.send_heartbeat(load(of, None, SECTIONS).section(KEGNET), Clock(), {})
+        return "another machine sends as this device" in caplog.text
+
+    assert [told(of, boot) for of, boot in [(root, "1" * 16), (copy, "2" * 16)] * 2] == [False, False, True, True]
+    enroll(copy, SECTIONS, hub.url, hub.invite("the copy"), {}, replace=True)
+    assert not told(copy, "2" * 16)
+    uuids = {load(of, None, SECTIONS).section(KEGNET).uuid for of in (root, copy)}
+    assert len(uuids) == 2

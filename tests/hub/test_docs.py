@@ -31,9 +31,10 @@ def test_the_files_are_what_they_are_called(reader: httpx.Client) -> None:
 def test_the_description_names_every_call(reader: httpx.Client) -> None:
     paths = reader.get("/openapi.json").json()["paths"]
     calls = {f"/rest/{version}/{name}" for version in ("v1", "v2") for name in ("pour", "ping", "ip")}
+    health = {"/health"}
     joining = {"/ca.crt", "/enroll", "/rotate", "/rotate/confirm"}
     calls.add("/rest/v3/records")
-    reading = {"/metrics", *(f"/api/{name}" for name in ("pours", "temperatures", "devices", "events"))}
+    reading = {"/metrics", "/health", *(f"/api/{name}" for name in ("pours", "temperatures", "devices", "events"))}
     kinds = ("taps", "beverages", "kegs", "calibrations", "adjustments", "profiles", "runs", "controllers", "rules")
     saying = {f"/api/{kind}{rest}" for kind in kinds for rest in ("", "/{number}", "/{number}/history")}
     saying |= {"/api/alarms", "/api/alarms/history", "/api/alarms/{number}/acknowledge"}
@@ -46,7 +47,7 @@ def test_the_description_names_every_call(reader: httpx.Client) -> None:
         "/iocontrollers",
         "/iocontroller/{number}",
     }
-    assert set(paths) == calls | joining | reading | saying | maelstrom
+    assert set(paths) == calls | health | joining | reading | saying | maelstrom
     form = paths["/rest/v2/ping"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
     assert form["schema"]["required"] == ["id", "temp", "ts", "sig"]
     assert "text/csv" in paths["/api/pours"]["get"]["responses"]["200"]["content"]

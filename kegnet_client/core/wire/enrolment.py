@@ -23,8 +23,8 @@ is registered, 503 later; the reason is a line of text.
 import base64
 import hashlib
 import re
-import uuid
 from dataclasses import dataclass, field
+from uuid import UUID
 
 CA_PATH = "/ca.crt"
 ENROL_PATH = "/enroll"
@@ -54,7 +54,7 @@ class Code:
 
 def format_code(ca_der: bytes, secret: bytes, device: str | None = None) -> str:
     """The code to paste on the device, or on the one that takes the place of ``device`` (a uuid)."""
-    uuid_bytes = b"" if device is None else uuid.UUID(device).bytes
+    uuid_bytes = b"" if device is None else UUID(device).bytes
     text = base64.urlsafe_b64encode(hashlib.sha256(ca_der).digest() + secret + uuid_bytes)
     return _PREFIX + text.decode("ascii").rstrip("=")
 
@@ -68,7 +68,7 @@ def parse_code(text: str) -> Code:
     encoded = text.removeprefix(_PREFIX)
     data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     secret_end = _HASH_BYTES + SECRET_BYTES
-    device = str(uuid.UUID(bytes=data[secret_end:])) if len(data) > secret_end else None
+    device = str(UUID(bytes=data[secret_end:])) if len(data) > secret_end else None
     return Code(data[:_HASH_BYTES], format_secret(data[_HASH_BYTES:secret_end]), device)
 
 

@@ -28,6 +28,7 @@ class Helper:
     """A program of the bench's own that prints one line of JSON at its start and for each line that it is told."""
 
     def __init__(self, name: str, *arguments: str | int) -> None:
+        self._name = name
         self._process = subprocess.Popen(
             python(name, *map(str, arguments)),
             stdin=subprocess.PIPE,
@@ -58,7 +59,7 @@ class Helper:
     def _answer(self) -> Any:
         line = self._stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args!r} ended")
+            raise NoFigureError(f"the bench's own {self._name} ended; what it said stands above")
         return json.loads(line)
 
 
