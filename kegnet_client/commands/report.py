@@ -1,9 +1,11 @@
 """The report of a check: a line a part, and the exit code of the first part that failed."""
 
+import sys
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from kegnet_client.core.errors import KegnetError
+from kegnet_client.host.colour import GREEN, RED, paint
 from kegnet_client.spool.directory import printable
 
 _T = TypeVar("_T")
@@ -38,5 +40,6 @@ class Report:
 
 def print_part(part: Part) -> None:
     """A line for people, or several where there is much to say."""
+    mark = paint("ok  ", GREEN, sys.stdout) if part.ok else paint("FAIL", RED, sys.stdout)
     for line in part.text.splitlines():
-        print(f"{'ok' if part.ok else 'FAIL':<4}  {part.part:<13}  {printable(line)}")
+        print(f"{mark}  {part.part:<13}  {printable(line)}")

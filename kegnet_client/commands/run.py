@@ -20,6 +20,7 @@ from pathlib import Path
 from kegnet_client import __version__
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.verbosity import add_verbosity, level_of
 from kegnet_client.config.settings import Config
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.core.records import Heartbeat, Reading
@@ -47,13 +48,14 @@ log = logging.getLogger(__name__)
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def add_arguments(_parser: Parser) -> None:
-    """It takes nothing."""
+def add_arguments(parser: Parser) -> None:
+    """Add what ``run`` takes."""
+    add_verbosity(parser)
 
 
 def handle(options: argparse.Namespace) -> int:
     """Deliver until SIGTERM or SIGINT."""
-    set_up(os.environ)
+    set_up(os.environ, level=level_of(options))
     return Daemon(lambda: configuration.load(options), os.environ).run()
 
 

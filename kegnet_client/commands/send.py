@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kegnet_client.commands import configuration
 from kegnet_client.commands.parser import Parser
+from kegnet_client.commands.verbosity import add_verbosity, level_of
 from kegnet_client.core.errors import RecordError, SpoolError, UntrustedServerError, UsageError
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.sink_queues import SPREADING, SinkQueues
@@ -23,11 +24,12 @@ from kegnet_client.spool.section import SPOOL
 def add_arguments(parser: Parser) -> None:
     """Add what ``send`` takes."""
     parser.add_argument("--sink", metavar="NAME", help="deliver to this sink alone; for the others it waits")
+    add_verbosity(parser)
 
 
 def handle(options: argparse.Namespace) -> int:
     """Try each record once and print a summary; the exit code says the worst that happened."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=level_of(options), format="%(message)s")
     config = configuration.load(options)
     directory = config.section(SPOOL).directory
     names = list(find_addresses(config))

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kegnet_client.commands.parser import Parser
 from kegnet_client.commands.producer_status import describe, read_producers
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import format_celsius
+from kegnet_client.host.colour import RED, paint
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.sinks.destinations import find_addresses
 from kegnet_client.spool.directory import NOT_REGULAR, count_waiting, find_irregular, printable
@@ -21,6 +23,7 @@ from kegnet_client.spool.fan_out import find_queues
 from kegnet_client.spool.rejected import count_rejected
 from kegnet_client.spool.section import SPOOL
 
+LOOK_AT = "look at"
 NOT_RUNNING = 3
 """The exit code when no process delivers, as that of ``systemctl status`` is."""
 
@@ -70,7 +73,11 @@ def handle(options: argparse.Namespace) -> int:
     problems += [f"{one['kind']} {one['name']}: {one['problem']}" for one in producers if one.get("problem")]
     status["problems"] = [*status.get("problems", ()), *problems]
     # What the server, a sensor or a producer has named may hold anything.
-    print(json.dumps(status, indent=2) if options.json else "\n".join(printable(line) for line in _lines(status)))
+    if options.json:
+        print(json.dumps(status, indent=2))
+    else:
+        for line in map(printable, _lines(status)):
+            print(line.replace(LOOK_AT, paint(LOOK_AT, RED, sys.stdout), 1) if line.startswith(LOOK_AT) else line)
     return NOT_RUNNING if state is None else 0
 
 
@@ -125,7 +132,7 @@ def _describe_link(sink: dict[str, Any]) -> str:
 
 
 def _problems(status: dict[str, Any]) -> list[str]:
-    return [f"look at      {problem}" for problem in status["problems"]]
+    return [f"{LOOK_AT}      {problem}" for problem in status["problems"]]
 
 
 def _producers(status: dict[str, Any]) -> list[str]:

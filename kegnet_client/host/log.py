@@ -35,10 +35,10 @@ CRASHED_ID = "22698cc49b634386aa125406716cf370"
 """A fault in the program itself; systemd starts it again."""
 
 
-def set_up(environ: Mapping[str, str], syslog_socket: Path = SYSLOG_SOCKET) -> None:
-    """Send every log line of this process to the place that fits how it was started."""
+def set_up(environ: Mapping[str, str], syslog_socket: Path = SYSLOG_SOCKET, level: int = logging.INFO) -> None:
+    """Send the log lines of this process from ``level`` on to the place that fits how it was started."""
     handler = _handler(environ, syslog_socket)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     # A handler that fails must not print its trace where the next line is expected.
     logging.raiseExceptions = False
 

@@ -9,6 +9,7 @@ time is up. Limit: it cannot shorten a name lookup that hangs (the resolver's ow
 
 import contextlib
 import http.client
+import logging
 import socket
 import ssl
 import struct
@@ -31,6 +32,8 @@ MAX_BODY_BYTES = 256 * 1024
 
 GIVE_UP_S = 30.0
 _MAX_PREPARED = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Transport:
@@ -132,6 +135,7 @@ class Transport:
         finally:
             if not is_whole:
                 self._adapter.close()
+        _log.debug("%s %s: %d, %d bytes", request.method, request.url, response.status_code, len(body))
         return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def _prepare(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> "PreparedRequest":

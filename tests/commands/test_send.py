@@ -101,3 +101,17 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
     assert "next try" not in ended.stderr, "it ends, and tries nothing more"
     assert stranger.calls("pour") == []
     assert pour.exists()
+
+
+@pytest.mark.parametrize(("option", "lines"), [("--quiet", 0), (None, 1)])
+def test_quiet_leaves_out_what_went_well(device: Device, server: Server, option: str | None, lines: int) -> None:
+    device.drop()
+    ended = device.command("send", *filter(None, [option]))
+    assert (ended.returncode, ended.stdout.splitlines()) == (0, ["1 delivered, 0 rejected, 0 left in the spool"])
+    assert ended.stderr.count("delivered") == lines
+
+
+def test_verbose_logs_each_request_too(device: Device, server: Server) -> None:
+    device.drop()
+    said = device.command("send", "--verbose").stderr
+    assert f"POST {server.url}/pour: 200, " in said
