@@ -49,7 +49,7 @@ demo: .venv/demo
 WORKERS = $(shell echo $$((2 * $$(nproc))))
 PARALLEL = -n $(WORKERS) --dist worksteal
 # Directories of which every test starts whole programs: they are not even read where none of those is wanted.
-PROGRAMS = bench browser end_to_end faults interop processes system torture
+PROGRAMS = bench browser end_to_end faults gpio interop processes system torture
 FAST = -m 'not (process or system or alone or slow or wheel)' $(PROGRAMS:%=--ignore tests/%)
 WHOLE = (process or wheel) and not (system or alone or slow)
 
@@ -139,6 +139,16 @@ SEED = 1
 torture: test-packages .venv-wheel/stamp
 	$(IN_WHEEL) tests/torture/run.py --minutes $(MINUTES) --seed $(SEED)
 
+# The program against a real GPIO chip, and the thermometer by the kernel's own driver, in a Linux that runs as a process.
+# It is built once, from Debian's source.
+.PHONY: gpio
+gpio: test-packages .venv-wheel/stamp .gpio-kernel/linux
+	PYTHONSAFEPATH=1 tests/gpio/kernel/boot .gpio-kernel .venv-wheel/bin/python
+
+.gpio-kernel/linux: tests/gpio/kernel/build tests/gpio/kernel/gpio.config tests/gpio/kernel/off.c tests/gpio/kernel/w1_sim.c
+	$(call install_packages,linux-source-6.1 flex bison bc gcc libc6-dev make xz-utils)
+	tests/gpio/kernel/build .gpio-kernel
+
 # How fast it is, beside bare loops that do the same work; the picture in the README is drawn by the long one.
 bench bench-quick: test-packages .venv-wheel/stamp
 	$(IN_WHEEL) tests/bench/run.py $(if $(filter bench-quick,$@),--quick,--svg tests/bench/bench.svg)
@@ -187,7 +197,7 @@ lint: .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	shellcheck .ci/run service/debian/build-repository service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
+	shellcheck .ci/run service/debian/build-repository tests/gpio/kernel/build tests/gpio/kernel/boot tests/gpio/kernel/init service/install service/uninstall service/start-kegnet-client service/stop-kegnet-client service/kegnet-runner.init
 
 # The Debian package for this machine's architecture and python3, in dist/.
 deb: dist/deb-stamp
@@ -204,4 +214,4 @@ debs: deb
 	service/debian/build-repository dist
 
 clean:
-	rm -rf .venv .venv-test .venv-wheel .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .gpio-kernel .venv .venv-test .venv-wheel .venv-3.* build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("kegnet")
 COVERS_PROGRAMS = "KEGNET_COVER_PROGRAMS"
 """In the environment of a run whose coverage is that of the programs, too."""
 
-WHOLE_PROGRAMS = {"bench", "browser", "end_to_end", "faults", "interop", "processes", "system", "torture"}
+WHOLE_PROGRAMS = {"bench", "browser", "end_to_end", "faults", "gpio", "interop", "processes", "system", "torture"}
 """The directories of tests that start whole programs; the Makefile has them, too."""
 
 DIE_AT_EVERY_STEP = """
