@@ -81,7 +81,8 @@ def test_every_path_of_the_readme_holds(packaged: Any) -> None:
     )
     assert packaged.sh(f"stat -c '%U %G %a' {SPOOL}") == "kegnet-client kegnet 3770"
     assert packaged.sh(f"stat -c '%U %a' {SPOOL}/rejected") == "kegnet-client 2750"
-    packaged.sh("test -e /usr/share/man/man8/kegnet-client.8.gz -a -e /usr/share/man/man5/kegnet-client.conf.5.gz")
+    pages = "man8/kegnet-client.8.gz man8/kegnet-hub.8.gz man5/kegnet-client.conf.5.gz man5/kegnet-spool.5.gz"
+    packaged.sh(f"cd /usr/share/man && ls {pages}")
 
 
 def test_it_stands_beside_cups(packaged: Any, tmp_path: Path) -> None:
