@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kegnet_client.core.errors import RecordError
 from kegnet_client.core.records import Heartbeat, Pour, Reading, parse
 from kegnet_client.core.wire.base_url import BaseUrl, Version, parse_base_url
-from kegnet_client.core.wire.forms import SIGNED_FIELDS, Call, call_for, is_uuid, read_call, record_id
+from kegnet_client.core.wire.forms import SIGNED_FIELDS, Call, address_call, call_for, is_uuid, read_call, record_id
 
 DEVICE = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 POUR = Pour(0, 586, 8123, 1_386_531_209_417)
@@ -315,3 +315,8 @@ def test_the_scheme_is_the_same_however_it_is_spelled(scheme: str) -> None:
 def test_what_can_be_no_host_is_refused_at_the_start(host: str) -> None:
     with pytest.raises(ValueError, match="can be no host's name; write it as"):
         parse_base_url(f"https://{host}/rest/v2")
+
+
+def test_the_address_of_a_device_is_told_with_its_time() -> None:
+    fields = (("id", DEVICE), ("ip", "192.168.1.57"), ("ts", "1386531300000"))
+    assert address_call("192.168.1.57", 1_386_531_300_000, DEVICE) == Call("ip", fields)

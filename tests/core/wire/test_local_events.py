@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from kegnet_client.core.errors import RecordError
 from kegnet_client.core.wire.local_events import (
     ALL_METERS,
     MAX_MESSAGE_BYTES,
+    ControllerConnectedEvent,
     DrinkCreatedEvent,
     FlowRequest,
     FlowUpdate,
     Heard,
     MeterUpdate,
     OtherEvent,
+    PassedOn,
     Said,
     SetRelayOutputEvent,
     Splitter,
@@ -26,9 +29,11 @@ from kegnet_client.core.wire.local_events import (
     TokenAuthEvent,
     format_redis,
     format_tcp,
+    parse_any,
     parse_event,
     relay_of,
     split_meter,
+    split_relay,
 )
 
 METER = "kegboard.flow0"
@@ -170,3 +175,36 @@ def test_a_meter_has_its_board_its_number_and_the_relay_beside_it() -> None:
     for name in ("flow0", "a.b.flow0", "kegboard.relay0", "kegboard.flow", ".flow0", "kegboard.flow01"):
         with pytest.raises(RecordError, match="is not a meter's name"):
             split_meter(name)
+
+
+WHOLE_MS = START_MS // 1000 * 1000
+
+
+@pytest.mark.parametrize("form", [format_tcp, format_redis])
+@pytest.mark.parametrize(
+    "event",
+    [
+        FlowUpdate(7, METER, "active", WHOLE_MS, WHOLE_MS + 7000, 1000),
+        DrinkCreatedEvent(7, 7, METER, WHOLE_MS, WHOLE_MS + 7000),
+        RELAY,
+        ControllerConnectedEvent("kegboard"),
+        FlowRequest(METER, "stop_flow"),
+        TokenAuthEvent(METER, "core.rfid", "0f01", "removed"),
+    ],
+)
+def test_what_is_said_or_passed_on_is_read_back(
+    form: Callable[[Said | PassedOn], bytes], event: Said | PassedOn
+) -> None:
+    assert parse_any(form(event).strip()) == event
+
+
+def test_a_time_that_is_none_is_refused() -> None:
+    times = {"start_time": "yesterday", "end_time": "2026-01-01T12:00:07Z"}
+    with pytest.raises(RecordError, match="start_time is not a time such as"):
+        parse_any(encoded("DrinkCreatedEvent", flow_id=1, drink_id=1, meter_name=METER, **times))
+
+
+def test_a_relay_has_its_board_and_its_number() -> None:
+    assert split_relay("kegboard-0123abcd.relay1") == ("kegboard-0123abcd", 1)
+    with pytest.raises(RecordError, match="is not a relay's name"):
+        split_relay(METER)
