@@ -145,7 +145,7 @@ def test_without_replace_all_that_is_in_the_way_is_told_at_once(hub: Hub, device
     for part in (
         "uuid: is already set",
         "privkey.pem: already exists",
-        "device.pub: exists",
+        "device.pub: already exists",
         "enroll --replace URL CODE",
     ):
         assert part in told

@@ -85,7 +85,7 @@ def test_a_state_that_is_no_file_is_no_state(device: Device, kind: str) -> None:
     state.touch()
     put(kind, state)
     ended = device.command("status")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (3, "")
     assert "does not run" in ended.stdout
 
 

@@ -170,3 +170,18 @@ def test_what_cannot_be_is_named(hub: Hub, words: tuple[str, ...], named: str) -
 def test_the_directory_may_stand_before_the_action(hub: Hub, tmp_path: Path) -> None:
     assert run_hub("taps", "--dir", str(tmp_path / "hub"), "add", "left") == 0
     assert "left" in hub("taps")
+
+
+def test_a_tap_is_named_by_its_name_as_well_as_by_its_number(hub: Hub) -> None:
+    hub("taps", "add", "Left")
+    assert "runs from tap left" in hub("kegs", "tap", "left", "--beverage", "Bitter", "--litres", "19")
+    assert len(json.loads(hub("kegs", "--json"))) == 1
+    assert "The keg at tap Left is ended" in hub("kegs", "end", "Left")
+    hub("taps", "add", "Left")
+    with pytest.raises(UsageError, match="several are called Left: give the number, one of 1, 2"):
+        hub("taps", "end", "Left")
+    hub("taps", "end", "1")
+    hub("taps", "end", "Left")
+    assert json.loads(hub("taps", "--json")) == []
+    with pytest.raises(UsageError, match="there is no tap Left"):
+        hub("taps", "end", "Left")

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -18,11 +18,11 @@ def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
     actions = Actions(parser, _list)
     tap = actions.add("tap", "tap a new keg; the one that is there ends", _tap)
-    tap.add_argument("tap", type=int, metavar="TAP", help="its number, as `hub taps` shows it")
+    tap.add_argument("tap", metavar="TAP", help="its name or number, as `hub taps` shows them")
     tap.add_argument("--beverage", required=True, metavar="NAME")
     tap.add_argument("--litres", type=float, required=True, help="its size")
     end = actions.add("end", "the keg at a tap is empty", _end)
-    end.add_argument("tap", type=int, metavar="TAP")
+    end.add_argument("tap", metavar="TAP", help="its name or number")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -52,7 +52,8 @@ def _tap(options: argparse.Namespace) -> int:
 
     def work(connection: Any, now_ms: int) -> int:
         beverage = bodies.Beverage(name=options.beverage)
-        return tapping.tap_keg(connection, options.tap, beverage, options.litres * 1000, CONSOLE, now_ms).subject
+        tap = number_of(connection, "tap", options.tap)
+        return tapping.tap_keg(connection, tap, beverage, options.litres * 1000, CONSOLE, now_ms).subject
 
     number = change(options, work)
     print(f"Keg {number}, {options.litres:g} l of {options.beverage}, runs from tap {options.tap} from now on.")
@@ -62,7 +63,10 @@ def _tap(options: argparse.Namespace) -> int:
 def _end(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import tapping
 
-    if not change(options, lambda connection, now_ms: tapping.end_keg(connection, options.tap, CONSOLE, now_ms)):
+    def work(connection: Any, now_ms: int) -> bool:
+        return bool(tapping.end_keg(connection, number_of(connection, "tap", options.tap), CONSOLE, now_ms))
+
+    if not change(options, work):
         raise UsageError(f"no keg runs from tap {options.tap}; `kegnet-client hub taps` shows what does")
     print(f"The keg at tap {options.tap} is ended.")
     return 0

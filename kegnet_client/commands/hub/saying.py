@@ -47,6 +47,24 @@ def change(options: argparse.Namespace, work: Callable[["Connection", int], _T])
             raise UsageError(f"{place}: {first['msg']}".removeprefix(": ")) from None
 
 
+def number_of(connection: "Connection", kind: str, word: str) -> int:
+    """The number of the tap or profile that ``word`` names: by its number, or its name in whatever case."""
+    from kegnet_client.hub.store import entries
+
+    if word.isascii() and word.isdecimal():
+        return int(word)
+    found = [
+        one.subject
+        for one in entries.read_open(connection, kind)
+        if str(one.body.get("name", "")).casefold() == word.casefold()
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"several are called {word}: give the number, one of {', '.join(map(str, found))}")
+    raise UsageError(f"there is no {kind} {word}; `kegnet-client hub {kind}s` lists them")
+
+
 def print_rows(
     options: argparse.Namespace, rows: Sequence[dict[str, Any]], line: Callable[[dict[str, Any]], str]
 ) -> int:

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_rows
 from kegnet_client.commands.parser import Parser
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
     add.add_argument("--meter", default="SF800", help="SF800, Vision 2000, Kegbot or YF-S201 (default: %(default)s)")
     add.add_argument("--sensor", metavar="ID", help="the thermometer, such as 28-0000057fa1b2")
     end = actions.add("end", "end a tap; its history stays", _end)
-    end.add_argument("number", type=int, metavar="NUMBER")
+    end.add_argument("tap", metavar="TAP", help="its name or number")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -67,12 +67,13 @@ def _end(options: argparse.Namespace) -> int:
 
     def work(connection: Any, now_ms: int) -> None:
         entries.lock(connection)
-        entry = entries.read_one(connection, "tap", options.number)
+        number = number_of(connection, "tap", options.tap)
+        entry = entries.read_one(connection, "tap", number)
         if entry is None:
-            raise house.UnknownError(f"there is no tap {options.number}")
+            raise house.UnknownError(f"there is no tap {number}")
         body = bodies.Tap.model_validate({**entry.body, "ended_ms": now_ms})
         house.say(connection, "tap", entry.subject, body, CONSOLE, now_ms)
 
     change(options, work)
-    print(f"Tap {options.number} is ended; what it poured stays.")
+    print(f"Tap {options.tap} is ended; what it poured stays.")
     return 0
