@@ -221,6 +221,10 @@ def test_a_few_pulses_while_no_producer_ran_are_drips() -> None:
     assert totals((0, 5003), (1000, 5004), kept=5000)[0] == [Flow(4, 0, 1000)]
 
 
+def test_a_total_that_stands_where_it_stood_is_no_pour() -> None:
+    assert totals((0, 5000), (1000, 5270), (2000, 5270), kept=5000)[0] == [Flow(270, 0, 1000)]
+
+
 def test_a_total_of_another_meter_is_not_what_flowed_meanwhile() -> None:
     done, counter = totals((0, 400_000_000), kept=5000)
 
