@@ -59,6 +59,13 @@ def test_a_controller_keeps_what_is_wired_to_a_chamber_that_stays(open_page: Ope
     assert [(one["name"], len(one["devices"])) for one in said] == [("Cold", 1), ("Hot, dry", 0)]
 
 
+def test_who_is_told_of_alarms_is_said_and_how_somebody_comes_to_be(open_page: OpenPage) -> None:
+    page = open_page("settings")
+    page.get_by_text("nobody is told of them").wait_for()
+    page.get_by_role("button", name="Try it with two simulated alarms").click()
+    page.wait_for_url("**/ui/debugger")
+
+
 def test_the_pages_are_dark_where_it_is_set(open_page: OpenPage, api: httpx.Client) -> None:
     settings = api.get("/api/settings").json()
     body = {name: settings[name] for name in ("name", "units", "language")}

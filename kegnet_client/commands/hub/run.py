@@ -41,6 +41,7 @@ def handle(options: argparse.Namespace) -> int:
     from kegnet_client.hub.app import create_app
     from kegnet_client.hub.hub_section import HUB
     from kegnet_client.hub.log_rate import LogRate
+    from kegnet_client.hub.outlets.notify_section import NOTIFY
     from kegnet_client.hub.outlets.open import open_outlets
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -65,7 +66,7 @@ def handle(options: argparse.Namespace) -> int:
 
         rate = LogRate()
         app = create_app(store, token, ca, rate=rate, settings=settings, outlets=outlets)
-        _mount_pages(app, store, home, port)
+        _mount_pages(app, store, home, port, len(config.section(NOTIFY).urls))
         server = serve.HubServer(
             app,
             home,
@@ -81,8 +82,8 @@ def handle(options: argparse.Namespace) -> int:
     return 0
 
 
-def _mount_pages(app: "FastAPI", store: "Store", home: "Home", port: int) -> None:
-    """Add the pages, where their extra is installed."""
+def _mount_pages(app: "FastAPI", store: "Store", home: "Home", port: int, notified: int) -> None:
+    """Add the pages, where their extra is installed; so many addresses are ``notified`` of alarms."""
     try:
         from kegnet_client.hub.dashboard.mount import mount
     except ModuleNotFoundError as error:
@@ -95,4 +96,4 @@ def _mount_pages(app: "FastAPI", store: "Store", home: "Home", port: int) -> Non
     from kegnet_client.hub.store.tokens import hash_of
 
     entrance = Entrance(home.hosts, port, pki.ca_der(home.ca()))
-    mount(app, store, app.state.bus, wall_ms, entrance, hash_of(home.token()))
+    mount(app, store, app.state.bus, wall_ms, entrance, hash_of(home.token()), notified)

@@ -42,6 +42,8 @@ class Hub:
     clock_ms: Callable[[], int]
     entrance: Entrance
     first_sha256: str
+    notified: int = 0
+    """How many addresses are told of alarms."""
     _together: dict[Callable[[Connection, int], object], Together[object]] = field(default_factory=dict)
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:

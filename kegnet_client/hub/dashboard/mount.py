@@ -51,10 +51,19 @@ PAGES: dict[str, ModuleType] = {
 
 
 def mount(
-    app: FastAPI, store: Store, bus: Bus, clock_ms: Callable[[], int], entrance: Entrance, first_sha256: str
+    app: FastAPI,
+    store: Store,
+    bus: Bus,
+    clock_ms: Callable[[], int],
+    entrance: Entrance,
+    first_sha256: str,
+    notified: int = 0,
 ) -> None:
-    """Let ``app`` show the pages below `access.PAGES_PATH`; ``first_sha256`` is of the token of ``hub init``."""
-    hub = Hub(store, bus, clock_ms, entrance, first_sha256)
+    """Let ``app`` show the pages below `access.PAGES_PATH`.
+
+    ``first_sha256`` is of the token of ``hub init``; so many addresses are ``notified`` of alarms.
+    """
+    hub = Hub(store, bus, clock_ms, entrance, first_sha256, notified)
     for name, module in PAGES.items():
         ui.page(f"/{name}")(_show(hub, module))
 

@@ -64,8 +64,19 @@ async def page(hub: Hub, request: Request) -> None:
                 ui.button(words("save"), on_click=save).props("no-caps")
         parts: list[TapList | ControllerList | Limits | Tokens] = []
         if visit.may_operate:
-            parts += [TapList(visit), Limits(visit), ControllerList(visit)]
+            parts += [TapList(visit), Limits(visit)]
+            _tell_who_is_notified(visit)
+            parts.append(ControllerList(visit))
         if visit.may_admit:
             parts.append(Tokens(visit))
         for part in parts:
             await part.refresh()
+
+
+def _tell_who_is_notified(visit: Visit) -> None:
+    """The card of the addresses that are told of alarms; they hold passwords, so only how many there are is shown."""
+    words, count = visit.words, visit.hub.notified
+    with ui.card().classes("w-full"):
+        ui.label(words("notifications")).classes("text-xl")
+        ui.label(words("notified", count=count) if count else words("notified_nobody"))
+        ui.button(words("try_notified"), on_click=lambda: ui.navigate.to("/debugger")).props("flat dense no-caps")

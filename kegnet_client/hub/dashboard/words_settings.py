@@ -44,6 +44,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "fastest_pour_nl_per_s": ("A pour faster than ({unit}/s)", "Gezapft schneller als ({unit}/s)"),
     "drips_nl_per_hour": ("Drips of more than ({unit}/h)", "Tropft mehr als ({unit}/h)"),
     "refused_per_hour": ("Records refused in an hour", "Abgelehnte Datensätze je Stunde"),
+    "notifications": ("Notifications", "Benachrichtigungen"),
+    "notified": (
+        "{count} addresses are told of alarms. They stand in hub.conf, at [notify] urls, with their passwords.",
+        "{count} Adressen erfahren von Alarmen. Sie stehen mit ihren Passwörtern in hub.conf, bei [notify] urls.",
+    ),
+    "notified_nobody": (
+        "Alarms are shown here, and nobody is told of them. Put addresses (mail, ntfy, Telegram and many more) into "
+        "hub.conf, at [notify] urls, and restart the hub.",
+        "Alarme stehen hier, und niemand sonst erfährt davon. Adressen (E-Mail, ntfy, Telegram und viele mehr) gehören "
+        "in hub.conf, bei [notify] urls; danach den Hub neu starten.",
+    ),
+    "try_notified": ("Try it with two simulated alarms", "Mit zwei simulierten Alarmen ausprobieren"),
     "controllers": ("Temperature controllers", "Temperaturregler"),
     "no_controllers": ("None yet.", "Noch keine."),
     "new_controller": ("Another controller", "Weiterer Regler"),
