@@ -5,7 +5,6 @@ A command is a module in the package of its list, under its own name with ``_`` 
 """
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,6 +117,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    import difflib  # late: only a misspelt word takes it
+
     nearest = difflib.get_close_matches(word, known, 1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 

@@ -93,7 +93,7 @@ def rotate_and_die() -> Iterator[Callable[[Device, int], int]]:
 def test_a_death_at_any_step_leaves_a_working_device_and_the_same_command_goes_on(
     hub: Hub, make_device: Callable[[], Device], rotate_and_die: Callable[[Device, int], int], every: int
 ) -> None:
-    made = [LOCK, "ca.crt", "client.conf", "device.pub", "privkey.pem"]
+    made = [LOCK, "ca.crt", "client.conf", "device.pub", "privkey.pem", "privkey.pem.words"]
     seen: set[frozenset[str]] = set()
     steps = 0
     while True:

@@ -117,14 +117,19 @@ def first_body(say: Callable[[bytes], bytes]) -> Callable[[Asked], Any]:
 def test_an_answer_that_is_not_to_this_request_or_contradicts_itself_ends_the_connection(
     device: Device, server: Server, said: bytes
 ) -> None:
-    server.answer = first_body(lambda digest: said.replace(b"%b", digest))
+    before: list[int] = []
+
+    def contradict(digest: bytes) -> bytes:
+        before.append(server.connections)
+        return said.replace(b"%b", digest)
+
+    server.answer = first_body(contradict)
     device.drop(1)
     program = device.run()
     program.log.wait_for(KEPT)
-    before = server.connections
     server.wait_for_rows([1])
     wait_until(lambda: not device.waiting(), "files stay")
-    assert server.connections > before
+    assert server.connections > before[0]
     assert not device.rejected.exists() or not list(device.rejected.iterdir())
 
 
