@@ -1,18 +1,14 @@
 """The chart of a profile: set point and reading by time while it runs, else the set point by days."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard import charts, figures
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.draft import Draft
 from kegnet_client.hub.dashboard.profile_state import Detail
 from kegnet_client.hub.domain.profiles import DAY_MS, to_millidegrees
 
 MAX_TEXT = 24
-_GREY = "#9ca3af"
-_TEXT = "#7b818c"
-"""To be read on white and on black."""
 
 
 def options(visit: Visit, detail: Detail, draft: Draft, now_ms: int) -> dict[str, Any]:
@@ -24,34 +20,25 @@ def options(visit: Visit, detail: Detail, draft: Draft, now_ms: int) -> dict[str
     series = []
     if started_ms is None:
         x_axis: dict[str, Any] = {"type": "value", "name": words("hour" if parts > 1 else "day"), "min": 0}
-        series.append(_line(words("set_point"), plan, "solid"))
+        series.append(charts.line(words("set_point"), plan, "solid"))
     else:
         x_axis = {"type": "time", "min": started_ms, "max": detail.until_ms}
         held = [(at_ms, _degrees(visit, wanted)) for at_ms, wanted in detail.line]
-        series.append(_line(words("set_point"), held, "solid"))
+        series.append(charts.line(words("set_point"), held, "solid"))
         if draft.is_changed:
             plan = [one for one in plan if one[0] <= detail.until_ms]
-            series.append(_line(words("not_saved"), plan, "dotted"))
+            series.append(charts.line(words("not_saved"), plan, "dotted"))
         read = [(at_ms, _degrees(visit, value)) for at_ms, value in detail.points]
-        series.append(_line(words("reading"), read, "solid"))
-    series[0]["markLine"] = {
-        "symbol": "none",
-        "silent": True,
-        "animation": False,
-        "data": _marks(visit, detail, draft, now_ms),
-    }
+        series.append(charts.line(words("reading"), read, "solid"))
+    series[0]["markLine"] = charts.marks(_marks(visit, detail, draft, now_ms))
     return {
-        "animation": False,
-        "tooltip": {"trigger": "axis"},
-        "textStyle": {"fontSize": 14},
-        "legend": {"top": 0, "type": "scroll", "icon": "roundRect", "textStyle": {"color": _TEXT}},
-        "grid": {"left": 48, "right": 24, "top": 48, "bottom": 32},
-        "xAxis": {**x_axis, "splitLine": {"show": False}, "axisLabel": {"hideOverlap": True, "color": _TEXT}},
+        **charts.base(bottom=32),
+        "xAxis": {**x_axis, "splitLine": {"show": False}, "axisLabel": {"hideOverlap": True, "color": charts.TEXT}},
         "yAxis": {
             "type": "value",
             "scale": True,
-            "axisLabel": {"formatter": "{value}°", "color": _TEXT},
-            "splitLine": {"lineStyle": {"color": f"{_GREY}55"}},
+            "axisLabel": {"formatter": "{value}°", "color": charts.TEXT},
+            "splitLine": {"lineStyle": {"color": f"{charts.GREY}55"}},
         },
         "series": series,
     }
@@ -76,33 +63,17 @@ def _marks(visit: Visit, detail: Detail, draft: Draft, now_ms: int) -> list[dict
         at = days * draft.parts if run is None else run.started_ms + round(days * DAY_MS)
         if run is None or at <= detail.until_ms:
             marks.append(
-                _mark(
-                    at, text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…", _GREY, "dashed", "insideStartTop"
+                charts.mark(
+                    at,
+                    text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…",
+                    charts.GREY,
+                    "dashed",
+                    "insideStartTop",
                 )
             )
     if run is not None and run.started_ms <= now_ms <= detail.until_ms:
-        marks.append(_mark(now_ms, visit.words("now"), "#b91c1c", "solid", "end"))
+        marks.append(charts.mark_now(now_ms, visit.words("now")))
     return marks
-
-
-def _mark(at: float, text: str, colour: str, kind: str, position: str) -> dict[str, Any]:
-    """A line; its text stands as it is: braces would be a template's."""
-    shown = text.replace("{", "(").replace("}", ")")
-    return {
-        "xAxis": at,
-        "label": {"formatter": shown, "color": colour if kind == "solid" else _TEXT, "position": position},
-        "lineStyle": {"color": colour, "type": kind, "width": 2 if kind == "solid" else 1},
-    }
-
-
-def _line(name: str, points: Sequence[tuple[float, float | None]], kind: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": "line",
-        "showSymbol": len(points) == 1,
-        "lineStyle": {"type": kind, "width": 2},
-        "data": [list(one) for one in points],
-    }
 
 
 def _degrees(visit: Visit, millidegrees: float | None) -> float | None:

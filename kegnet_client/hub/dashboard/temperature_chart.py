@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard import charts, figures
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.measures import Units
 from kegnet_client.hub.domain.profiles import Run
@@ -21,10 +21,6 @@ MAX_POINTS = 1000
 """Of all sensors together, of the whole and again of what is zoomed to."""
 AHEAD = 0.2
 """Where a profile runs, this part of the range is shown of what it will want."""
-_NOW = "#b91c1c"
-_GREY = "#9ca3af"
-_TEXT = "#7b818c"
-"""To be read on white and on black."""
 
 Points = list[tuple[int, float | None]]
 """Times and millidegrees Celsius; None is a gap."""
@@ -127,27 +123,23 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
     series = [_series(name, points, units, "solid") for name, points in lines.read]
     wanted = [_series(f"{name}: {words('set_point')}", points, units, "dashed") for name, points in lines.wanted]
     if wanted:
-        wanted[0]["markLine"] = _mark(lines.now_ms, words("now"))
+        wanted[0]["markLine"] = charts.marks([charts.mark_now(lines.now_ms, words("now"))])
     series += wanted
     zoom = {"start": window.start_percent, "end": window.end_percent, "filterMode": "none"}
     return {
-        "animation": False,
-        "tooltip": {"trigger": "axis"},
-        "textStyle": {"fontSize": 14},
-        "legend": {"top": 0, "type": "scroll", "icon": "roundRect", "textStyle": {"color": _TEXT}},
-        "grid": {"left": 48, "right": 24, "top": 48, "bottom": 80},
+        **charts.base(bottom=80),
         "xAxis": {
             "type": "time",
             "min": lines.since_ms,
             "max": lines.until_ms,
-            "axisLabel": {"hideOverlap": True, "color": _TEXT},
+            "axisLabel": {"hideOverlap": True, "color": charts.TEXT},
         },
         "yAxis": {
             "type": "value",
             "name": "°F" if units == "us" else "°C",
-            "nameTextStyle": {"color": _TEXT},
-            "axisLabel": {"color": _TEXT},
-            "splitLine": {"lineStyle": {"color": f"{_GREY}55"}},
+            "nameTextStyle": {"color": charts.TEXT},
+            "axisLabel": {"color": charts.TEXT},
+            "splitLine": {"lineStyle": {"color": f"{charts.GREY}55"}},
             **_bounds([degrees for one in series for _, degrees in one["data"] if degrees is not None]),
         },
         "dataZoom": [{"type": "inside", **zoom}, {"type": "slider", "showDataShadow": False, **zoom}],
@@ -156,28 +148,8 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
 
 
 def _series(name: str, points: Points, units: Units, kind: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": "line",
-        "showSymbol": len(points) == 1,
-        "lineStyle": {"type": kind, "width": 2},
-        "data": [[at_ms, None if value is None else figures.degrees(value, units)] for at_ms, value in points],
-    }
-
-
-def _mark(now_ms: int, text: str) -> dict[str, Any]:
-    return {
-        "symbol": "none",
-        "silent": True,
-        "animation": False,
-        "data": [
-            {
-                "xAxis": now_ms,
-                "label": {"formatter": text, "color": _NOW, "position": "end"},
-                "lineStyle": {"color": _NOW, "type": "solid", "width": 2},
-            }
-        ],
-    }
+    degrees = [(at_ms, None if value is None else figures.degrees(value, units)) for at_ms, value in points]
+    return charts.line(name, degrees, kind)
 
 
 def _bounds(degrees: Sequence[float]) -> dict[str, int]:
