@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Visit
+from kegnet_client.hub.dashboard.shown_list import ShownList
 from kegnet_client.hub.domain.periods import Meter
 from kegnet_client.hub.store import bodies, entries, house
 from kegnet_client.hub.store.entries import Entry
@@ -23,23 +24,13 @@ class Calibrations:
 
     def __init__(self, visit: Visit, meter: Meter) -> None:
         self._visit, self._meter = visit, meter
-        self._shown: list[Entry] | None = None
         with ui.card().classes("w-full"):
             ui.label(visit.words("calibrations")).classes("text-xl")
-            self._list = ui.column().classes("w-full gap-3")
+            self._list = ShownList(self._draw, visit.words("no_calibrations"))
 
     async def refresh(self) -> None:
         """Show what was said meanwhile."""
-        found = await self._visit.hub.read(self._read)
-        if found == self._shown:
-            return
-        self._shown = found
-        self._list.clear()
-        with self._list:
-            if not found:
-                ui.label(self._visit.words("no_calibrations"))
-            for one in found:
-                self._show(one)
+        self._list.show(await self._visit.hub.read(self._read))
 
     def _read(self, connection: Connection) -> list[Entry]:
         found = [
@@ -49,7 +40,7 @@ class Calibrations:
         ]
         return sorted(found, key=lambda one: (one.body["from_ms"], one.subject), reverse=True)
 
-    def _show(self, one: Entry) -> None:
+    def _draw(self, one: Entry) -> None:
         visit, words, zone = self._visit, self._visit.words, self._visit.settings.timezone
         body = bodies.Calibration.model_validate(one.body)
         is_ended = body.ended_ms is not None

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
+from kegnet_client.hub.dashboard.shown_list import ShownList, add_row
 from kegnet_client.hub.store import bodies, entries
 from kegnet_client.hub.store.entries import Entry
 
@@ -16,31 +17,18 @@ class ControllerList:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._shown: list[Entry] | None = None
         with ui.card().classes("w-full"):
             ui.label(visit.words("controllers")).classes("text-xl")
-            self._list = ui.column().classes("w-full gap-1")
+            self._list = ShownList(self._draw, visit.words("no_controllers"))
             ui.button(visit.words("new_controller"), on_click=partial(self._ask, None)).props("no-caps flat dense")
 
     async def refresh(self) -> None:
         """Show the controllers that there are."""
-        visit, words = self._visit, self._visit.words
-        found = await visit.hub.read(lambda connection: entries.read_open(connection, "controller"))
-        if found == self._shown:
-            return
-        self._shown = found
-        self._list.clear()
-        with self._list:
-            if not found:
-                ui.label(words("no_controllers")).classes("opacity-70")
-            for one in found:
-                name = one.body["name"] or f"#{one.subject}"
-                with ui.row().classes("w-full items-center justify-between no-wrap"):
-                    with ui.column().classes("gap-0 min-w-0"):
-                        ui.label(name).classes("font-bold break-words max-w-full")
-                        ui.label(_tell(one)).classes("text-sm opacity-70 break-words max-w-full")
-                    button = ui.button(words("change"), on_click=partial(self._ask, one))
-                    button.props("flat dense no-caps").props["aria-label"] = words("change_of", of=name)
+        self._list.show(await self._visit.hub.read(lambda connection: entries.read_open(connection, "controller")))
+
+    def _draw(self, one: Entry) -> None:
+        words, name = self._visit.words, one.body["name"] or f"#{one.subject}"
+        add_row(name, _tell(one), words("change"), words("change_of", of=name), partial(self._ask, one))
 
     def _ask(self, entry: Entry | None) -> None:
         visit, words = self._visit, self._visit.words

@@ -9,6 +9,7 @@ from kegnet_client.core.wire.base_url import is_loopback
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
+from kegnet_client.hub.dashboard.shown_list import ShownList
 from kegnet_client.hub.dashboard.shown_once import show_secret
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.store import bodies, enrolment
@@ -44,7 +45,6 @@ class Invitations:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._shown: list[Invitation] | None = None
         words = visit.words
         lengths = {minutes: words(name) for minutes, name in MINUTES.items()}
         with ui.card().classes("w-full"):
@@ -52,23 +52,14 @@ class Invitations:
             self._name = ui.input(words("device_name")).props("maxlength=100").classes("w-full")
             self._minutes = ui.select(lengths, value=60, label=words("good_for")).classes("w-full")
             ui.button(words("make_invitation"), on_click=self._invite).props("no-caps")
-            self._list = ui.column().classes("w-full gap-1")
+            self._list = ShownList(self._draw, title=words("open_invitations"))
 
     async def refresh(self) -> None:
         """Show what is open."""
         now_ms = self._visit.hub.clock_ms()
-        found = await self._visit.hub.read(lambda connection: enrolment.read_open(connection, now_ms))
-        if found == self._shown:
-            return
-        self._shown = found
-        self._list.clear()
-        with self._list:
-            if found:
-                ui.label(self._visit.words("open_invitations")).classes("text-lg mt-2")
-            for one in found:
-                self._show(one)
+        self._list.show(await self._visit.hub.read(lambda connection: enrolment.read_open(connection, now_ms)))
 
-    def _show(self, one: Invitation) -> None:
+    def _draw(self, one: Invitation) -> None:
         words = self._visit.words
         name = one.name or words("any_device")
         until = words("good_until", when=figures.moment(one.expires_ms, self._visit.settings.timezone))

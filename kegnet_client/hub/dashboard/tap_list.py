@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
 from kegnet_client.hub.dashboard.names import read_devices
+from kegnet_client.hub.dashboard.shown_list import ShownList, add_row
 from kegnet_client.hub.domain import meters
 from kegnet_client.hub.store import bodies, entries, readings
 from kegnet_client.hub.store.entries import Entry
@@ -23,31 +24,21 @@ class TapList:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._shown: list[tuple[Entry, str]] | None = None
         with ui.card().classes("w-full"):
             ui.label(visit.words("taps")).classes("text-xl")
-            self._list = ui.column().classes("w-full gap-1")
+            self._list = ShownList(self._draw)
             ui.button(visit.words("new_tap"), on_click=partial(self._ask, None)).props("no-caps flat dense")
 
     async def refresh(self) -> None:
         """Show the taps that there are."""
         visit = self._visit
         taps, devices = await visit.hub.read(lambda c: (entries.read_open(c, "tap"), read_devices(c)))
-        shown = [(tap, _tell(visit, tap, devices)) for tap in taps]
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self._list.clear()
-        with self._list:
-            for tap, told in shown:
-                with ui.row().classes("w-full items-center justify-between no-wrap"):
-                    with ui.column().classes("gap-0 min-w-0"):
-                        ui.label(tap.body["name"]).classes("font-bold break-words max-w-full")
-                        ui.label(told).classes("text-sm opacity-70 break-words max-w-full")
-                    button = ui.button(visit.words("change"), on_click=partial(self._ask, tap))
-                    button.props("flat dense no-caps").props["aria-label"] = visit.words(
-                        "change_of", of=tap.body["name"]
-                    )
+        self._list.show([(tap, _tell(visit, tap, devices)) for tap in taps])
+
+    def _draw(self, shown: tuple[Entry, str]) -> None:
+        (tap, told), words = shown, self._visit.words
+        name = tap.body["name"]
+        add_row(name, told, words("change"), words("change_of", of=name), partial(self._ask, tap))
 
     async def _ask(self, tap: Entry | None) -> None:
         visit, words = self._visit, self._visit.words

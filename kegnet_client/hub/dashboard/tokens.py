@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
+from kegnet_client.hub.dashboard.shown_list import ShownList, add_row
 from kegnet_client.hub.dashboard.shown_once import show_secret
 from kegnet_client.hub.domain.roles import FIRST, Role
 from kegnet_client.hub.store import bodies, tokens
@@ -19,12 +20,11 @@ class Tokens:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._shown: list[tuple[str, str]] | None = None
         words = visit.words
         roles = {role.word: words(f"may_{role.word}") for role in Role}
         with ui.card().classes("w-full"):
             ui.label(words("tokens")).classes("text-xl")
-            self._list = ui.column().classes("w-full gap-1")
+            self._list = ShownList(self._draw)
             ui.label(words("new_token")).classes("text-lg mt-2")
             self._name = ui.input(words("token_name")).props("maxlength=100").classes("w-full")
             self._role = ui.radio(roles, value=Role.READ.word)
@@ -34,19 +34,11 @@ class Tokens:
         """Show those that open something."""
         hub = self._visit.hub
         found = await hub.read(lambda connection: _read(connection, hub))
-        shown = [(one.name, self._tell(one)) for one in found]
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self._list.clear()
-        with self._list:
-            for name, told in shown:
-                with ui.row().classes("w-full items-center justify-between no-wrap"):
-                    with ui.column().classes("gap-0 min-w-0"):
-                        ui.label(name).classes("font-bold break-words max-w-full")
-                        ui.label(told).classes("text-sm opacity-70")
-                    button = ui.button(self._visit.words("revoke"), on_click=partial(self._ask, name))
-                    button.props("flat dense no-caps").props["aria-label"] = self._visit.words("revoke_of", of=name)
+        self._list.show([(one.name, self._tell(one)) for one in found])
+
+    def _draw(self, shown: tuple[str, str]) -> None:
+        (name, told), words = shown, self._visit.words
+        add_row(name, told, words("revoke"), words("revoke_of", of=name), partial(self._ask, name))
 
     def _tell(self, one: Token) -> str:
         words, zone = self._visit.words, self._visit.settings.timezone
