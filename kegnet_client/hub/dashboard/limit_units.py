@@ -67,6 +67,22 @@ def to_typed(name: str, kept: int, units: Units) -> float:
     return round(kept / scale.per_one(units) + scale.more(units), 2)
 
 
+def to_own(
+    typed: Mapping[str, tuple[bool, float | None]], usual: Mapping[str, int | None], units: Units
+) -> dict[str, int | None]:
+    """The limits of its own that a thing has: of each it is ``typed`` whether it is on, and its value, if any.
+
+    An empty field is as usual. What is off has a None, unless it is usually off.
+    """
+    own: dict[str, int | None] = {}
+    for name, (is_on, value) in typed.items():
+        if is_on and value is not None:
+            own[name] = to_kept(name, value, units)
+        elif not is_on and usual[name] is not None:
+            own[name] = None
+    return own
+
+
 def to_kept(name: str, typed: float, units: Units) -> int:
     """The limit ``name`` as it is kept."""
     scale = _SCALES[name]

@@ -16,8 +16,13 @@ from kegnet_client.hub.store.entries import Entry
 
 ALL = "all"
 _OF = {
-    "sensor": {"off_profile_millidegrees", "lowest_millidegrees", "highest_millidegrees", "off_for_ms"}
-    | {"sensor_silent_ms"},
+    "sensor": {
+        "off_profile_millidegrees",
+        "lowest_millidegrees",
+        "highest_millidegrees",
+        "off_for_ms",
+        "sensor_silent_ms",
+    },
     "device": {"device_silent_ms", "refused_per_hour"},
     "keg": {"keg_below_percent"},
     "meter": {"longest_pour_ms", "fastest_pour_nl_per_s", "drips_nl_per_hour"},
@@ -39,6 +44,7 @@ class Limits:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._said: Entry | None = None
+        self._usual: dict[str, int | None] = {}
         self._fields: dict[str, _Field] = {}
         words = visit.words
         with ui.card().classes("w-full"):
@@ -61,13 +67,13 @@ class Limits:
         said = await visit.hub.read(lambda connection: entries.read_open(connection, "rule"))
         self._said = next((one for one in reversed(said) if one.body["subject"] == subject), None)
         own = {} if self._said is None else self._said.body["limits"]
-        usual = asdict(_usual(said, subject))
+        self._usual = asdict(_usual(said, subject))
         self._fields.clear()
         self._list.clear()
         with self._list:
             for name in limit_units.NAMES:
                 if subject == ALL or name in _OF[subject.partition(" ")[0]]:
-                    self._fields[name] = self._field(name, own, usual[name])
+                    self._fields[name] = self._field(name, own, self._usual[name])
 
     def _field(self, name: str, own: dict[str, int | None], usual: int | None) -> _Field:
         words, units = self._visit.words, self._visit.settings.units
@@ -88,25 +94,19 @@ class Limits:
         return _Field(number, switch)
 
     async def _save(self) -> None:
-        visit, subject = self._visit, str(self._subject.value)
-        said = await visit.hub.read(lambda connection: entries.read_open(connection, "rule"))
-        usual = asdict(_usual(said, subject))
-        limits: dict[str, int | None] = {}
-        for name, field in self._fields.items():
-            if field.is_on is not None and not field.is_on.value:
-                if usual[name] is not None:
-                    limits[name] = None
-            elif field.value.value is not None:
-                limits[name] = limit_units.to_kept(name, float(field.value.value), visit.settings.units)
+        visit, seen = self._visit, self._said
+        typed = {
+            name: (field.is_on is None or bool(field.is_on.value), field.value.value)
+            for name, field in self._fields.items()
+        }
+        limits = limit_units.to_own(typed, self._usual, visit.settings.units)
+        if seen is None and not limits:
+            return
         try:
-            body = bodies.Rule(
-                subject=subject, limits=limits, ended_ms=None if limits or self._said is None else visit.hub.clock_ms()
-            )
+            ended_ms = None if limits else visit.hub.clock_ms()
+            body = bodies.Rule(subject=str(self._subject.value), limits=limits, ended_ms=ended_ms)
         except ValidationError as error:
             visit.tell_wrong(error)
-            return
-        seen = self._said
-        if seen is None and not limits:
             return
         number, seen_id = (None, None) if seen is None else (seen.subject, seen.id)
         if await visit.say("rule", number, body, seen_id):

@@ -43,6 +43,14 @@ def test_limits_are_kept_in_thousandths_of_a_degree_and_in_nanolitres() -> None:
     assert limit_units.to_kept("fastest_pour_nl_per_s", 118, "metric") == 118_000_000
 
 
+def test_an_empty_field_is_as_usual_and_a_switch_that_is_off_raises_no_alarm() -> None:
+    usual = {"keg_below_percent": 15, "device_silent_ms": None, "refused_per_hour": 10}
+    typed = {"keg_below_percent": (True, None), "device_silent_ms": (False, None), "refused_per_hour": (False, 3.0)}
+    assert limit_units.to_own(typed, usual, "metric") == {"refused_per_hour": None}
+    typed = {"keg_below_percent": (True, 30.0), "device_silent_ms": (True, 5.0), "refused_per_hour": (True, None)}
+    assert limit_units.to_own(typed, usual, "metric") == {"keg_below_percent": 30, "device_silent_ms": 300_000}
+
+
 def test_another_meter_counts_from_now_on_and_the_one_before_until_then() -> None:
     meters = replace([FIRST], OTHER, NOW_MS, always=False)
     assert meters == [{**FIRST, "until_ms": NOW_MS}, {**OTHER, "from_ms": NOW_MS, "until_ms": None}]
