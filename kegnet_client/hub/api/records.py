@@ -206,14 +206,7 @@ def make_router(hub_store: records.Store) -> APIRouter:
 
 
 def _query(asked: Filter, **equal: str | int | None) -> pages.Query:
-    return pages.Query(asked.limit, _position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
-
-
-def _position(after: str | None) -> tuple[int, int] | None:
-    if after is None:
-        return None
-    time_ms, _, row_id = after.partition(".")
-    return int(time_ms), int(row_id)
+    return pages.Query(asked.limit, pages.parse_position(asked.after), asked.since_ms, asked.until_ms, _equal(**equal))
 
 
 def _equal(**filters: str | int | None) -> tuple[tuple[str, str | int], ...]:

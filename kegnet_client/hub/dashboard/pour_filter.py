@@ -3,21 +3,25 @@
 import datetime
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from nicegui import ui
 from sqlalchemy import Select
 
 from kegnet_client.hub.api.records import Pour
+from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.names import Names
 from kegnet_client.hub.store import volumes
-from kegnet_client.hub.store.pages import Form, Query
+from kegnet_client.hub.store.pages import LINE_END, Form, Query, parse_position
+from kegnet_client.hub.store.records import Store
 
 CSV_PAGE = 1000
 MAX_CSV_PAGES = 100
 """A hundred thousand pours: years of a bar. Whoever wants more asks for fewer days at a time."""
 ALL = 0
+
+Ask = Callable[[int, tuple[int, int] | None], tuple[Select[Any], Query]]
+"""What is read, and a page of it: so many pours, after such a place."""
 
 
 class PourFilter:
@@ -58,23 +62,31 @@ class PourFilter:
         return rows, query
 
     async def _download(self) -> None:
-        store, lines, after = self._visit.hub.store, b"", None
-        for _ in range(MAX_CSV_PAGES):
-            rows, query = self.ask(CSV_PAGE, after)
-            page = await store.page_text(rows, list(Pour.model_fields), "started_ms", query, Form.CSV)
-            head, _, body = page.content.partition(b"\n")
-            lines += body if lines else head + b"\n" + body
-            if page.next is None:
-                break
-            time_ms, _, number = page.next.partition(".")
-            after = int(time_ms), int(number)
-        ui.download.content(lines, "pours.csv", "text/csv")
+        content, is_whole = await read_csv(self._visit.hub.store, self.ask)
+        ui.download.content(content, "pours.csv", "text/csv")
+        if not is_whole:
+            ui.notify(self._visit.words("csv_cut", count=f"{CSV_PAGE * MAX_CSV_PAGES:,}"), type="warning")
+
+
+async def read_csv(store: Store, ask: Ask, limit: int = CSV_PAGE, most: int = MAX_CSV_PAGES) -> tuple[bytes, bool]:
+    """All pages of what ``ask`` asks for, at most ``most`` of ``limit`` pours each; and whether that is all of it."""
+    lines: list[bytes] = []
+    after = None
+    while len(lines) < most:
+        rows, query = ask(limit, after)
+        page = await store.page_text(rows, list(Pour.model_fields), "started_ms", query, Form.CSV)
+        # The head stands once.
+        lines.append(page.content.partition(LINE_END.encode())[2] if lines else page.content)
+        after = parse_position(page.next)
+        if after is None:
+            break
+    return b"".join(lines), after is None
 
 
 def day_ms(day: str | None, timezone: str, days: int = 0) -> int | None:
     """When ``day`` (2026-11-28) begins where the hub is, or the day so many ``days`` later; None where none is told."""
     try:
         date = datetime.date.fromisoformat(day or "") + datetime.timedelta(days)
-        return round(datetime.datetime.combine(date, datetime.time(), ZoneInfo(timezone)).timestamp() * 1000)
+        return figures.unix_ms(date.isoformat(), timezone)
     except (ValueError, OverflowError):  # half of it is typed
         return None

@@ -11,6 +11,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "from_day": ("From", "Von"),
     "to_day": ("Until", "Bis"),
     "as_csv": ("CSV", "CSV"),
+    "csv_cut": (
+        "Only the newest {count} are in the file: choose fewer days for the others.",
+        "In der Datei sind nur die neuesten {count}: für die anderen bitte weniger Tage wählen.",
+    ),
     "no_pours": ("No such pours.", "Nichts dergleichen gezapft."),
     "theme": ("Light or dark", "Hell oder dunkel"),
     "theme_auto": ("As the device is set", "Wie das Gerät eingestellt ist"),

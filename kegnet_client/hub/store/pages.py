@@ -89,6 +89,14 @@ def select_page(rows: Table | Select[Any], time_column: str, query: Query) -> Se
     return statement
 
 
+def parse_position(text: str | None) -> tuple[int, int] | None:
+    """Where a page goes on, of `TextPage.next`."""
+    if text is None:
+        return None
+    time_ms, _, row_id = text.partition(".")
+    return int(time_ms), int(row_id)
+
+
 def read_page(
     connection: Connection,
     rows: Rows,
