@@ -44,7 +44,7 @@ class Hub:
     first_sha256: str
     notified: int = 0
     """How many addresses are told of alarms."""
-    _together: dict[Callable[[Connection, int], object], Together[object]] = field(default_factory=dict)
+    _together: dict[Callable[[Connection, int], object], Together[object]] = field(default_factory=dict, init=False)
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""

@@ -59,6 +59,8 @@ _DRAWN = """() => {
     return drawn > 500;
 }"""
 
+_LISTED = "() => document.querySelectorAll('[role=listitem]').length > 20"
+
 
 def years(run: Run) -> None:
     """A year's chart and a table of a million pours, from the page's load until it is drawn."""
@@ -78,16 +80,13 @@ def years(run: Run) -> None:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
             make_tap(hub, sender)
             page = open_page(browser.new_context(ignore_https_errors=True), hub)
-            _measure(run, page, hub, few, "pours", _shows_a_pour)
+            _measure(run, page, hub, few, "pours", _LISTED)
             _fill(run, home, sender, MINUTES // share, POURS // share)
-            _measure(run, page, hub, many, "pours", _shows_a_pour)
+            _measure(run, page, hub, many, "pours", _LISTED)
             _measure(run, page, hub, chart, "temperatures?hours=8760", _DRAWN)
             browser.close()
         if share > 1:
             run.results.note(f"pages of years: with a {share}th of the rows, because quick")
-
-
-_shows_a_pour = "() => document.querySelectorAll('[role=listitem]').length > 20"
 
 
 def _within(most: float) -> Aim:
