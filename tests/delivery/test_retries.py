@@ -4,7 +4,6 @@ none."""
 import itertools
 import logging
 import shutil
-import threading
 
 import pytest
 
@@ -13,6 +12,7 @@ from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.verdict import Disposition, Verdict
 
 from ..support.descriptors import open_descriptors
+from ..support.threads import threads_named
 from .rig import ACCEPTED, BROKEN, FORBIDDEN, NO_ROUTE, NOW_MS, YEAR_S, Gate, Rig, always, line, messages, pour, script
 
 
@@ -250,7 +250,7 @@ class TestLink:
 
     def test_many_failures_cost_no_descriptor_and_no_thread(self, rig: Rig) -> None:
         def cost() -> tuple[int, int]:
-            return len(open_descriptors()), threading.active_count()
+            return len(open_descriptors()), len(threads_named("uploader"))
 
         rig.answer = lambda record: ACCEPTED if isinstance(record, Heartbeat) else NO_ROUTE
         rig.put("x.pour", line(1))
