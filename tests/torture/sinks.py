@@ -33,6 +33,7 @@ PROTECTED = Path("/proc/sys/fs/protected_hardlinks")
 POURS = 4
 """Between one mishap and the next."""
 LIVES_S = (0.3, 2.0)
+"""How long nothing goes wrong: a random while, so there is nothing to wait for."""
 KEGNET_MODES = ("500", "503", "lose", "hang", "reset")
 DROP = 'umask 027; while read -r name line; do echo "$line" >".$name.tmp" && mv ".$name.tmp" "$name"; done'
 
