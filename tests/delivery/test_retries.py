@@ -146,7 +146,7 @@ class TestLink:
         rig.put("4.pour", line(4))
         rig.idle()
         assert rig.numbers() == [2, 3, 4]
-        assert messages(caplog) == ["1.pour steps aside for the others: the server answered 500"]
+        assert messages(caplog) == ["1.pour is tried again later, other records go on: the server answered 500"]
         rig.pass_time(1)
         assert rig.tried() == [1, 2, 3, 4, 1], "it has a wait of its own, shorter than a scan's"
         for _ in range(20):
@@ -169,7 +169,7 @@ class TestLink:
 
         assert rig.tried() == [1, 2]
         assert messages(caplog) == [
-            "1.pour steps aside for the others: the server answered 500",
+            "1.pour is tried again later, other records go on: the server answered 500",
             "the server answered 500. Records stay in the spool and are tried again",
         ]
 
