@@ -1,13 +1,18 @@
 """What a person does with the hub's pages in a real browser."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import update
 
 from kegnet_client.hub.domain.roles import Role
+from kegnet_client.hub.domain.rules import HOUR_MS
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.records import Store
 
 from .conftest import NASTY, Hub, OpenPage, pour
 
@@ -151,3 +156,23 @@ def test_a_page_comes_back_by_itself_when_the_hub_does(
     hub.start()
     pour(api, key, 5400)  # a litre
     left.filter(has_text=f"{litres - 1:.1f} l left").wait_for()
+
+
+def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(
+    open_page: OpenPage, hub: Hub, api: httpx.Client, key: rsa.RSAPrivateKey, tap: dict[str, Any]
+) -> None:
+    pour(api, key, 540)
+    page = open_page("taps")
+    card = page.locator(".q-card", has=page.get_by_text(f"{NASTY} Helles"))
+    card.get_by_text("last pour").wait_for()
+    card.get_by_text("not current").wait_for(state="hidden")
+    with closing(Store(hub.home.database())) as store:
+        store.write(
+            lambda connection: connection.execute(
+                update(schema.devices).values(last_seen_ms=schema.devices.c.last_seen_ms - 3 * HOUR_MS)
+            )
+        )
+    card.get_by_text("not current: device last heard of 3 h ago").wait_for()
+    assert "opacity-60" in (card.get_by_text(" l left").get_attribute("class") or "")
+    pour(api, key, 540)
+    card.get_by_text("not current").wait_for(state="hidden")

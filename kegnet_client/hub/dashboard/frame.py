@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.logo import show_logo
 from kegnet_client.hub.domain.alarms import Alarm
+from kegnet_client.hub.domain.roles import GUEST
 from kegnet_client.hub.store import alarms
 
 PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
@@ -62,5 +63,19 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     visit.follow((alarms.CHANNEL,), show_alarms)
     with ui.element("main").classes("w-full max-w-screen-2xl mx-auto p-2 md:p-4"):
         yield
+        _show_who_looks(visit)
+
+
+def _show_who_looks(visit: Visit) -> None:
+    """Below the page: as whom the browser is logged in, and the way out, or in."""
+    words = visit.words
+    with ui.row().classes("w-full items-center gap-x-4 gap-y-0 mt-6 text-sm"):
         if not visit.may_operate:
-            ui.label(words("guest")).classes("text-sm opacity-70 mt-4")
+            ui.label(words("guest")).classes("opacity-70")
+        if visit.who is GUEST:
+            ui.link(words("log_in"), "../login").classes("font-bold text-inherit")
+            return
+        ui.label(words("logged_in", who=visit.who.name)).classes("opacity-70 break-words min-w-0")
+        # A form of the browser's own: the cookie is not the page's to take away.
+        with ui.element("form").props("method=post action=../logout"):
+            ui.button(words("log_out")).props("type=submit flat dense no-caps")
