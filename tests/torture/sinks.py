@@ -24,6 +24,7 @@ from tests.support.users import NOBODY, PRODUCER, find_modules, find_python
 POURS = 4
 """Between one mishap and the next."""
 LIVES_S = (0.3, 2.0)
+"""How long nothing goes wrong: a random while, so there is nothing to wait for."""
 KEGNET_MODES = ("500", "503", "lose", "hang", "reset")
 DROP = 'umask 027; while read -r name line; do echo "$line" >".$name.tmp" && mv ".$name.tmp" "$name"; done'
 

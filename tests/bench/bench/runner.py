@@ -18,6 +18,7 @@ PATIENCE_S = 120.0
 LOOK_S = 0.01
 AT_REST = 50
 CHANGE_EVERY_S = 2.0
+"""At most; how often is a matter of chance."""
 SETTLES_S = 40.0
 """After that the probation of each program is over, and told."""
 LASTING = """
