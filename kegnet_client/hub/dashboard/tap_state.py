@@ -16,6 +16,9 @@ from kegnet_client.hub.store import alarms, entries, schema
 STALE_MS = 30 * 60_000
 """What was heard before is shown as old: a device is heard of every ten minutes."""
 
+OLD = "opacity-60"
+"""How it looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class TapState:

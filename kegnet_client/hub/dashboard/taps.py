@@ -10,7 +10,7 @@ from kegnet_client.hub.dashboard import figures, tap_state
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
-from kegnet_client.hub.dashboard.tap_state import TapState
+from kegnet_client.hub.dashboard.tap_state import OLD, TapState
 from kegnet_client.hub.domain.levels import is_stale
 from kegnet_client.hub.store import alarms, first_run
 
@@ -18,7 +18,6 @@ CHANNELS = (
     *("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings"),
     alarms.CHANNEL,
 )
-_OLD = "opacity-60"
 
 
 async def page(hub: Hub, request: Request) -> Response | None:
@@ -139,4 +138,4 @@ class _Card:
 
 
 def _set_old(element: ui.element, is_old: bool) -> None:
-    element.classes(add=_OLD if is_old else "", remove="" if is_old else _OLD)
+    element.classes(add=OLD if is_old else "", remove="" if is_old else OLD)

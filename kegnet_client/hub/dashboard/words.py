@@ -8,6 +8,7 @@ LANGUAGES = ("en", "de")
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "taps": ("Taps", "Zapfhähne"),
+    "pages": ("Pages", "Seiten"),
     "temperatures": ("Temperatures", "Temperaturen"),
     "pours": ("Pours", "Gezapftes"),
     "devices": ("Devices", "Geräte"),
@@ -51,6 +52,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "name": ("Name", "Name"),
     "last_seen": ("Last heard of", "Zuletzt gehört"),
     "never": ("never", "nie"),
+    "silent": ("silent: last {ago}", "stumm: zuletzt {ago}"),
     "address": ("Address", "Adresse"),
     "key": ("Key", "Schlüssel"),
     "revoked": ("revoked", "gesperrt"),
@@ -88,7 +90,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "ended": ("over", "vorbei"),
     "history": ("History", "Verlauf"),
     "profiles": ("Profiles", "Profile"),
-    "by": ("Acknowledged by", "Bestätigt von"),
+    "by": ("by {who}", "von {who}"),
+    "until": ("until {when}", "bis {when}"),
     **words_brewing.WORDS,
     **words_doing.WORDS,
     **words_settings.WORDS,
