@@ -4,14 +4,14 @@ import argparse
 from typing import Any
 
 from kegnet_client.commands.hub.home import add_directory
-from kegnet_client.commands.hub.saying import CONSOLE, change
+from kegnet_client.commands.hub.saying import CONSOLE, change, uuid_of
 from kegnet_client.commands.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub calibrate`` takes."""
     add_directory(parser)
-    parser.add_argument("device", metavar="UUID")
+    parser.add_argument("device", metavar="DEVICE", help="the device, by its name or uuid")
     parser.add_argument("pin", type=int, metavar="PIN")
     parser.add_argument("--pulses", type=int, required=True, help="what the meter counted for the measured pour")
     measured = parser.add_mutually_exclusive_group(required=True)
@@ -32,7 +32,7 @@ def handle(options: argparse.Namespace) -> int:
     def work(connection: Any, now_ms: int) -> int | None:
         body = bodies.Calibration.model_validate(
             {
-                "device": options.device,
+                "device": uuid_of(connection, options.device),
                 "pin": options.pin,
                 "from_ms": 0 if options.always else now_ms,
                 "pulses": options.pulses,

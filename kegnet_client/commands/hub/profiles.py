@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -19,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
     add.add_argument("points", nargs="+", metavar="DAY:DEGREES", help="such as 0:10 7:10 9:16")
     add.add_argument("--fahrenheit", action="store_true", help="the degrees are Fahrenheit (default: Celsius)")
     start = actions.add("start", "let a profile run on a thermometer, from now on", _start)
-    start.add_argument("number", type=int, metavar="NUMBER")
+    start.add_argument("profile", metavar="PROFILE", help="its name or number")
     start.add_argument("sensor", metavar="SENSOR")
 
 
@@ -70,9 +70,10 @@ def _start(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import bodies, house
 
     def work(connection: Any, now_ms: int) -> None:
-        body = bodies.Run.model_validate({"profile": options.number, "sensor": options.sensor, "started_ms": now_ms})
+        number = number_of(connection, "profile", options.profile)
+        body = bodies.Run.model_validate({"profile": number, "sensor": options.sensor, "started_ms": now_ms})
         house.say(connection, "run", None, body, CONSOLE, now_ms)
 
     change(options, work)
-    print(f"Profile {options.number} runs on {options.sensor} from now on.")
+    print(f"Profile {options.profile} runs on {options.sensor} from now on.")
     return 0
