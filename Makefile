@@ -54,7 +54,7 @@ FAST = -m 'not (process or system or alone or slow or wheel)' $(PROGRAMS:%=--ign
 WHOLE = (process or wheel) and not (system or alone or slow)
 
 # Of most of these tests each starts a hub of its own, which takes half of the time of all fast tests.
-OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets
+OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/test_websocket.py
 
 # The inner loop: the working tree as it is, in less than a minute.
 check: test-packages .venv-test/editable

@@ -1,4 +1,4 @@
-"""``kegnet-client enroll``: make this a device of a hub."""
+"""``kegnet-client enroll``: register this device with a hub."""
 
 import argparse
 import os

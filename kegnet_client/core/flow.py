@@ -9,7 +9,8 @@ How a producer uses it, per meter::
 
     meter = Meter(FlowRules(idle_ms=10_000))
     counter = TotalCounter(meter, kept)          # or EdgeCounter(meter): what the hardware tells -> pulses
-    done = counter.take(total, now_ms)           # at each total; ``counter.board_said_hello()`` after a restart of it
+    done = counter.take(total, now_ms)           # at each total; before it, what the board's hello says of its start:
+    counter.board_said_hello()                   # or ``counter.board_began(began_ms)``
     done = meter.look(now_ms)                    # at ``meter.due_ms`` at the latest, after all that was to be read
     done = meter.close()                         # at the producer's end
     dates.pour(pin, flow, now_ms, wall_ms)       # a `Flow` -> the record, by one ``PourDates()`` a meter
@@ -34,6 +35,8 @@ MODULUS = 2**32
 """Where the kernel's and a Kegboard's counters begin anew."""
 SMALL_TOTAL = 10_000
 """A total that fell to so few pulses (two litres) began anew at zero, even if nobody said so."""
+NEW_BOARD_MS = 600_000
+"""A board that began no longer ago when it is first heard has told nobody else what it counted, and began at zero."""
 HELD_UP_MS = 10_000
 """So late may totals be taken: what was told in this time may be taken at once."""
 MAX_MISSED = 1_000_000
@@ -212,20 +215,38 @@ class TotalCounter:
         self._accounted_ms = 0
         """Until when the pulses so far would have come at the most that there may be."""
         self._said_hello = False
+        self._fell = False
+        """Whether it is known from a total already that the board has begun anew since its last hello."""
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether any total came since this start."""
+        return self._at_ms is not None
 
     def board_said_hello(self) -> None:
-        """A total that is lower than the one before counts from zero."""
+        """A total that is lower than the one before counts from zero; so does a first one, if it is small."""
         self._said_hello = True
+        self._fell = False
+
+    def board_began(self, began_ms: int) -> list[Flow]:
+        """The board began anew since its last hello, or since the total that was kept: at ``began_ms`` it was 0."""
+        fell = self._fell
+        self.board_said_hello()
+        return [] if fell else self.take(0, began_ms)
 
     def take(self, total: int, now_ms: int) -> list[Flow]:
-        """Take the ``total`` that was told at ``now_ms``. The first one of all is a baseline only."""
+        """Take the ``total`` that was told at ``now_ms``.
+
+        The first one of all is a baseline, which counts as pulses only if the board said hello and it is small.
+        """
         before, self.last = self.last, total
         at_ms, self._at_ms = self._at_ms, now_ms
         if at_ms is None:
             self._accounted_ms = now_ms
         said_hello, self._said_hello = self._said_hello, False
         if before is None:
-            return []
+            from_zero = said_hello and 0 < total <= SMALL_TOTAL
+            return self._meter.add(total, now_ms, now_ms, now_ms - HELD_UP_MS) if from_zero else []
         pulses = self._difference(before, total, said_hello)
         if at_ms is None:
             return self._missed(before, pulses)
@@ -245,11 +266,10 @@ class TotalCounter:
         """How many pulses came; None when that cannot be known."""
         if total >= before:
             return total - before
-        if said_hello:
-            return total
-        if (wrapped := (total - before) % MODULUS) <= MAX_MISSED:
+        if not said_hello and (wrapped := (total - before) % MODULUS) <= MAX_MISSED:
             return wrapped
-        return total if total <= SMALL_TOTAL else None
+        self._fell = said_hello or total <= SMALL_TOTAL
+        return total if self._fell else None
 
     def _missed(self, before: int, pulses: int | None) -> list[Flow]:
         """What flowed while no producer listened: it is over, and nobody knows when it was."""

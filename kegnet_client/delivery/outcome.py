@@ -181,7 +181,7 @@ def _ask_policy(
             progress.was_refused |= verdict.refused
     alone = policy.state is not LinkState.DEFERRED and name != HEARTBEAT
     if decision.action is Action.STEP_ASIDE and alone and not was_aside:
-        line = f"{printable(name)} steps aside for the others: {verdict.reason}"
+        line = f"{printable(name)} is tried again later, other records go on: {verdict.reason}"
         fates.news.append(News(logging.WARNING, line))
     if verdict.others_go_on:
         return decision

@@ -9,7 +9,7 @@ import requests
 
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.demo.stage import Stage
-from kegnet_client.demo.thermometer import SENSOR
+from kegnet_client.demo.thermometer import SENSOR, remember_a_day
 from kegnet_client.host.clock import Clock
 
 ROUND_TIMEOUT_S = 30.0
@@ -48,6 +48,7 @@ A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-
   ask it         {command} status --root {stage.root}
   what is left   {command} hub status --dir {stage.hub}
 """)
+    remember_a_day(stage.spool, Clock().wall_ms())
     stage.start("thermometer", *ACTOR, "kegnet_client.demo.thermometer", str(stage.tree))
     stage.start("screen", *ACTOR, "kegnet_client.demo.levels", stage.url, f"{stage.hub}/ca.crt")
     stage.start("tap", *ACTOR, "kegnet_client.demo.tap", str(stage.spool))

@@ -15,7 +15,7 @@ from typing import IO, Any
 import requests
 
 from kegnet_client.core.errors import KegnetError
-from kegnet_client.demo.thermometer import SENSOR, show_temperature
+from kegnet_client.demo.thermometer import FIRST_STEPS, SENSOR, show_temperature
 
 PING_INTERVAL_S = 10
 START_TIMEOUT_S = 30.0
@@ -67,7 +67,7 @@ class Stage:
         head, thermometer, rest = text.partition("[Thermometer]")
         rest = re.sub(r"^#?(directory) *=.*", rf"\1 = {self.tree}", rest, count=1, flags=re.MULTILINE)
         conf.write_text(head + thermometer + rest, "utf-8")
-        show_temperature(self.tree, 62)
+        show_temperature(self.tree, FIRST_STEPS)
         self.start("client", *command, "run", "--root", str(self.root))
         self.wait_for("client", "delivers from")
 

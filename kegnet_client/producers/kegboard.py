@@ -34,7 +34,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.producers.base import Stop
 from kegnet_client.producers.board_link import BoardLink
 from kegnet_client.producers.board_sensors import BoardSensors
-from kegnet_client.producers.kegboard_port import BoardPort
+from kegnet_client.producers.kegboard_port import HELLO_S, BoardPort
 from kegnet_client.producers.total_meters import TotalMeters
 
 MAX_METERS = 16
@@ -118,6 +118,7 @@ class Kegboard:
                             self._listen(port, stop)
                 except BoardError as error:
                     self._path = None
+                    self._meters.release()
                     self._silent_since_s = min(self._silent_since_s, self._clock.monotonic_s())
                     self._absent.begin(str(error), f"{self._name}: {error}; it is tried again", key=type(error))
                     self._tell()
@@ -132,6 +133,7 @@ class Kegboard:
         self._path = port.path
         self._silent_since_s = min(self._silent_since_s, self._clock.monotonic_s())
         port.send(PingCommand())
+        self._meters.hold(HELLO_S)
         self._tell()
         while not stop.is_set():
             due_s = min(self._meters.due_s, self._calm_at_s)
@@ -228,7 +230,9 @@ class Kegboard:
         silent_ms = (self._clock.monotonic_s() - self._silent_since_s) * 1000
         self._silent_since_s = math.inf
         if self._uptime_ms < max(before_ms or 0, silent_ms):
-            self._meters.restarted()
+            self._meters.restarted(self._uptime_ms)
+        else:
+            self._meters.runs_since(self._uptime_ms)
 
     def _take_total(self, meter_name: str, total: int) -> None:
         try:

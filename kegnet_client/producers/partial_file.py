@@ -17,9 +17,12 @@ from dataclasses import asdict, dataclass
 
 from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.flow import Flow
+from kegnet_client.host.atomic_file import owner_in, write_all
+from kegnet_client.spool.directory import RECORD_MODE
 
 SLOT_BYTES = 512
 MODE = 0o600
+BEFORE_BOOT_MS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ class Kept:
     """What a board had told by then."""
     round: str
     """The records that were made of what was kept before; see `pour_journal`."""
+    told_ms: int | None = None
+    """When the board told that total, by the clock of ``boot``; `BEFORE_BOOT_MS` if it was in a boot before."""
+
+    def told_in(self, boot: str) -> int | None:
+        """`told_ms` by the clock of this boot."""
+        return self.told_ms if boot == self.boot else BEFORE_BOOT_MS
 
 
 def format_slot(number: int, kept: Kept) -> bytes:
@@ -140,6 +149,21 @@ class PartialFile:
     def close(self) -> None:
         """Give up the lock, and leave it for the next start."""
         os.close(self._fd)
+
+
+def write_hidden(directory_fd: int, name: str, data: bytes) -> None:
+    """Write the file ``name`` and sync it, but not its name."""
+    # Not to wait at a pipe that a member of the group put there.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, RECORD_MODE, dir_fd=directory_fd)
+    try:
+        if (owner := owner_in(directory_fd)) is not None:
+            os.fchown(fd, *owner)
+        os.fchmod(fd, RECORD_MODE)
+        write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _lock(fd: int) -> bool:

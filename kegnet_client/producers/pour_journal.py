@@ -41,12 +41,20 @@ from kegnet_client import RELEASED_MS
 from kegnet_client.core.errors import RecordError, SpoolError
 from kegnet_client.core.flow import Flow, FlowRules, Meter, PourDates, recover
 from kegnet_client.core.records import LAST_MS, MAX_ELAPSED_MS, POUR_SUFFIX, Pour, format_record, parse
-from kegnet_client.host.atomic_file import open_directory, owner_in, prepare_file, write_all
+from kegnet_client.host.atomic_file import open_directory, owner_in, prepare_file
 from kegnet_client.host.clock import Clock, read_boot_id
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.producers.left_behind import find_ours
-from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, NotOursError, PartialFile, format_slot, parse_slots
+from kegnet_client.producers.partial_file import (
+    SLOT_BYTES,
+    Kept,
+    NotOursError,
+    PartialFile,
+    format_slot,
+    parse_slots,
+    write_hidden,
+)
 from kegnet_client.spool.directory import RECORD_MODE, explain, new_name, printable
 
 POUR_INTERVAL_S = 1.0
@@ -94,6 +102,8 @@ class PourJournal:
     def __init__(self, spool: Path, producer: str, name: str, pin: int, rules: FlowRules, clock: Clock) -> None:
         self.total: int | None = None
         """What the board had told by the end of the producer before."""
+        self.told_ms: int | None = None
+        """When that was; `BEFORE_BOOT_MS` if it was before this machine's start, None if nobody knows."""
         self._spool = spool
         self._name = name
         self._prefix = f".{producer}.{name}"
@@ -178,6 +188,8 @@ class PourJournal:
             self._ended += ended
             if state != self._state and self._unsaved_s is None:
                 self._unsaved_s = self._clock.monotonic_s()
+            if state[2] != self._state[2]:
+                self.told_ms = round(self._clock.monotonic_s() * 1000)
             self._state = state
             if self._due_s() < before_s:
                 self._changed.notify()
@@ -222,10 +234,10 @@ class PourJournal:
         self._follow_directory()
         with self._changed:
             ended, self._ended = self._ended, []
-            pour, drips, total = self._state
+            pour, drips, total, told_ms = *self._state, self.told_ms
             self._unsaved_s = None
         round_id = secrets.token_hex(4)
-        begun = _Round(Kept(self._pin, self._boot, self._offset_ms(), pour, drips, total, round_id))
+        begun = _Round(Kept(self._pin, self._boot, self._offset_ms(), pour, drips, total, round_id, told_ms))
         for number, one in enumerate(ended):
             hidden = f"{self._prefix}.{round_id}-{number}"
             record = self._date(one)
@@ -249,7 +261,7 @@ class PourJournal:
         fd = self._directory_fd
         if not begun.is_written:
             for hidden, data, _, _ in begun.files:
-                _write_hidden(fd, hidden, data)
+                write_hidden(fd, hidden, data)
             os.fsync(fd)
             begun.is_written = True
         if not begun.is_kept:
@@ -344,6 +356,7 @@ class PourJournal:
             self._unsaved_s = self._clock.monotonic_s()
         if kept is not None:
             self.total = kept.total
+            self.told_ms = kept.told_in(self._boot)
             self._state = (None, None, kept.total)
             flows = recover(kept.pour, kept.drips)
             self._ended = [_Ended(kept.pin, kept.boot, kept.offset_ms, flow) for flow in flows]
@@ -363,21 +376,6 @@ class PourJournal:
         name = hidden.removesuffix(".tmp").removesuffix(".partial") + ".partial"
         os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
         self._waiting.append((name, _Ended(kept.pin, kept.boot, kept.offset_ms, flow)))
-
-
-def _write_hidden(directory_fd: int, name: str, data: bytes) -> None:
-    """Write the file ``name`` and sync it, but not its name."""
-    # Not to wait at a pipe that a member of the group put there.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(name, flags, RECORD_MODE, dir_fd=directory_fd)
-    try:
-        if (owner := owner_in(directory_fd)) is not None:
-            os.fchown(fd, *owner)
-        os.fchmod(fd, RECORD_MODE)
-        write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def take_up_others(spool: Path, producer: str, names: Collection[str], clock: Clock) -> list[PourJournal]:

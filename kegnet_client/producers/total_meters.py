@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kegnet_client.core.errors import SpoolError
-from kegnet_client.core.flow import Flow, FlowRules, Meter, TotalCounter
+from kegnet_client.core.flow import NEW_BOARD_MS, Flow, FlowRules, Meter, TotalCounter
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.condition import Condition
 from kegnet_client.producers.pour_journal import PourJournal, take_up_others
 
 RESTART_MS = 200
-"""That something began anew may be heard so much later than it did, together with the first total after it."""
+"""That a board began may be heard so much later than it did, together with the first total after it."""
 TELL_MS = 1000
 MAX_METERS = 64
 """So many journals somebody who makes up meters may have made."""
@@ -48,9 +48,16 @@ class TotalMeters:
         self._changed = changed
         self._ended = ended
         self._meters: dict[int, _TotalMeter] = {}
-        self._first: dict[int, int] = {}
-        """The first total of each meter that has no journal yet."""
-        self._restarted_ms: int | None = None
+        self._first: dict[int, tuple[int, int]] = {}
+        """The first total of each meter that has no journal yet, and when it was told."""
+        self._began_ms: int | None = None
+        """When the board began, where it says so."""
+        self._is_known_from_zero = False
+        """Whether a meter that is heard for the first time was 0 then."""
+        self._said_hello = False
+        self._held: list[tuple[int, int, int]] = []
+        """Totals that wait for the board's hello: pin, total, when it was told."""
+        self._hold_until_ms: int | None = None
         self._told_ms = 0
         self._no_journal = Condition(log)
         self._others: list[PourJournal] = []
@@ -69,7 +76,7 @@ class TotalMeters:
     @property
     def due_s(self) -> float:
         """When `look` has something to do, by the clock that nobody sets."""
-        dues = (meter.meter.due_ms for meter in self._meters.values())
+        dues = [self._hold_until_ms, *(meter.meter.due_ms for meter in self._meters.values())]
         return min((due_ms / 1000 for due_ms in dues if due_ms is not None), default=float("inf"))
 
     def status(self) -> list[Mapping[str, object]]:
@@ -91,27 +98,58 @@ class TotalMeters:
         names = [f"{section}-{pin}" for section in sections for pin in range(256)]
         self._others += take_up_others(self._spool, self._producer, names, self._clock)
 
-    def restarted(self) -> None:
-        """What counts has just begun anew: every total was 0."""
-        now_ms = self._now_ms() - RESTART_MS
-        self._restarted_ms = now_ms
+    def hold(self, longest_s: float) -> None:
+        """A board was opened and asked for its hello: totals wait until it is known what they count from."""
+        self._hold_until_ms = self._now_ms() + round(longest_s * 1000)
+
+    def release(self, until_ms: float = float("inf")) -> None:
+        """Take what was told by ``until_ms`` and was held; hold nothing any more, if that is all."""
+        if until_ms >= self._now_ms():
+            self._hold_until_ms = None
+        held, self._held = self._held, []
+        for pin, total, at_ms in held:
+            if at_ms <= until_ms:
+                self._take(pin, total, at_ms)
+            else:
+                self._held.append((pin, total, at_ms))
+
+    def restarted(self, ago_ms: int) -> None:
+        """The board has begun anew since it was heard last, so long ago: every total was 0."""
+        self._began_ms = self._now_ms() - max(ago_ms, RESTART_MS)
+        self._is_known_from_zero = True
+        self.release(self._began_ms)
         for meter in self._meters.values():
-            meter.counter.board_said_hello()
-            meter.take(0, now_ms, self._clock.wall_ms())
+            meter.restart(self._began_ms)
+        self.release()
+
+    def runs_since(self, ago_ms: int) -> None:
+        """The board is the one that was heard last, if any was, and began so long ago."""
+        self._began_ms = self._now_ms() - ago_ms
+        self._is_known_from_zero |= ago_ms <= NEW_BOARD_MS
+        for meter in self._meters.values():
+            meter.runs_since(self._began_ms)
+        self.release()
 
     def said_hello(self) -> None:
-        """It may have begun anew: a total that is lower than the one before counts from 0."""
+        """It may have begun anew: a total that is lower than the one before counts from 0, and a small first one."""
+        self._said_hello = True
         for meter in self._meters.values():
             meter.counter.board_said_hello()
+        self.release()
 
     def take(self, pin: int, total: int) -> None:
         """The meter ``pin`` has counted ``total`` pulses."""
-        now_ms = self._now_ms()
+        if self._hold_until_ms is None:
+            self._take(pin, total, self._now_ms())
+        else:
+            self._held.append((pin, total, self._now_ms()))
+
+    def _take(self, pin: int, total: int, now_ms: int) -> None:
         meter = self._meters.get(pin) or self._open(pin)
         if meter is None:
-            self._first.setdefault(pin, total)
+            self._first.setdefault(pin, (total, now_ms))
             return
-        if meter.take(total, now_ms, self._clock.wall_ms()) or now_ms - self._told_ms >= TELL_MS:
+        if meter.take(total, now_ms) or now_ms - self._told_ms >= TELL_MS:
             self._told_ms = now_ms
             self._changed()
 
@@ -129,12 +167,17 @@ class TotalMeters:
     def look(self) -> None:
         """End what is over."""
         now_ms = self._now_ms()
+        if self._hold_until_ms is not None and now_ms >= self._hold_until_ms:
+            self.release()
         ended = [meter.look(now_ms) for meter in self._meters.values()]
         if any(ended):
             self._changed()
 
     def close(self) -> None:
-        """End everything; when this returns, it is on the disk, if that can be."""
+        """End everything; when this returns, it is on the disk, if that can be.
+
+        A total that is held is left to the next start, which hears one that is no lower.
+        """
         for meter in self._meters.values():
             meter.close()
         for journal in self._others:
@@ -153,12 +196,16 @@ class TotalMeters:
             return None
         self._no_journal.end("pours are kept on the disk again")
         journal.start()
-        meter = Meter(self._rules)
-        kept = journal.total if journal.total is not None else self._first.pop(pin, None)
-        made = _TotalMeter(pin, meter, TotalCounter(meter, kept), journal, self._ended)
-        if kept is None and self._restarted_ms is not None:
-            made.take(0, self._restarted_ms, self._clock.wall_ms())
-        self._meters[pin] = made
+        made = self._meters[pin] = _TotalMeter(pin, Meter(self._rules), journal, self._ended, self._clock)
+        first = self._first.pop(pin, None)
+        if self._said_hello:
+            made.counter.board_said_hello()
+        if journal.total is None and self._is_known_from_zero and self._began_ms is not None:
+            made.restart(self._began_ms)
+        elif journal.total is None and first is not None:
+            made.take(*first)
+        elif self._began_ms is not None:
+            made.runs_since(self._began_ms)
         return made
 
     def _now_ms(self) -> int:
@@ -172,13 +219,15 @@ class _TotalMeter:
         self,
         pin: int,
         meter: Meter,
-        counter: TotalCounter,
         journal: PourJournal,
         ended: Callable[[int, Flow], object],
+        clock: Clock,
     ) -> None:
         self.meter = meter
-        self.counter = counter
+        self.counter = TotalCounter(meter, journal.total)
         self._pin = pin
+        self._clock = clock
+        self._kept_ms = journal.told_ms
         self._journal = journal
         self._ended = ended
         self._pours = 0
@@ -205,12 +254,21 @@ class _TotalMeter:
             "ignored": self.meter.ignored,
         }
 
-    def take(self, total: int, now_ms: int, wall_ms: int) -> bool:
+    def restart(self, began_ms: int) -> None:
+        """The board began anew at ``began_ms``, and this was 0."""
+        self._settle(self.counter.board_began(began_ms))
+
+    def runs_since(self, began_ms: int) -> None:
+        """The board has not begun anew since ``began_ms``, but after the total that was kept, if that is older."""
+        if not self.counter.has_heard and self._kept_ms is not None and self._kept_ms < began_ms:
+            self.restart(began_ms)
+
+    def take(self, total: int, now_ms: int) -> bool:
         before, flowed = self.counter.last, self.meter.pour is not None
         problem = self.problem
         done = self.counter.take(total, now_ms)
         if before not in (None, total) and total:
-            self._last_pulse_ms = wall_ms
+            self._last_pulse_ms = self._clock.wall_ms()
         self._settle(done)
         return bool(done) or flowed != (self.meter.pour is not None) or problem != self.problem
 

@@ -1,8 +1,12 @@
 """One program: its versions, its process, and the way back to the last version that was good.
 
-A new version follows the old one: that is told to quit, and killed if it takes longer than `QUIT_S`. A version that
-ends with a failure within its probation is given up, and the last good one runs again; where there is none, and after
-the probation, it is started again, later each time.
+A new version is started beside the old one, which is told to quit then, and killed if it takes longer than `QUIT_S`;
+where either has a device, which two cannot share, the old one ends first. There are never more than two: a third
+version waits. One that fails while the old one is still there may have missed what that one held: it is started once
+more after it.
+
+A version that ends with a failure within its probation is given up, and the last good one runs again; where there is
+none, and after the probation, it is started again, later each time.
 """
 
 import logging
@@ -55,6 +59,9 @@ class Program:
         self._good = good
         self._around = around
         self._process: BoxedProcess | None = None
+        self._leaving: BoxedProcess | None = None
+        """The version before, which was told to quit."""
+        self._leaving_due_s: float | None = None
         self._after: Callable[[], None] | None = None
         self._due_s: float | None = None
         self._time_up_s: float | None = None
@@ -67,12 +74,13 @@ class Program:
     @property
     def is_running(self) -> bool:
         """Whether there is a process of it."""
-        return self._process is not None
+        return self._process is not None or self._leaving is not None
 
     @property
     def due_s(self) -> float | None:
         """When `tick` has something to do, by the monotonic clock."""
-        return min((one for one in (self._due_s, self._time_up_s) if one is not None), default=None)
+        dues = (self._due_s, self._time_up_s, self._leaving_due_s)
+        return min((one for one in dues if one is not None), default=None)
 
     def status(self) -> dict[str, Any]:
         """Its row for the device's document."""
@@ -97,10 +105,14 @@ class Program:
         except OSError:
             self.stored.current = before
             raise
+        shares = not self.current.permissions.devices and not statement.permissions.devices
         self.current = statement
         self._note = ""
         self._retry_s = FIRST_RETRY_S
-        self.restart()
+        if shares and self._process is not None and self._leaving is None and self._after is None:
+            self._start_beside(self._process)
+        else:
+            self.restart()
 
     def restart(self) -> None:
         """Run what is current, once what runs has ended."""
@@ -141,9 +153,10 @@ class Program:
 
         def ended(code: int) -> None:
             lines.end()
-            self._ended(code)
+            self._ended(boxed, code)
 
-        self._process = BoxedProcess(process, self._around.selector, lines.feed, lines.feed, ended)
+        boxed = BoxedProcess(process, self._around.selector, lines.feed, lines.feed, ended)
+        self._process = boxed
         now_s = self._around.clock.monotonic_s()
         self._due_s = now_s + PROBATION_S
         seconds = self.current.permissions.seconds
@@ -156,6 +169,10 @@ class Program:
         if self._time_up_s is not None and now_s >= self._time_up_s:
             self._time_up_s = None
             self.stop("finished", "its time was up")
+        if self._leaving is not None and self._leaving_due_s is not None and now_s >= self._leaving_due_s:
+            _log.warning("the version of %s before %d did not quit: killed", self.stored.name, self.current.sequence)
+            self._leaving.kill()
+            self._leaving_due_s = now_s + KILL_AGAIN_S
         if self._due_s is None or now_s < self._due_s:
             return
         self._due_s = None
@@ -170,27 +187,47 @@ class Program:
             self._remember_good()
             self._set("running", self._note)
 
+    def _start_beside(self, old: BoxedProcess) -> None:
+        self._process = None
+        self.start()
+        self._leaving = old
+        self._leaving_due_s = self._around.clock.monotonic_s() + QUIT_S
+        old.quit()
+
     def _end_then(self, after: Callable[[], None]) -> None:
         self._time_up_s = None
         if self._process is None:
             self._due_s = None
-            after()
-            return
-        if self._after is None:
+        elif self._after is None:
             self._due_s = self._around.clock.monotonic_s() + QUIT_S
             self._process.quit()
         self._after = after
+        self._go_on()
 
-    def _ended(self, code: int) -> None:
-        self._process = None
-        self._due_s = self._time_up_s = None
-        self._last_exit = f"{code}" if code >= 0 else f"signal {-code}"
-        after, self._after = self._after, None
-        if after is not None:
+    def _go_on(self) -> None:
+        """Do what waits for the end of all that runs, if that is over."""
+        if self._after is not None and not self.is_running:
+            after, self._after = self._after, None
             after()
-        elif code == 0:
+
+    def _ended(self, process: BoxedProcess, code: int) -> None:
+        if process is self._leaving:
+            self._leaving = self._leaving_due_s = None
+        else:
+            self._process = None
+            self._due_s = self._time_up_s = None
+            self._last_exit = f"{code}" if code >= 0 else f"signal {-code}"
+            if self._after is None:
+                self._see_end(code)
+        self._go_on()
+
+    def _see_end(self, code: int) -> None:
+        """What runs ended by itself."""
+        if code == 0:
             self._remember_good()
             self._set("finished", self._note)
+        elif self._leaving is not None:
+            self._after = self.start
         elif (
             self._is_new()
             and self._good is not None

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from kegnet_client.demo.show import ACTOR
 from kegnet_client.demo.stage import Stage
-from kegnet_client.demo.thermometer import SENSOR
+from kegnet_client.demo.thermometer import SENSOR, remember_a_day
 from kegnet_client.hub.dashboard.frame import PLACES
 
 CHROMIUM = "/usr/bin/chromium"
@@ -32,6 +32,7 @@ def main(directory: Path, *, everything: bool) -> None:
     stage = Stage()
     try:
         stage.set_up()
+        remember_a_day(stage.spool, round(time.time() * 1000))
         stage.start("thermometer", *ACTOR, "kegnet_client.demo.thermometer", str(stage.tree))
         stage.start("tap", *ACTOR, "kegnet_client.demo.tap", str(stage.spool))
         _run_a_profile(stage)

@@ -104,3 +104,12 @@ def test_the_logo_and_the_colour_are_settings(open_page: OpenPage, api: httpx.Cl
     page.get_by_role("button", name="Save").first.click()
     page.locator("header img").wait_for(state="detached")
     assert api.put("/api/settings", json=before).status_code == 200
+
+
+def test_who_is_logged_in_sees_as_whom_and_logs_out(open_page: OpenPage, hub: Hub) -> None:
+    page = open_page("taps", hub.token("the tablet", Role.READ))
+    page.get_by_text("Logged in as the tablet.").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    page.goto(f"{hub.url}/ui/taps")
+    page.wait_for_url("**/login")

@@ -1,17 +1,39 @@
 """What a person does with the hub's pages in a real browser."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import update
 
+from kegnet_client.hub.dashboard.tap_state import OLD
 from kegnet_client.hub.domain.roles import Role
+from kegnet_client.hub.domain.rules import HOUR_MS
+from kegnet_client.hub.store import schema
+from kegnet_client.hub.store.records import Store
 
 from .conftest import NASTY, Hub, OpenPage, pour
 
 pytestmark = pytest.mark.process
+
+HIDDEN_BY_THEIR_LABELS = """[...document.querySelectorAll('.q-field--float.q-field--labeled')].flatMap(field => {
+    const label = field.querySelector('.q-field__label').getBoundingClientRect();
+    const value = field.querySelector('.q-field__native'), box = value.getBoundingClientRect();
+    const top = box.top + parseFloat(getComputedStyle(value).paddingTop);
+    return top < label.bottom - 2 || box.height < value.scrollHeight ? [field.innerText] : [];
+})"""
+LEAST_ON_A_TV_PX = 20
+TEXTS_BELOW = """least => {
+    const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode.data.trim(), holder = texts.currentNode.parentElement;
+        if (text && holder.checkVisibility() && parseFloat(getComputedStyle(holder).fontSize) < least) found.push(text);
+    }
+    return found;
+}"""
 
 
 @pytest.mark.usefixtures("tap")
@@ -50,6 +72,20 @@ def test_texts_of_others_are_text_and_a_phone_shows_all_of_a_page(open_page: Ope
     if place in ("taps", "pours", "devices"):
         page.get_by_text(NASTY).first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    tables = "[...document.querySelectorAll('.q-table__middle')]"
+    assert page.evaluate(f"{tables}.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+
+
+@pytest.mark.usefixtures("tap")
+def test_on_a_tv_no_text_is_too_small_for_three_metres(open_page: OpenPage, hub: Hub) -> None:
+    page = open_page("taps", width=1920, height=1080)
+    small = []
+    for place in ("taps", "pours", "alarms", "devices", "settings"):
+        page.goto(f"{hub.url}/ui/{place}")
+        page.get_by_role("button", name="Log out").wait_for()
+        small += page.evaluate(f"({TEXTS_BELOW})({LEAST_ON_A_TV_PX})")
+        small += page.evaluate(HIDDEN_BY_THEIR_LABELS)
+    assert small == []
 
 
 @pytest.mark.usefixtures("tap")
@@ -108,6 +144,8 @@ def test_an_alarm_stands_on_every_page_until_it_is_acknowledged(
     page.get_by_role("status").get_by_text(f"{NASTY} is too warm").wait_for()
     page.get_by_role("link", name="Alarms", exact=True).click()
     page.wait_for_url(f"{hub.url}/ui/alarms")
+    described = page.locator("[aria-describedby^=alarm-]").first.get_attribute("aria-describedby")
+    page.locator(f"#{described}").get_by_text(alarm["msg"]).wait_for()
     card = page.locator(".q-card", has=page.get_by_text(f"{NASTY} is too warm"))
     card.get_by_role("button", name="Acknowledge").click()
     card.wait_for(state="detached")
@@ -151,3 +189,25 @@ def test_a_page_comes_back_by_itself_when_the_hub_does(
     hub.start()
     pour(api, key, 5400)  # a litre
     left.filter(has_text=f"{litres - 1:.1f} l left").wait_for()
+
+
+def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(
+    open_page: OpenPage, hub: Hub, api: httpx.Client, key: rsa.RSAPrivateKey, tap: dict[str, Any]
+) -> None:
+    pour(api, key, 540)
+    page = open_page("taps")
+    card = page.locator(".q-card", has=page.get_by_text(f"{NASTY} Helles"))
+    card.get_by_text("last pour").wait_for()
+    card.get_by_text("not current").wait_for(state="hidden")
+    with closing(Store(hub.home.database())) as store:
+        store.write(
+            lambda connection: connection.execute(
+                update(schema.devices).values(last_seen_ms=schema.devices.c.last_seen_ms - 3 * HOUR_MS)
+            )
+        )
+    card.get_by_text("not current: device last heard of 3 h ago").wait_for()
+    assert OLD in (card.get_by_text(" l left").first.get_attribute("class") or "")
+    devices = open_page("devices")
+    assert OLD in (devices.get_by_role("cell", name="silent: last 3 h ago").get_attribute("class") or "")
+    pour(api, key, 540)
+    card.get_by_text("not current").wait_for(state="hidden")

@@ -206,6 +206,27 @@ def test_the_first_total_is_a_baseline() -> None:
     assert totals((0, 5000), (1000, 5270), (2000, 5540))[0] == [Flow(540, 0, 2000)]
 
 
+@pytest.mark.parametrize(("total", "pulses"), [(0, 0), (1, 1), (300, 300), (10_000, 10_000), (10_001, 0), (2**31, 0)])
+def test_after_a_hello_a_small_first_total_counts_from_zero_and_a_year_s_does_not(total: int, pulses: int) -> None:
+    counter = TotalCounter(meter := Meter(FlowRules(minimum=1)))
+    counter.board_said_hello()
+    assert counter.take(total, 1000) == []
+    assert sum(flow.pulses for flow in meter.close()) == pulses
+
+
+def test_a_total_that_comes_when_a_pour_runs_already_is_in_that_pour() -> None:
+    counter = TotalCounter(meter := Meter(FlowRules()))
+    counter.board_began(0)
+    assert counter.take(200, 60_000) + counter.take(300, 61_000) + meter.close() == [Flow(300, 60_000, 61_000)]
+
+
+def test_what_fell_is_not_counted_again_when_the_board_says_at_last_that_it_began_anew() -> None:
+    counter = TotalCounter(meter := Meter(FlowRules()))
+    done = counter.take(1000, 0) + counter.take(1100, 1000) + counter.take(50, 2000) + counter.take(100, 2500)
+    done += counter.board_began(1500) + counter.take(150, 3000)
+    assert done + meter.close() == [Flow(250, 0, 3000)]
+
+
 def test_a_pour_after_long_silence_begins_at_the_total_that_shows_it() -> None:
     assert totals((0, 5000), (MINUTE_MS, 5270), (MINUTE_MS + 1000, 5540))[0] == [Flow(540, MINUTE_MS, MINUTE_MS + 1000)]
 

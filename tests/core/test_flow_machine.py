@@ -154,13 +154,23 @@ class EdgeMachine(World):
 class TotalMachine(World):
     """A meter on a board that tells totals, may lose its power, and goes on counting while no producer runs."""
 
-    @initialize(total=st.sampled_from([0, 5, 70_000, MODULUS - 20, MODULUS - 1]))
-    def begin(self, total: int) -> None:
-        self.total = total
-        self.pulses = 0
-        self.unseen = 0
+    @initialize(
+        board=st.sampled_from(["runs for long", "has just begun", "does not say when it began"]),
+        total=st.sampled_from([0, 5, 70_000, MODULUS - 20, MODULUS - 1]),
+        pulses=st.integers(0, 60),
+        ago_ms=st.integers(100, 600_000),
+    )
+    def begin(self, board: str, total: int, pulses: int, ago_ms: int) -> None:
+        """What a board counted before it was ever heard is another's, unless it has just begun, or may have."""
         self.counter = TotalCounter(self.meter)
-        self.counter.take(total, 0)
+        self.true_ms = ago_ms
+        self.total = total if board == "runs for long" else pulses
+        self.pulses = self.unseen = 0 if board == "runs for long" else pulses
+        if board == "has just begun":
+            self.take(self.counter.board_began(0))
+        elif board == "does not say when it began":
+            self.counter.board_said_hello()
+        self.tell()
 
     @rule(pulses=st.integers(0, 60), after_ms=st.integers(60, 12_000), told=st.booleans())
     def count(self, pulses: int, after_ms: int, told: bool) -> None:
@@ -201,6 +211,29 @@ class TotalMachine(World):
         self.total = 0
         self.true_ms += 100
         self.tell(hellos=1)
+
+    @rule(pulses=st.integers(0, 60), more=st.integers(0, 60))
+    def lose_power_and_the_first_hello(self, pulses: int, more: int) -> None:
+        """The board begins anew, its totals fall, and its next hello, long after, says when it began."""
+        self.tell()
+        if self.counter.last is None or not pulses < self.counter.last < MODULUS // 2:
+            return
+        began_ms, self.total = self.true_ms - self.booted_ms, 0
+        self.count(pulses, 1000, told=True)
+        self.true_ms += 9000
+        self.take(self.counter.board_began(began_ms))
+        self.count(more, 1000, told=True)
+
+    @rule(reboot=st.booleans(), pulses=st.integers(0, 5000))
+    def restart_with_another_board(self, reboot: bool, pulses: int) -> None:
+        """While the producer is down, the board begins anew, and counts to more or less than it had; it says so."""
+        self.tell()
+        self.restart_with(reboot)
+        self.counter = TotalCounter(self.meter, self.counter.last)
+        self.total = 0
+        self.true_ms += 5000
+        self.take(self.counter.board_began(self.now_ms - 4900))
+        self.count(pulses, 100, told=True)
 
     @rule(reboot=st.booleans(), pulses=st.integers(0, 60))
     def restart(self, reboot: bool, pulses: int) -> None:

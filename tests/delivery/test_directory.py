@@ -69,7 +69,7 @@ class TestDirectory:
         rig.idle()
 
         told = [record.getMessage() for record in caplog.records]
-        for number, what in enumerate(("steps aside", "delivered", "rejected", "stays")):
+        for number, what in enumerate(("is tried again later", "delivered", "rejected", "stays")):
             assert any(what in text and f"{number}\\n" in text for text in told), (what, told)
         for record in caplog.records:
             assert record.getMessage().isprintable()

@@ -4,7 +4,6 @@ none."""
 import itertools
 import logging
 import shutil
-import threading
 
 import pytest
 
@@ -13,6 +12,7 @@ from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.verdict import Disposition, Verdict
 
 from ..support.descriptors import open_descriptors
+from ..support.threads import threads_named
 from .rig import ACCEPTED, BROKEN, FORBIDDEN, NO_ROUTE, NOW_MS, YEAR_S, Gate, Rig, always, line, messages, pour, script
 
 
@@ -146,7 +146,7 @@ class TestLink:
         rig.put("4.pour", line(4))
         rig.idle()
         assert rig.numbers() == [2, 3, 4]
-        assert messages(caplog) == ["1.pour steps aside for the others: the server answered 500"]
+        assert messages(caplog) == ["1.pour is tried again later, other records go on: the server answered 500"]
         rig.pass_time(1)
         assert rig.tried() == [1, 2, 3, 4, 1], "it has a wait of its own, shorter than a scan's"
         for _ in range(20):
@@ -169,7 +169,7 @@ class TestLink:
 
         assert rig.tried() == [1, 2]
         assert messages(caplog) == [
-            "1.pour steps aside for the others: the server answered 500",
+            "1.pour is tried again later, other records go on: the server answered 500",
             "the server answered 500. Records stay in the spool and are tried again",
         ]
 
@@ -250,7 +250,7 @@ class TestLink:
 
     def test_many_failures_cost_no_descriptor_and_no_thread(self, rig: Rig) -> None:
         def cost() -> tuple[int, int]:
-            return len(open_descriptors()), threading.active_count()
+            return len(open_descriptors()), len(threads_named("uploader"))
 
         rig.answer = lambda record: ACCEPTED if isinstance(record, Heartbeat) else NO_ROUTE
         rig.put("x.pour", line(1))

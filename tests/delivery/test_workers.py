@@ -9,6 +9,7 @@ from kegnet_client.delivery.workers import WorkerPool
 from kegnet_client.sinks.base import Sink
 
 from ..support.sink import MemorySink
+from ..support.threads import threads_named
 
 TIMEOUT_S = 20.0
 
@@ -59,16 +60,12 @@ class Rig:
         self.workers.close()
 
 
-def crew_threads() -> list[str]:
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("uploader-"))
-
-
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     rig = Rig()
     yield rig
     rig.close()
-    assert crew_threads() == []
+    assert threads_named("uploader-") == []
 
 
 def test_as_many_work_as_make_the_number_with_the_first_each_with_a_connection_of_its_own(rig: Rig) -> None:
@@ -77,14 +74,14 @@ def test_as_many_work_as_make_the_number_with_the_first_each_with_a_connection_o
 
     assert {number for number, _ in rig.begun} == {1, 2, 3}
     assert len({id(sink) for _, sink in rig.begun}) == len(rig.lines) == 3
-    assert crew_threads() == ["uploader-2", "uploader-3", "uploader-4"]
+    assert threads_named("uploader-") == ["uploader-2", "uploader-3", "uploader-4"]
     assert rig.workers.is_busy
 
 
 def test_with_one_connection_nobody_else_works(rig: Rig) -> None:
     rig.workers.resize(1)
 
-    assert (rig.lines, rig.workers.is_busy, crew_threads()) == ([], False, [])
+    assert (rig.lines, rig.workers.is_busy, threads_named("uploader-")) == ([], False, [])
 
 
 def test_those_at_work_are_not_doubled(rig: Rig) -> None:
@@ -92,7 +89,7 @@ def test_those_at_work_are_not_doubled(rig: Rig) -> None:
         rig.workers.resize(3)
     rig.wait_for(lambda: len(rig.begun) == 2)
 
-    assert len(rig.lines) == len(crew_threads()) == 2
+    assert len(rig.lines) == len(threads_named("uploader-")) == 2
 
 
 def test_a_thread_ends_with_its_work_and_its_connection_stays_for_the_next(rig: Rig) -> None:
@@ -194,11 +191,11 @@ def test_where_the_machine_gives_no_more_threads_those_there_are_carry_it(
         patch.setattr(threading.Thread, "start", start_if_there_is_room)
         patch.setattr(rig.workers, "_open_sink", open_with_a_deadline)
         rig.workers.resize(4)
-    assert crew_threads() == ["uploader-2"]
+    assert threads_named("uploader-") == ["uploader-2"]
 
     rig.workers.resize(4)  # there is room again
     rig.wait_for(lambda: len(rig.begun) == 3)
-    assert crew_threads() == ["uploader-2", "uploader-3", "uploader-4"]
+    assert threads_named("uploader-") == ["uploader-2", "uploader-3", "uploader-4"]
     rig.release(1, 2, 3)
     rig.workers.resize(1)
     assert [line.closed for line in rig.lines] == [1] * len(rig.lines)

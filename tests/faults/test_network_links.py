@@ -164,7 +164,7 @@ def drip(data: bytes) -> Callable[[socket.socket], None]:
     def answer(stream: socket.socket) -> None:
         for byte in data:
             stream.sendall(bytes([byte]))
-            time.sleep(0.2)
+            time.sleep(0.2)  # slower than anybody wants to wait, quicker than a socket's timeout
 
     return answer
 

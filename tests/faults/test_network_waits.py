@@ -148,7 +148,7 @@ def test_a_record_that_always_earns_a_5xx_holds_up_nobody(device: Device, server
     # In a batch it may be met once with each new one, until it has had a try of its own.
     assert len(server.asked(666)) - tries < (10 if server.asked()[0].path.endswith("/pour") else 30)
     server.wait_until(lambda asked: asked.pulses == [666])
-    program.log.wait_for("000666.pour steps aside for the others")
+    program.log.wait_for("000666.pour is tried again later, other records go on")
     wait_until(lambda: device.waiting() == ["000666.pour"], "files stay")
     assert not device.rejected.exists()
     assert set(server.rows().values()) == {1}

@@ -157,7 +157,7 @@ def test_a_syslog_that_reads_slowly_gets_every_line(tmp_path: Path, stderr: int)
         def read_slowly() -> None:
             while not lines or not lines[-1].endswith(b": 99"):
                 lines.append(syslog.recv(65536).rstrip(b"\0"))
-                time.sleep(0.002)
+                time.sleep(0.002)  # so that what is written faster fills the socket
 
         reader = threading.Thread(target=read_slowly, daemon=True)
         reader.start()

@@ -98,6 +98,17 @@ def test_an_alarm_and_the_message_of_it_are_in_the_units_of_the_hub(bar: House) 
     assert message.text == "keg 1: 0.50 gal left, 9.5 %"
 
 
+def test_an_alarm_and_the_message_of_it_are_in_the_language_of_the_hub(bar: House) -> None:
+    bar.say("settings", language="de")
+    bar.say("tap", name="links", meters=[{"device": DEVICE, "pin": 0}])
+    bar.say("keg", size_ml=20_000, start_ml=1000, taps=[{"tap": 1}])
+    bar.judge.judge()
+    (event,) = bar.store.events_after(0, 10, ["alarms"])
+    message = read_message(event)
+    assert message is not None
+    assert message.text == "Fass 1: noch 1.0 l, 5 %"
+
+
 def test_its_end_and_its_acknowledgement_end_it_and_its_life_is_kept(bar: House) -> None:
     bar.say("tap", name="left", meters=[{"device": DEVICE, "pin": 0}])
     keg = bar.say("keg", size_ml=1000, start_ml=100, taps=[{"tap": 1}])

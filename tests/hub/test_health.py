@@ -1,5 +1,6 @@
 """`GET /health`: what a monitor learns without a token, and nothing else."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sqlalchemy import update
+from fastapi import FastAPI
+from sqlalchemy import Connection, update
 
 from kegnet_client.core.errors import UsageError
+from kegnet_client.hub.api import health
 from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import StoreError
@@ -39,24 +42,46 @@ def test_a_database_that_does_not_work_is_told_with_503_and_is_asked_once_a_seco
 ) -> None:
     asked = []
 
-    def fail(_work: object) -> None:
+    async def fail(_work: object) -> None:
         asked.append(1)
         raise StoreError("the disk is gone")
 
-    health = "kegnet_client.hub.api.health"
-    monkeypatch.setattr(f"{health}.LOOK_S", 0.0)
-    monkeypatch.setattr(hub_store, "look", fail)
+    monkeypatch.setattr(health, "LOOK_S", 0.0)
+    monkeypatch.setattr(hub_store, "look_soon", fail)
     answer = web.get("/health")
     assert (answer.status_code, answer.json()["database"]) == (503, "does not work")
     assert "disk" not in answer.text
-    monkeypatch.setattr(f"{health}.LOOK_S", 3600.0)
+    monkeypatch.setattr(health, "LOOK_S", 3600.0)
     first = len(asked)
     for _ in range(5):
         assert web.get("/health").status_code == 503
     assert len(asked) == first
     monkeypatch.undo()
-    monkeypatch.setattr(f"{health}.LOOK_S", 0.0)
+    monkeypatch.setattr(health, "LOOK_S", 0.0)
     assert web.get("/health").status_code == 200
+
+
+def test_those_who_ask_while_the_database_is_asked_wait_for_that_answer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def fail(_work: object) -> None:
+        asked.append(1)
+        await asyncio.sleep(0.05)
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(health, "LOOK_S", 3600.0)
+    monkeypatch.setattr(store, "look_soon", fail)
+    app = FastAPI()
+    app.include_router(health.make_router(store, wall_ms))
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://hub") as client:
+            return [answer.status_code for answer in await asyncio.gather(*(client.get("/health") for _ in range(20)))]
+
+    assert asyncio.run(ask()) == [503] * 20
+    assert len(asked) == 1
 
 
 @pytest.fixture
@@ -69,11 +94,18 @@ def hub(tmp_path: Path, device_key: rsa.RSAPrivateKey) -> Callable[..., int]:
     run("init", "--host", "localhost")
     store = Store(tmp_path / "hub" / "hub.db")
     key = device_key.public_key()
+    seen_ms = {}
     for number, (name, ago_ms) in enumerate([("sends", 0), ("silent", 2 * HOUR_MS), ("revoked", 9 * HOUR_MS)]):
         uuid = f"00000000-0000-4000-8000-00000000000{number}"
         store.add_device(uuid, key, name, wall_ms())
-        statement = update(schema.devices).where(schema.devices.c.uuid == uuid).values(last_seen_ms=wall_ms() - ago_ms)
-        store.write(lambda connection, statement=statement: connection.execute(statement))  # type: ignore[misc]  # bound
+        seen_ms[uuid] = wall_ms() - ago_ms
+
+    def see(connection: Connection) -> None:
+        table = schema.devices
+        for uuid, at_ms in seen_ms.items():
+            connection.execute(update(table).where(table.c.uuid == uuid).values(last_seen_ms=at_ms))
+
+    store.write(see)
     store.revoke_device("00000000-0000-4000-8000-000000000002", wall_ms())
     store.close()
     return run

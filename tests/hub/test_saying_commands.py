@@ -205,3 +205,45 @@ def test_a_tap_is_named_by_its_name_as_well_as_by_its_number(hub: Hub) -> None:
     assert json.loads(hub("taps", "--json")) == []
     with pytest.raises(UsageError, match="there is no tap Left"):
         hub("taps", "end", "Left")
+
+
+def test_each_command_that_changes_something_tells_a_program_what_holds(
+    hub: Hub, tmp_path: Path, pour: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tell(*words: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(hub(*words, "--json"))
+        return told
+
+    tap = tell("taps", "add", "left", "--device", DEVICE)
+    assert (tap["id"], tap["name"], tap["meters"][0]["device"], tap["said_by"]) == (1, "left", DEVICE, "console")
+    keg = tell("kegs", "tap", "left", "--beverage", "Helles", "--litres", "20")
+    assert (keg["id"], keg["size_ml"], keg["taps"][0]["tap"]) == (1, 20_000, 1)
+    pour(5400)
+    assert tell("calibrate", DEVICE, "0", "--pulses", "5400", "--ml", "1000", "--always")["volume_ml"] == 1000
+    adjusted = tell("adjust", "1", "void", "--reason", "cleaning")
+    assert (adjusted["id"], adjusted["what"], adjusted["reason"]) == (1, "void", "cleaning")
+    assert tell("profiles", "add", "Pils", "0:10", "7:16")["id"] == 1
+    assert tell("profiles", "start", "1", SENSOR)["sensor"] == SENSOR
+    assert tell("kegs", "end", "left") == {"tap": 1, "keg": None}
+    assert tell("taps", "end", "left")["ended_ms"] is not None
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        store.write(
+            lambda connection: alarms.happen(
+                connection, wall_ms(), lambda standing: publish(standing, "system", "7", "it leaks", wall_ms())
+            )
+        )
+    assert tell("alarms", "acknowledge", "1") == {"id": 1, "acknowledged_by": "console"}
+    token = tell("token", "make", "bar", "--role", "operate")
+    assert (token["name"], token["role"]) == ("bar", "operate")
+    assert token["token"]
+    assert tell("token", "revoke", "bar") == {"name": "bar", "is_revoked": True}
+    file = tmp_path / "hub.backup"
+    assert tell("backup", str(file)) == {"file": str(file), "bytes": file.stat().st_size, "has_database": True}
+    assert run_hub("restore", str(file), "--dir", str(tmp_path / "other"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["has_database"] is True
+    url = f"sqlite:///{tmp_path}/new.db"
+    assert tell("migrate", "--to", url)["database"] == url
+
+
+def test_json_may_stand_before_the_action_too(hub: Hub) -> None:
+    assert json.loads(hub("taps", "--json", "add", "left"))["id"] == 1

@@ -2,8 +2,6 @@
 
 import gzip
 import socket
-import threading
-import time
 import tracemalloc
 
 import pytest
@@ -13,7 +11,8 @@ from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 
 from ..support.authority import Authority
 from ..support.descriptors import open_descriptors
-from ..support.waits import WAIT_S
+from ..support.threads import threads_named
+from ..support.waits import WAIT_S, wait_until
 from .exchange import DEADLINE_S, FORM, NOW_MS, Connect, expired, post
 from .server import Behaviour, Connection, Serve, Server
 
@@ -191,7 +190,7 @@ def test_hundreds_of_failures_leave_nothing_behind(
                 transport.post(url, FORM, b"id=1")
         for server in servers:
             server.settle()
-        return len(open_descriptors()), threading.active_count()
+        return len(open_descriptors()), len(threads_named("deadline"))
 
     descriptors, threads = fail(2 * len(urls))
     more_descriptors, more_threads = fail(300)
@@ -206,16 +205,13 @@ def say_nothing_until_it_leaves(connection: Connection) -> None:
 
 def test_closing_ends_the_connection_and_the_thread(serve: Serve, connect: Connect) -> None:
     server = serve()
-    before = threading.active_count()
     transport = connect()
     post(transport, server)
+    assert len(threads_named("deadline")) == 1
     transport.close()
     assert server.left.wait(WAIT_S)
     server.settle()
-    until_s = time.monotonic() + WAIT_S
-    while threading.active_count() > before and time.monotonic() < until_s:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    wait_until(lambda: not threads_named("deadline"), "its thread did not end")
 
 
 def test_a_connection_in_doubt_ends_by_a_reset() -> None:

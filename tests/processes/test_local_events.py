@@ -172,7 +172,7 @@ def test_a_redis_that_goes_and_comes_is_one_line_each_and_tcp_goes_on(
     core.program.log.wait_for("the Redis server does not answer")
     with core.connect() as connection:
         connection.sendall(update(0))
-        time.sleep(0.6)
+        time.sleep(0.6)  # what a meter of 2,000 pulses a second at most takes, and more
         connection.sendall(update(500))
         hear(connection, "FlowUpdate")
     redis_there.start()
@@ -228,7 +228,7 @@ def test_boards_that_are_named_have_pins_of_their_own(device: Device, port: int)
     core = Core(device, port, "boards = kegboard:0, other:6")
     with core.connect() as connection:
         connection.sendall(update(0) + update(0, "other.flow1"))
-        time.sleep(0.3)
+        time.sleep(0.3)  # what a meter of 2,000 pulses a second at most takes
         connection.sendall(update(100) + update(200, "other.flow1"))
         wait_until(lambda: sorted(core.pours()) == [(0, 100), (7, 200)], f"{core.pours()}")
 
@@ -266,7 +266,7 @@ def test_a_token_that_is_taken_away_ends_the_pour_that_it_was_there_for_and_a_ta
 def test_a_kill_and_a_start_count_what_came_meanwhile(core: Core) -> None:
     with core.connect() as connection:
         connection.sendall(update(1000))
-        time.sleep(0.6)
+        time.sleep(0.6)  # what a meter of 2,000 pulses a second at most takes, and more
         connection.sendall(update(1500))
         wait_until(lambda: core.pours() == [(0, 500)], f"{core.pours()}")
     core.program.signal(Signals.SIGKILL)

@@ -1,4 +1,4 @@
-"""A 1-Wire bus made of real files, in the shape that sysfs gives it, and thermometers that look at it."""
+"""A 1-Wire bus of real files, in the shape that sysfs gives it, thermometers that look at it, and a board's stand."""
 
 import logging
 import os
@@ -14,6 +14,7 @@ from kegnet_client.producers.one_wire import BusReader
 from kegnet_client.producers.thermometer import Thermometer
 
 from ..support.clock import FakeClock
+from .board_stand import Stand
 from .stand_ins import Make, Outbox, Plug, Start
 
 
@@ -151,3 +152,10 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return messages
 
     return take
+
+
+@pytest.fixture
+def stand(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    monkeypatch.setattr("kegnet_client.producers.kegboard.FIRST_RETRY_S", 0.01)
+    (tmp_path / "spool").mkdir()
+    return Stand(tmp_path / "spool", clock)

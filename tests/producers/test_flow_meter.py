@@ -133,7 +133,7 @@ def test_what_was_counted_is_recorded_at_the_end(bar: Bar) -> None:
 def test_drips_are_shown_and_recorded_at_the_end(bar: Bar) -> None:
     bar.open(3)
     bar.lines[3].turn(5, 10)
-    wait_until(lambda: bar.meters.status()["meters"]["tap3"]["drips"] == 5, "no drips")  # type: ignore[index]
+    wait_until(lambda: bar.meters.status()["meters"]["tap3"]["drips"] == 5, "no drips")  # type: ignore[index]  # JSON, typed as object
     assert bar.pours() == []
     bar.close()
 
@@ -181,7 +181,7 @@ def test_a_line_that_cannot_be_had_is_one_line_and_tried_again_and_the_others_go
 def test_a_chip_that_vanishes_in_a_pour_costs_no_pulse_and_is_waited_for(bar: Bar) -> None:
     bar.open(3)
     bar.lines[3].turn(60, 700)
-    wait_until(lambda: bar.meters.status()["meters"]["tap3"]["pours_now"], "it does not pour")  # type: ignore[index]
+    wait_until(lambda: bar.meters.status()["meters"]["tap3"]["pours_now"], "it does not pour")  # type: ignore[index]  # as above
     first = bar.lines.pop(3)
     bar.trouble[3] = "/dev/gpiochip0 is not there"
     first.is_there = False
@@ -207,7 +207,7 @@ def test_nobody_pours_and_it_sleeps(bar: Bar) -> None:
 
     wait_until(lambda: _is_still(switches), "it does not come to rest")
     before = switches()
-    time.sleep(1.0)
+    time.sleep(1.0)  # nothing is to happen in it
     assert switches() == before
 
 

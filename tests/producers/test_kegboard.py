@@ -9,148 +9,38 @@ import pytest
 
 from kegnet_client.core.errors import BoardError, SpoolError
 from kegnet_client.core.flow import FlowRules
-from kegnet_client.core.records import Pour, Reading, Record, parse
+from kegnet_client.core.records import Pour, Reading
 from kegnet_client.core.wire.kegboard import Event, FramingBroken, FramingFixed
 from kegnet_client.core.wire.kegboard_messages import (
     AuthTokenMessage,
     BadMessage,
     HelloMessage,
-    Message,
-    MeterStatusMessage,
     OutputStatusMessage,
     TemperatureReadingMessage,
     UnknownMessage,
     sensor_name,
 )
 from kegnet_client.producers.base import Stop
-from kegnet_client.producers.board_link import BoardLink
-from kegnet_client.producers.board_sensors import BoardSensors, ReadingRules
-from kegnet_client.producers.kegboard import Kegboard
+from kegnet_client.producers.board_sensors import ReadingRules
 from kegnet_client.producers.total_meters import TotalMeters
-from kegnet_client.spool.directory import enqueue
 
 from ..support.clock import NOW_MS, UNSYNCHRONISED, FakeClock
+from .board_stand import IDLE_S, RUNNING_S, Line, Said, Stand, hello, total
 
 KEG = TemperatureReadingMessage("thermo-7c0000009b596628", 3_875_000)
 TAP = TemperatureReadingMessage(sensor_name("28-0316a2795c5b"), 4_000_000)
-IDLE_S = 10.0
-Said = Event | float | BoardError
-"""What a board says, how many seconds pass, or how its line is lost."""
-
-
-def total(reading: int, meter: str = "flow0") -> MeterStatusMessage:
-    return MeterStatusMessage(meter, reading)
-
-
-def hello(uptime_s: float | None = None, version: int = 18) -> HelloMessage:
-    uptime_ms = None if uptime_s is None else round(uptime_s * 1000)
-    return HelloMessage(version, serial_number="KB-1", uptime_ms=uptime_ms, uptime_days=None if uptime_s is None else 0)
-
-
-class Line:
-    """The line of a board that says what it is told to, and is silent then, until the stop."""
-
-    path = Path("/dev/ttyUSB0")
-
-    def __init__(self, script: list[Said], clock: FakeClock, stop: Stop) -> None:
-        self._script = script
-        self._clock = clock
-        self._stop = stop
-        self.sent: list[Message] = []
-
-    def __enter__(self) -> "Line":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def send(self, message: Message) -> None:
-        self.sent.append(message)
-
-    def read(self, timeout_s: float | None, _others: object = ()) -> list[Event]:
-        while self._script:
-            match said := self._script.pop(0):
-                case float():
-                    passes_s = said if timeout_s is None else min(said, timeout_s)
-                    self._clock.now_s += passes_s
-                    if said > passes_s:
-                        self._script.insert(0, said - passes_s)
-                    return []
-                case BoardError():
-                    raise said
-                case _:
-                    return [said]
-        self._stop.set()
-        return []
-
-
-class Stand:
-    """A producer of a board, beside a spool."""
-
-    def __init__(self, spool: Path, clock: FakeClock) -> None:
-        self.spool = spool
-        self.clock = clock
-        self.rules = ReadingRules(60.0, None, True)
-        self.told = 0
-        self.board: Kegboard
-
-    def hear(self, *script: Said, name: str = "bar", first_pin: int = 0, max_hz: int = 2000) -> None:
-        """A start, all that the board says, and an end."""
-        stop, left = Stop(), list(script)
-        rules = FlowRules(idle_ms=round(IDLE_S * 1000), max_hz=max_hz)
-        meters = TotalMeters(self.spool, "kegboard", name, rules, self.clock, self.tell)
-        meters.start()
-        self.board = Kegboard(
-            name,
-            open_port=lambda stop: self.open(left, stop),  # type: ignore[arg-type,return-value]  # a stand-in
-            first_pin=first_pin,
-            meters=meters,
-            sensors=BoardSensors(self.rules, lambda reading: enqueue(self.spool, reading), self.clock),
-            link=BoardLink(self.spool / "nobody listens", name, first_pin, self.clock),
-            changed=self.tell,
-            clock=self.clock,
-        )
-        self.board.run(stop)
-
-    def open(self, script: list[Said], stop: Stop) -> Line:
-        if script and isinstance(script[0], BoardError):
-            self.clock.now_s += 40.0  # what is waited for
-            raise script.pop(0)  # type: ignore[misc]  # mypy does not follow the look at it
-        return Line(script, self.clock, stop)
-
-    def tell(self) -> None:
-        self.told += 1
-
-    def records(self) -> list[Record]:
-        """All that is in the spool, in the order of its time."""
-        names = sorted(path.name for path in self.spool.glob("[!.]*"))
-        return [parse(name, (self.spool / name).read_bytes()) for name in names]
-
-    def pours(self) -> list[tuple[int, int]]:
-        return [(one.pin, one.pulses) for one in self.records() if isinstance(one, Pour)]
-
-    def readings(self) -> list[tuple[str, int]]:
-        return [(one.sensor, one.millidegrees) for one in self.records() if isinstance(one, Reading)]
-
-
-@pytest.fixture
-def stand(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    monkeypatch.setattr("kegnet_client.producers.kegboard.FIRST_RETRY_S", 0.01)
-    (tmp_path / "spool").mkdir()
-    return Stand(tmp_path / "spool", clock)
-
 
 Lines = Callable[[], list[str]]
 
 
 def test_a_pour_has_its_pulses_its_times_and_the_meter_s_number(stand: Stand, lines: Lines) -> None:
-    stand.hear(hello(100.0), total(1000, "flow1"), 2.0, total(1200, "flow1"), 3.0, total(1500, "flow1"), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(1000, "flow1"), 2.0, total(1200, "flow1"), 3.0, total(1500, "flow1"), IDLE_S)
     assert stand.records() == [Pour(1, 500, 5000, NOW_MS)]
     assert "a Kegboard at /dev/ttyUSB0, version 18, serial number 'KB-1'" in lines()[0]
 
 
 def test_a_second_board_has_pins_of_its_own(stand: Stand) -> None:
-    stand.hear(hello(100.0), total(0), 1.0, total(100), IDLE_S, first_pin=6)
+    stand.hear(hello(RUNNING_S), total(0), 1.0, total(100), IDLE_S, first_pin=6)
     assert stand.pours() == [(6, 100)]
 
 
@@ -160,20 +50,20 @@ def test_a_board_that_was_reset_by_the_opening_counts_from_its_first_pulse(stand
 
 
 def test_what_flowed_while_nobody_listened_is_a_pour_of_its_own(stand: Stand) -> None:
-    stand.hear(hello(100.0), total(1000), 1.0, total(1100), IDLE_S)
-    stand.hear(hello(200.0), total(1700), 0.5, total(1800), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), IDLE_S)
+    stand.hear(hello(RUNNING_S + 100), total(1700), 0.5, total(1800), IDLE_S)
     assert sorted(stand.pours()) == [(0, 100), (0, 100), (0, 600)]
 
 
 def test_but_not_if_the_board_began_anew_meanwhile(stand: Stand) -> None:
-    stand.hear(hello(100.0), total(1000), 1.0, total(1100), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), IDLE_S)
     stand.hear(2.0, hello(0.2), total(60), 0.5, total(200), IDLE_S)
     assert stand.pours() == [(0, 100), (0, 200)]
 
 
 @pytest.mark.parametrize("said", [hello(0.3), hello(None, 8)])
 def test_a_reset_in_the_middle_of_a_pour_costs_nothing_that_was_told(stand: Stand, said: HelloMessage) -> None:
-    stand.hear(hello(100.0), total(1000), 1.0, total(1100), 1.0, said, 1.0, total(50), 1.0, total(100), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), 1.0, said, 1.0, total(50), 1.0, total(100), IDLE_S)
     assert stand.pours() == [(0, 200)]
 
 
@@ -182,9 +72,9 @@ def test_a_reset_in_the_middle_of_a_pour_costs_nothing_that_was_told(stand: Stan
 def test_a_board_that_says_hello_every_second_is_told_once_and_counts_as_ever(
     stand: Stand, lines: Lines, version: int
 ) -> None:
-    script: list[Said] = [total(500)]
+    script: list[Said] = [total(50_000)]
     for second in range(100):
-        script += [hello(100.0 + second if version == 18 else None, version), 1.0, total(501 + second)]
+        script += [hello(RUNNING_S + second if version == 18 else None, version), 1.0, total(50_001 + second)]
     stand.hear(*script, IDLE_S)
     assert stand.pours() == [(0, 100)]
     assert len([line for line in lines() if "a Kegboard at" in line]) == 1
@@ -192,7 +82,7 @@ def test_a_board_that_says_hello_every_second_is_told_once_and_counts_as_ever(
 
 @pytest.mark.case(98)
 def test_a_total_that_goes_back_without_a_reason_is_one_line_and_no_pour(stand: Stand, lines: Lines) -> None:
-    script: list[Said] = [hello(100.0), total(1_000_000), 1.0, total(1_000_100)]
+    script: list[Said] = [hello(RUNNING_S), total(1_000_000), 1.0, total(1_000_100)]
     for _ in range(5):
         script += [1.0, total(500_000), 1.0, total(1_000_100)]
     stand.hear(*script, IDLE_S)
@@ -202,19 +92,19 @@ def test_a_total_that_goes_back_without_a_reason_is_one_line_and_no_pour(stand: 
 
 
 def test_a_total_that_wraps_counts_on(stand: Stand) -> None:
-    stand.hear(hello(100.0), total(2**32 - 50), 1.0, total(50), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(2**32 - 50), 1.0, total(50), IDLE_S)
     assert stand.pours() == [(0, 100)]
 
 
 def test_a_meter_that_chatters_is_no_pour(stand: Stand, lines: Lines) -> None:
-    stand.hear(hello(100.0), total(0), 1.0, total(90_000), 1.0, total(180_000), IDLE_S)
+    stand.hear(hello(RUNNING_S), total(0), 1.0, total(90_000), 1.0, total(180_000), IDLE_S)
     assert stand.pours() == []
     assert len([line for line in lines() if "faster than 2000 a second" in line]) == 1
     assert "pin 0: pulses come faster" in (stand.board.problem or "")
 
 
 def test_totals_that_come_late_and_several_at_a_time_are_all_counted(stand: Stand, lines: Lines) -> None:
-    script: list[Said] = [hello(100.0), total(0), 1.0]
+    script: list[Said] = [hello(RUNNING_S), total(0), 1.0]
     for round_number in range(1, 101):  # 640 pulses a second, of which every third report is late
         script += [0.19, total(64 * round_number)] if round_number % 3 else [0.01, total(64 * round_number)]
     stand.hear(*script, IDLE_S)
@@ -224,7 +114,7 @@ def test_totals_that_come_late_and_several_at_a_time_are_all_counted(stand: Stan
 
 def test_what_flows_when_the_board_is_unplugged_ends_as_a_pour(stand: Stand, lines: Lines) -> None:
     lost, absent = BoardError("ttyUSB0: the board was unplugged"), BoardError("ttyUSB0: no such device")
-    stand.hear(hello(100.0), total(1000), 1.0, total(1100), lost, absent, absent, hello(0.1), 5.0)
+    stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), lost, absent, absent, hello(0.1), 5.0)
     assert stand.pours() == [(0, 100)]
     said = lines()
     assert [line for line in said if "bar: ttyUSB0" in line] == [
@@ -235,9 +125,9 @@ def test_what_flows_when_the_board_is_unplugged_ends_as_a_pour(stand: Stand, lin
 
 
 def test_a_kill_in_the_middle_of_a_pour_doubles_nothing(stand: Stand, tmp_path: Path) -> None:
-    stand.hear(hello(100.0), total(1000), 1.0, total(1100), 1.0, total(1200))
+    stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), 1.0, total(1200))
     assert stand.pours() == [(0, 200)]
-    stand.hear(hello(110.0), total(1250), 1.0, total(1400), IDLE_S)
+    stand.hear(hello(RUNNING_S + 10), total(1250), 1.0, total(1400), IDLE_S)
     assert sum(pulses for _, pulses in stand.pours()) == 400
 
 
@@ -288,11 +178,11 @@ def test_a_clock_in_doubt_keeps_readings_from_being_stamped_and_no_pour(stand: S
     assert len([line for line in lines() if "temperatures wait for the clock" in line]) == 1
 
 
-def test_a_spool_that_takes_no_reading_is_one_line(stand: Stand, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_spool: Path, _reading: Reading) -> str:
+def test_a_spool_that_takes_no_reading_is_one_line(stand: Stand, lines: Lines) -> None:
+    def refuse(_reading: Reading) -> object:
         raise SpoolError("less than 5 % of the disk is free: make room")
 
-    monkeypatch.setitem(globals(), "enqueue", refuse)
+    stand.enqueue = refuse
     script: list[Said] = [KEG, 61.0]
     stand.hear(*script * 3, total(0), 1.0, total(100), IDLE_S)
     assert len([line for line in lines() if "temperatures are not taken" in line]) == 1
@@ -338,7 +228,7 @@ def test_tokens_and_relays_are_shown(stand: Stand, lines: Lines) -> None:
 
 
 def test_the_status_says_all_that_is_to_know(stand: Stand) -> None:
-    stand.hear(hello(100.0), KEG, total(0), 1.0, total(100), IDLE_S, total(120), 1.0, BoardError("gone"), 1.0)
+    stand.hear(hello(RUNNING_S), KEG, total(0), 1.0, total(100), IDLE_S, total(120), 1.0, BoardError("gone"), 1.0)
     said = stand.board.status()
     assert (said["firmware_version"], said["serial_number"], said["device"]) == (18, "KB-1", str(Line.path))
     meters: Any = said["meters"]
@@ -350,7 +240,7 @@ def test_the_status_says_all_that_is_to_know(stand: Stand) -> None:
 
 
 def test_whoever_shows_it_hears_of_what_begins_and_ends_and_not_of_each_total(stand: Stand) -> None:
-    stand.hear(hello(100.0), total(0), *[x for n in range(1, 500) for x in (0.1, total(n))], IDLE_S)
+    stand.hear(hello(RUNNING_S), total(0), *[x for n in range(1, 500) for x in (0.1, total(n))], IDLE_S)
     assert stand.told < 60
 
 

@@ -17,7 +17,7 @@ from kegnet_client.core.flow import Flow, FlowRules, Meter
 from kegnet_client.core.records import Pour, format_record, parse
 from kegnet_client.host.clock import Clock
 from kegnet_client.producers import pour_journal
-from kegnet_client.producers.partial_file import SLOT_BYTES, Kept, format_slot, parse_slots
+from kegnet_client.producers.partial_file import BEFORE_BOOT_MS, SLOT_BYTES, Kept, format_slot, parse_slots
 from kegnet_client.producers.pour_journal import PourJournal, take_up_others
 
 from ..support.clock import NOW_MS, FakeClock
@@ -250,6 +250,30 @@ def test_the_total_of_a_board_is_kept_from_one_start_to_the_next(spool: Path, cl
     assert journal.total == 5270
     journal.close()
     assert hidden(spool) == []
+
+
+def test_when_a_total_was_told_is_kept_until_the_machine_s_next_boot(
+    spool: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_of(spool, clock)
+    told_ms = round(clock.now_s * 1000)
+    journal.close((), 5270)
+    clock.now_s += 100
+    journal = journal_of(spool, clock)
+    assert journal.told_ms == told_ms
+    journal.close((), 5270)
+    monkeypatch.setattr(pour_journal, "read_boot_id", lambda: "another")
+    clock.now_s = 20.0
+    for _ in range(2):
+        journal = journal_of(spool, clock)
+        assert journal.told_ms == BEFORE_BOOT_MS
+        journal.close((), 5270)
+
+
+def test_a_slot_holds_the_longest_that_there_is() -> None:
+    flow = Flow(2**31 - 1, 10**12, 10**12)
+    kept = Kept(255, "5c6e9ac1-05f5-4c9b-8b7c-3b9e2f1f0f6f", -(10**15), flow, flow, 2**32 - 1, "0123abcd", 10**12)
+    assert parse_slots(format_slot(2**40, kept)) == (2**40, kept)
 
 
 @pytest.mark.case(86)

@@ -15,6 +15,7 @@ from kegnet_client.producers.one_wire import BusReader, BusReading, read_bus
 from kegnet_client.producers.thermometer import Thermometer
 
 from ..support.clock import NOW_MS, FakeClock
+from ..support.threads import threads_named
 from .stand_ins import KEG, NEVER, TAP, Make, Outbox, Plug, Start
 
 # --- a bus that hangs ------------------------------------------------------------------------------------------
@@ -35,11 +36,10 @@ def test_a_read_that_hangs_is_told_once_and_costs_one_thread(
     outbox.all()
 
     release = hang(TAP)
-    threads = threading.active_count()
     for _ in range(20):
         thermometer.one_round(NEVER)
 
-    assert threading.active_count() == threads + 1
+    assert len(threads_named("thermometer-read")) == 1
     assert outbox.all() == []
     [line] = lines()
     assert line.startswith(f"no temperatures, pours go on: the 1-Wire bus at {bus} does not answer: ")
@@ -50,7 +50,7 @@ def test_a_read_that_hangs_is_told_once_and_costs_one_thread(
     thermometer.one_round(NEVER)
     assert lines() == ["the 1-Wire bus answers again"]
     assert outbox.all() == [Reading(KEG, 3875, NOW_MS)]
-    assert threading.active_count() == threads
+    assert threads_named("thermometer-read") == []
 
 
 def test_a_late_answer_is_not_taken_for_the_next_round_s(make: Make, outbox: Outbox) -> None:
@@ -194,9 +194,8 @@ def test_a_reload_while_the_bus_hangs_starts_no_second_read(
     release = hang(KEG)
     reader = BusReader(bus, timeout_s=0.2)
     make(bus=reader).one_round(NEVER)
-    threads = threading.active_count()
     make(bus=reader).one_round(NEVER)
-    assert threading.active_count() == threads
+    assert len(threads_named("thermometer-read")) == 1
     release()
 
 

@@ -29,6 +29,7 @@ from ..support.waits import wait_until
 LASTING = "cat"
 """It quits when it is told to."""
 BROKEN = "exit 1"
+DEVICE = "/dev/ttyACM0"
 OVER = ("expired", "refused")
 HOUR_MS = 3_600_000
 
@@ -84,7 +85,7 @@ class Bench:
         self.results: list[StoredCommand] = []
         self.resyncs = 0
         sequences = Sequences(directory)
-        allowed = Allowed(network=False, spool=False, devices=frozenset(), memory_mib=128)
+        allowed = Allowed(network=False, spool=False, devices=frozenset({DEVICE}), memory_mib=128)
         self.supervisor = Supervisor(
             Judge(frozenset({str(MAC_ID)}), trust, allowed, sequences),
             trust,
@@ -144,6 +145,53 @@ def bench(tmp_path: Path, trust: Trust, second: Operator, monkeypatch: pytest.Mo
     bench = Bench(tmp_path / "runner", trust)
     yield bench
     bench.close()
+
+
+def test_a_new_version_runs_before_the_old_one_quits(bench: Bench, operator: Operator, tmp_path: Path) -> None:
+    new, beside = tmp_path / "new", tmp_path / "beside"
+    bench.offer(operator.sign(program(1, f"cat; until test -e {new}; do sleep 0.01; done; touch {beside}")))
+    bench.wait_for_state("tap", "running")
+    bench.offer(operator.sign(program(2, f"touch {new}; cat")))
+    wait_until(beside.exists, "the old one does not see the new one")
+    assert bench.wait_for_state("tap", "running")["sequence"] == 2
+
+
+def test_a_new_version_of_a_program_with_a_device_waits_until_the_old_one_has_ended(
+    bench: Bench, operator: Operator, tmp_path: Path
+) -> None:
+    new, alone = tmp_path / "new", tmp_path / "alone"
+    granted = {"permissions": {"devices": [DEVICE]}}
+    bench.offer(operator.sign(program(1, f"cat; sleep 0.3; test -e {new} || touch {alone}", **granted)))
+    bench.wait_for_state("tap", "running")
+    bench.offer(operator.sign(program(2, f"touch {new}; cat", **granted)))
+    wait_until(new.exists, "the new one does not run")
+    assert alone.exists()
+
+
+def test_a_new_version_that_fails_because_of_what_the_old_one_holds_runs_once_that_has_ended(
+    bench: Bench, operator: Operator, tmp_path: Path
+) -> None:
+    lock = tmp_path / "lock"
+    new = f"mkdir {lock} && cat"
+    bench.offer(operator.sign(program(1, f"mkdir {lock} && cat; sleep 0.5; rmdir {lock}")))
+    bench.wait_for_state("tap", "running")
+    bench.offer(operator.sign(program(2, new)))
+    wait_until(lambda: bench.starts(new) == 2, "it is not tried again")
+    assert bench.wait_for_state("tap", "running", "probation")["sequence"] == 2
+
+
+def test_of_many_versions_at_once_two_run_at_most_and_the_last_one_in_the_end(
+    bench: Bench, operator: Operator, tmp_path: Path
+) -> None:
+    counted, most = tmp_path / "counted", tmp_path / "most"
+    counted.mkdir()
+    script = f"mkdir {counted}/$$; ls {counted} | wc -l >> {most}; cat; sleep 0.1; rmdir {counted}/$$; true "
+    for sequence in range(1, 9):
+        bench.offer(operator.sign(program(sequence, f"{script}{sequence}")))
+    wait_until(lambda: bench.starts(f"{script}8") == 1, "the last one does not run")
+    assert bench.wait_for_state("tap", "running")["sequence"] == 8
+    wait_until(lambda: len(list(counted.iterdir())) == 1, "an old one runs")
+    assert max(map(int, most.read_text().split())) <= 2
 
 
 def test_the_last_good_version_does_not_come_back_after_its_key_was_revoked(

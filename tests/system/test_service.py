@@ -55,6 +55,7 @@ def test_the_installed_root_has_start_and_stop_commands(enrolled: Any) -> None:
         "kegnet-client",
         "kegnet-flow-meter",
         "kegnet-kegboard@ttyUSB0",
+        "kegnet-led",
         "kegnet-local-events",
         "kegnet-hub",
         "kegnet-hub-bridge",

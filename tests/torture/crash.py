@@ -3,6 +3,8 @@
 One undisturbed run under strace tells which calls there are. Then for each of them the program is started on
 another spool like it, killed when it is about to make that call, and started again; in the end the books have
 to be right. Meanwhile the server takes, refuses, and makes a producer drop more.
+
+Each is done with KegNet alone, and with a Kegbot server beside it, to which a second post is a second drink.
 """
 
 import os
@@ -10,16 +12,19 @@ import re
 import shutil
 import signal
 import time
+from contextlib import closing
 from typing import Any
 
 from bench import ONE_MS, Bench, Device, ViolationError, make_random, version_of, versions, wait_until
 from ledger import Ledger, identify
 from patience import STILL_S
-from server import POISON, Server
+from second_sink import Servers, add_kegbot, give_away, give_to_producer, pours_in, say_what_is_missing, waiting
+from server import POISON
 from zygote import Zygote
 
 DROPPED_MEANWHILE = 3
-COMMANDS = ("send", "run")
+TURNS = (("send", 1), ("send", 2), ("run", 1), ("run", 2))
+"""A command, and to how many sinks it delivers."""
 
 QUIET_CALLS = frozenset(
     (
@@ -33,44 +38,54 @@ _CALL = re.compile(rb"^(\d+) +[\d.]+ (\w+)\(")
 
 
 def run(bench: Bench, seconds: float) -> None:
-    started_s = time.monotonic()
-    until_s = started_s + seconds
     tries = kills = turn = 0
     met: dict[str, int] = {}
-    server = Server(bench.authority)
-    with Zygote() as zygote:
+    by_sinks = {1: 0, 2: 0}
+    say_what_is_missing(bench)
+    with closing(Servers(bench)) as servers, Zygote() as zygote:
+        started_s = time.monotonic()
+        until_s = started_s + seconds
         while time.monotonic() < until_s:
-            case = {"command": COMMANDS[turn % 2], "version": version_of(turn // 2)}
-            points = find_points(bench, server, zygote, case)
-            bench.say(f"{case['command']} on {case['version']}: {len(points)} system calls to be killed at")
+            command, sinks = TURNS[turn % len(TURNS)]
+            case = {"command": command, "version": version_of(turn // len(TURNS)), "sinks": sinks}
+            points = find_points(bench, servers, zygote, case)
+            where = f"{command} on {case['version']} to {sinks} sink{'s'[: sinks - 1]}"
+            bench.say(f"{where}: {len(points)} system calls to be killed at")
             make_random("crash", bench.seed, turn).shuffle(points)
             points.sort(key=lambda point: point[0] in QUIET_CALLS)
-            # Each command and protocol gets its turn, however short the time is.
-            share_s = seconds / len(COMMANDS) / len(versions())
+            # Each of them gets its turn, however short the time is.
+            share_s = seconds / len(TURNS) / len(versions())
             turn_ends_s = max(started_s + share_s * (turn + 1), time.monotonic() + 0.5)
             for call, count in points:
                 if time.monotonic() > turn_ends_s:
                     break
                 tries += 1
-                if play(bench, server, zygote, {**case, "call": call, "count": count}):
+                if play(bench, servers, zygote, {**case, "call": call, "count": count}):
                     kills += 1
+                    by_sinks[sinks] += 1
                     met[call] = met.get(call, 0) + 1
             turn += 1
-    server.stop()
     often = ", ".join(f"{call} {count}" for call, count in sorted(met.items(), key=lambda item: -item[1]))
-    bench.say(f"{kills} kills in {tries} tries, every record where it belongs; at {often}")
+    bench.say(
+        f"{kills} kills ({by_sinks[2]} with two sinks) in {tries} tries, every record where it belongs; at {often}"
+    )
 
 
 def replay(bench: Bench, case: dict[str, Any]) -> None:
-    server = Server(bench.authority)
-    with Zygote() as zygote:
-        play(bench, server, zygote, case)
-    server.stop()
+    """A case that says only ``at`` which system call is that at each of these."""
+    with closing(Servers(bench)) as servers, Zygote() as zygote:
+        if "at" not in case:
+            play(bench, servers, zygote, case)
+            return
+        points = [point for point in find_points(bench, servers, zygote, case) if point[0] == case["at"]]
+        make_random("crash", bench.seed).shuffle(points)
+        for call, count in points:
+            play(bench, servers, zygote, {**case, "call": call, "count": count})
 
 
-def find_points(bench: Bench, server: Server, zygote: Zygote, case: dict[str, Any]) -> list[tuple[str, int]]:
+def find_points(bench: Bench, servers: Servers, zygote: Zygote, case: dict[str, Any]) -> list[tuple[str, int]]:
     """Each system call from the look into the spool to the last file's end, and its how-manieth it is in its thread."""
-    stage = Stage(bench, server, zygote, case)
+    stage = Stage(bench, servers, zygote, case)
     trace = stage.directory / "trace"
     stage.deliver(case["command"], ["-o", str(trace)])
     points: list[tuple[str, int]] = []
@@ -93,9 +108,9 @@ def find_points(bench: Bench, server: Server, zygote: Zygote, case: dict[str, An
     return list(dict.fromkeys(points[: last + 10]))
 
 
-def play(bench: Bench, server: Server, zygote: Zygote, case: dict[str, Any]) -> bool:
+def play(bench: Bench, servers: Servers, zygote: Zygote, case: dict[str, Any]) -> bool:
     """Whether it was killed there."""
-    stage = Stage(bench, server, zygote, case)
+    stage = Stage(bench, servers, zygote, case)
     strace = None
     if "call" in case:  # else nobody had to be killed for it to fail
         call = case["call"]
@@ -107,18 +122,23 @@ def play(bench: Bench, server: Server, zygote: Zygote, case: dict[str, Any]) -> 
 
 
 class Stage:
-    """A device with a spool in which there is one of each, and the server for it."""
+    """A device with a spool in which there is one of each, and the servers for it."""
 
-    def __init__(self, bench: Bench, server: Server, zygote: Zygote, case: dict[str, Any]) -> None:
+    def __init__(self, bench: Bench, servers: Servers, zygote: Zygote, case: dict[str, Any]) -> None:
         self.directory = bench.place("crash")
         self._case = case
         self._zygote = zygote
-        self._server = server
+        self._server = server = servers.kegnet
+        self._kegbot = servers.kegbot if case.get("sinks") == 2 else None
         server.rows.clear()
         server.refused.clear()
         server.on_request = self._drop_meanwhile
         self.device = Device(self.directory / "root", server.url(case["version"]), bench.authority)
-        self.ledger = Ledger(self.device.spool)
+        if self._kegbot is not None:
+            self._kegbot.reset()
+            add_kegbot(self.device, self._kegbot)
+            give_away(self.device, (bench.directory, self.directory))
+        self.ledger = Ledger(self.device.spool, fans_out=self._kegbot is not None)
         self._count = self._dropped_meanwhile = 0
         self._drop_pour(586)
         self._drop(f"0,0,1,{ONE_MS}", None)
@@ -137,7 +157,7 @@ class Stage:
         child = self._zygote.start(self.device, command, strace=strace)
         try:
             if command == "run":
-                wait_until(lambda: child.has_ended() or not self.device.waiting(list(self.ledger.foreign)), STILL_S)
+                wait_until(lambda: child.has_ended() or not waiting(self.device, self.ledger.foreign), STILL_S)
                 if not child.has_ended():
                     os.kill(child.pid, signal.SIGTERM)
             return child.wait(STILL_S)
@@ -148,9 +168,12 @@ class Stage:
         """Start again, and once more for what was dropped when that had looked already; then look at the books."""
         for _ in range(1 + DROPPED_MEANWHILE):
             self.deliver("send", None)
-            if not self.device.waiting(list(self.ledger.foreign)):
+            if not waiting(self.device, self.ledger.foreign):
                 break
-        if faults := self.ledger.faults(self._server):
+        faults = self.ledger.faults(self._server)
+        if self._kegbot is not None:
+            faults += self._kegbot.faults(self.device.uuid, pours_in(self.ledger))
+        if faults:
             where = f"killed at {self._case.get('call', 'no call')} number {self._case.get('count', 0)}"
             raise ViolationError(f"{where}: {'; '.join(faults[:5])}; {self.directory} is kept", self._case)
         shutil.rmtree(self.directory)
@@ -164,6 +187,8 @@ class Stage:
         name = f"0-{len(self.ledger.dropped)}.pour"
         temp = self.directory / name
         temp.write_text(line + "\n")
+        if self._kegbot is not None:
+            give_to_producer(temp)
         temp.rename(self.device.spool / name)
         self.ledger.add(name, line.encode() + b"\n", identity)
 

@@ -23,7 +23,7 @@ from tests.support.postgresql import running
 DATABASES = ("sqlite", "postgresql")
 START_S = 60.0
 LIVES_S = (0.2, 2.0)
-"""How long, at least and at most, a hub that answers lives."""
+"""How long, at least and at most, a hub that answers lives: it dies at random, so there is nothing to wait for."""
 PAUSE_S = 0.01
 """Between two pours."""
 WHERE = re.compile(r"The hub answers at https://127\.0\.0\.1:([0-9]+)")

@@ -12,6 +12,8 @@ from pathlib import Path
 from server import Server
 
 NUMBER = re.compile(r"\.[0-9]+$")
+QUEUED = re.compile(r"^\.queue/kegnet/rejected/[0-9a-f]{16}-")
+"""What stands before a file's name where KegNet's queue has it rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,16 @@ def identify(device: str, version: str, record: str) -> str:
 
 @dataclass(slots=True)
 class Ledger:
-    """``was_killed`` allows what a kill may leave: a reason without a record, a temporary file in ``rejected/``."""
+    """``was_killed`` allows what a kill may leave: a reason without a record, a temporary file in ``rejected/``.
+
+    Where the device ``fans_out`` to KegNet and Kegbot, what KegNet refused stands in the ``rejected/`` of its queue.
+    """
 
     spool: Path
     dropped: list[Dropped] = field(default_factory=list)
     foreign: dict[str, Foreign] = field(default_factory=dict)
     was_killed: bool = False
+    fans_out: bool = False
     replaced: set[str] = field(default_factory=set)
     """The records that their producer wrote over, perhaps before they were sent."""
 
@@ -69,6 +75,10 @@ class Ledger:
 
     def _leftovers(self) -> list[str]:
         names, known = {path.name for path in self.spool.iterdir()}, {"rejected", *self.foreign}
+        if self.fans_out:
+            known |= {".queue", ".kegbot"}
+            names |= {str(path.relative_to(self.spool)) for path in self.spool.glob(".queue/*/*")}
+            known.add(".queue/kegnet/rejected")
         return [f"{name!r} is still in the spool" for name in sorted(names - known)]
 
     def _foreign_faults(self) -> list[str]:
@@ -84,31 +94,30 @@ class Ledger:
         return faults
 
     def _rejected(self) -> dict[str, bytes]:
-        directory = self.spool / "rejected"
-        if not directory.exists():
-            return {}
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+        """What was rejected, by its path from the spool."""
+        paths = sorted(self.spool.glob("rejected/*")) + sorted(self.spool.glob(".queue/*/rejected/*"))
+        return {str(path.relative_to(self.spool)): path.read_bytes() for path in paths}
 
     def _reason_faults(self) -> list[str]:
         faults, there = [], self._rejected()
         for name, data in there.items():
             if name.endswith(".reason"):
                 if not data.strip() or not data.endswith(b"\n"):
-                    faults.append(f"rejected/{name!r} gives no whole reason: {data[:80]!r}")
+                    faults.append(f"{name!r} gives no whole reason: {data[:80]!r}")
                 if name.removesuffix(".reason") not in there and not self.was_killed:
-                    faults.append(f"rejected/{name!r} is a reason without its record")
-            elif name.startswith("."):
+                    faults.append(f"{name!r} is a reason without its record")
+            elif "/." in name.removeprefix("."):
                 if not self.was_killed:
-                    faults.append(f"rejected/{name!r} was left behind")
+                    faults.append(f"{name!r} was left behind")
             elif f"{name}.reason" not in there:
-                faults.append(f"rejected/{name!r} has no reason beside it")
+                faults.append(f"{name!r} has no reason beside it")
         return faults
 
     def _record_faults(self, server: Server) -> list[str]:
         kept = Counter(
-            (NUMBER.sub("", name), data)
+            (NUMBER.sub("", QUEUED.sub("", name).removeprefix("rejected/")), data)
             for name, data in self._rejected().items()
-            if not name.endswith(".reason") and not name.startswith(".")
+            if not name.endswith(".reason") and "/." not in name.removeprefix(".")
         )
         drops = Counter((one.name, one.data) for one in self.dropped)
         faults = [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 STILL_S = 120.0
 """A machine that is starved delivers slowly, and is waited for; nothing gone for so long is a standstill."""
 LOOK_S = 0.2
+"""Directories and rows of another process are counted, and no event tells of them."""
 NUDGE_S = 5.0
 
 

@@ -8,58 +8,25 @@ in doubt waits for a minute, as it does in life, so that the end of a run takes 
 import os
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from bench import ONE_MS, Bench, Daemon, Device, ViolationError, make_random, version_of, versions
-from kegnet_client.config.edit import fill
 from kegnet_client.core.records import Pour
-from kegnet_client.core.wire.kegbot_api import nonce_of
-from kegnet_client.sinks.kegbot_section import KEGBOT
 from ledger import identify
 from patience import STILL_S, wait_while_falling
+from second_sink import Kegbot, add_kegbot, give_away, say_what_is_missing
 from server import POISON, Server
-from tests.net.server import Connection
-from tests.net.server import Server as Sockets
-from tests.sinks.kegbot_server import serve
-from tests.support.clock import FakeClock
-from tests.support.kegbot import KEY, KegbotModel
 from tests.support.users import NOBODY, PRODUCER, find_modules, find_python
 
-PROTECTED = Path("/proc/sys/fs/protected_hardlinks")
 POURS = 4
 """Between one mishap and the next."""
 LIVES_S = (0.3, 2.0)
+"""How long nothing goes wrong: a random while, so there is nothing to wait for."""
 KEGNET_MODES = ("500", "503", "lose", "hang", "reset")
 DROP = 'umask 027; while read -r name line; do echo "$line" >".$name.tmp" && mv ".$name.tmp" "$name"; done'
-
-
-class Kegbot:
-    """The model of a Kegbot server, at an address: ``mode`` is ``up``, ``away``, or ``lose``, which loses answers."""
-
-    def __init__(self, bench: Bench, chance: Random) -> None:
-        self.mode = "up"
-        self.model = KegbotModel(FakeClock(), chance)
-        self._sockets = Sockets(bench.authority.context(), self._behave, shake_hands=False)
-        self.url = f"https://localhost:{self._sockets.port}/api"
-
-    def turn(self, mode: str) -> None:
-        self.mode = mode
-        if mode == "away":
-            self._sockets.hang_up()
-
-    def close(self) -> None:
-        self._sockets.close()
-
-    def _behave(self, connection: Connection) -> None:
-        if self.mode == "away":
-            connection.reset()
-        else:
-            connection.shake_hands()
-            serve(connection, self.model, loses=lambda: self.mode == "lose")
 
 
 class Bar:
@@ -71,13 +38,10 @@ class Bar:
         self._is_root = os.geteuid() == 0
         self.device = Device(directory / "root", server.url(version), bench.authority)
         self.pours: list[Pour] = []
-        conf = self.device.root / "conf"
-        (conf / "kegbot-key").touch(0o600)
-        (conf / "kegbot-key").write_text(KEY)
-        file = conf / "client.conf"
-        file.write_text(fill(file.read_text(), KEGBOT, {"api": kegbot.url, "ca_bundle": "conf/ca.crt"}))
+        add_kegbot(self.device, kegbot)
+        give_away(self.device, (bench.directory, directory))
         if self._is_root:
-            self._give_away(bench.directory, directory)
+            self._find_program()
         self.daemon = Daemon(self.device)
 
     def drop(self, count: int) -> None:
@@ -110,27 +74,16 @@ class Bar:
         faults = [f"{path} was never refused" for path in self.device.spool.glob("**/rejected/*")]
         expected = {identify(self.device.uuid, self._version, _line(pour)) for pour in self.pours}
         faults += [f"{row!r} is not at the KegNet server" for row in sorted(expected - self.server.rows.keys())]
-        drinks = Counter(pair for drink in self.kegbot.model.drinks.values() for pair in drink.series.split())
-        for pour in self.pours:
-            if (count := drinks[f"{nonce_of(pour, self.device.uuid)}:0"]) != 1:
-                faults.append(f"{_line(pour)} is {count} drinks")
-        if len(self.kegbot.model.drinks) > len(self.pours):
-            faults.append("there are drinks that nobody poured")
+        faults += self.kegbot.faults(self.device.uuid, self.pours)
         return faults
 
-    def _give_away(self, *above: Path) -> None:
+    def _find_program(self) -> None:
         variables = find_modules()
         python = find_python(NOBODY, variables)
         if python is None:
             raise RuntimeError("another user has no Python with the libraries of this one")
         self.device.program = [python, "-m", "kegnet_client.cli"]
-        self.device.options = NOBODY
         self.device.variables |= variables
-        for path in (self.device.root, *self.device.root.rglob("*")):
-            os.chown(path, NOBODY["user"], NOBODY["group"])
-        self.device.spool.chmod(0o1770)
-        for directory in above:
-            directory.chmod(0o755)
 
 
 def run(bench: Bench, seconds: float) -> None:
@@ -146,8 +99,7 @@ def play(bench: Bench, case: dict[str, Any]) -> None:
     """`ViolationError` when a pour is not at each of the two, once."""
     directory = bench.place("sinks")
     chance = make_random("sinks", bench.seed, case["number"])
-    if os.geteuid() != 0 or PROTECTED.read_text().strip() != "1":
-        bench.say("all are one user, or hard links are not protected: what that would find is left out")
+    say_what_is_missing(bench)
     server, kegbot = Server(bench.authority), Kegbot(bench, chance)
     bar = Bar(bench, directory, server, kegbot, case["version"])
     try:

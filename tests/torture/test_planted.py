@@ -101,6 +101,30 @@ if "hub" in sys.argv and "run" in sys.argv:
     DefaultDialect.do_commit = do_commit
 """
 
+NOTE_NO_INTENT = """
+from kegnet_client.sinks.kegbot_journal import Journal
+plain = Journal._write
+def write(self, nonce, stored):
+    if stored.drink is not None:
+        plain(self, nonce, stored)
+Journal._write = write
+"""
+MARK_NOTHING_THAT_IS_TAKEN = """
+from contextlib import suppress
+from kegnet_client.spool import fan_out
+plain = fan_out._finish
+def finish(*rest):
+    with suppress(FileNotFoundError):
+        plain(*rest)
+fan_out._finish = finish
+fan_out._write_mark = lambda *rest: None
+"""
+SYNC_NO_COPY = """
+from types import SimpleNamespace
+from kegnet_client.spool import fan_out
+fan_out.os = SimpleNamespace(**{**vars(fan_out.os), "fsync": lambda fd: None})
+"""
+
 Step = dict[str, Any]
 
 
@@ -150,6 +174,9 @@ KINDS = {
 }
 
 
+TWO_SINKS = {"command": "send", "version": "v3", "sinks": 2, "at": "renameat"}
+
+
 def _replay(part: str, case: dict[str, Any], directory: Path, plant: str) -> subprocess.CompletedProcess[str]:
     (directory / "sitecustomize.py").write_text(plant)
     file = directory / "case.json"
@@ -159,7 +186,7 @@ def _replay(part: str, case: dict[str, Any], directory: Path, plant: str) -> sub
         env={**os.environ, "TMPDIR": str(directory), "PYTHONPATH": str(directory)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
 
@@ -210,3 +237,21 @@ def test_a_hub_that_is_killed_while_devices_deliver_loses_and_doubles_nothing(
     done = _replay("hub", {"database": database, "seconds": 3}, open_directory, "")
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("plant", "found"), [(NOTE_NO_INTENT, "is 2 drinks"), (MARK_NOTHING_THAT_IS_TAKEN, "is lost")])
+def test_a_kill_finds_that_a_record_is_not_once_at_each_of_two_sinks(
+    plant: str, found: str, open_directory: Path
+) -> None:
+    done = _replay("crash", TWO_SINKS, open_directory, plant)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert found in done.stdout
+
+
+def test_a_power_cut_finds_that_a_record_was_taken_into_the_queues_of_two_sinks_unsynced(open_directory: Path) -> None:
+    done = _replay("powercut", {"scenario": "send", "version": "v3", "sinks": 2}, open_directory, SYNC_NO_COPY)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    (failing,) = open_directory.glob("*/failing-powercut.json")
+    assert json.loads(failing.read_text())["case"]["promised"]

@@ -3,6 +3,8 @@
 A child is what ``kegnet-client`` with these arguments would be after its imports. Run as a script this is the
 process that forks; it has one thread, takes an order a line and answers with the child's id, then its wait status.
 A traced child starts on SIGUSR1, when strace has hold of it, so that its system calls can be counted.
+
+In a child a pour whose post was in doubt is looked for at once: the servers here store at once, or never.
 """
 
 import importlib
@@ -17,12 +19,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import kegnet_client
 from bench import Device, wait_until
 from kegnet_client import cli
+from kegnet_client.sinks import kegbot
 from patience import STILL_S
+from tests.support.users import NOBODY, find_modules, find_python
 
 STRACE = ("strace", "-f", "-qq", "-y", "-ttt")
 
@@ -31,12 +35,19 @@ class Zygote:
     """Forks one child at a time."""
 
     def __init__(self) -> None:
+        variables = find_modules()
+        # A child may become another user, and imports some of the standard library only then.
+        python = find_python(NOBODY, variables) if os.geteuid() == 0 else sys.executable
+        if python is None:
+            raise RuntimeError("another user has no Python with the libraries of this one")
+        modules = [os.environ.get("PYTHONPATH", ""), variables["PYTHONPATH"], str(Path(__file__).parents[2])]
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, modules))
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [python, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
-            env={**os.environ, "PYTHONSAFEPATH": ""},  # it finds the modules beside it
+            env={**os.environ, **variables, "PYTHONSAFEPATH": ""},  # it finds the modules beside it
             bufsize=0,
         )
         self._child: int | None = None
@@ -63,6 +74,8 @@ class Zygote:
             "environment": device.environment(),
             "log": str(device.log),
             "traced": strace is not None,
+            "user": device.options.get("user"),
+            "group": device.options.get("group"),
         }
         assert self._process.stdin
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -137,6 +150,7 @@ def _serve() -> None:
     for module in pkgutil.walk_packages(kegnet_client.__path__, "kegnet_client."):
         if not module.ispkg and "hub" not in module.name.split("."):
             importlib.import_module(module.name)
+    kegbot.DOUBT_S = 0.0
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     while line := sys.stdin.readline():
         order = json.loads(line)
@@ -148,14 +162,18 @@ def _serve() -> None:
         os.write(1, b"%d\n" % os.waitpid(pid, 0)[1])
 
 
-def _become(order: dict[str, object]) -> None:
+def _become(order: dict[str, Any]) -> None:
     log = os.open(str(order["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open("/dev/null", os.O_RDONLY)
     for fd, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(fd, target)
     os.closerange(3, 100)
     os.environ.clear()
-    os.environ.update(order["environment"])  # type: ignore[call-overload]  # a mapping of texts in JSON
+    os.environ.update(order["environment"])
+    if order["user"] is not None:
+        os.setgroups(())
+        os.setgid(order["group"])
+        os.setuid(order["user"])
     if order["traced"]:
         signal.sigwait({signal.SIGUSR1})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})

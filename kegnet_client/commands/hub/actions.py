@@ -27,9 +27,11 @@ class Actions:
         return action
 
 
-def add_json(parser: Parser) -> None:
-    """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+def add_json(parser: Parser, *, is_action: bool = False) -> None:
+    """Add ``--json``; on an action of a command that lists what there is, it may stand before the action, too."""
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS if is_action else False, help="for programs"
+    )
 
 
 def handle_action(options: argparse.Namespace) -> int:

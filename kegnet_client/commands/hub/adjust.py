@@ -3,14 +3,16 @@
 import argparse
 from typing import Any
 
+from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory
-from kegnet_client.commands.hub.saying import CONSOLE, change
+from kegnet_client.commands.hub.saying import CONSOLE, change, print_done
 from kegnet_client.commands.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub adjust`` takes."""
     add_directory(parser)
+    add_json(parser)
     parser.add_argument("pour", type=int, metavar="POUR", help="its id, as /api/pours shows it")
     parser.add_argument(
         "what",
@@ -28,10 +30,8 @@ def handle(options: argparse.Namespace) -> int:
 
     body = {"what": options.what, "volume_ml": options.ml, "keg": options.keg, "reason": options.reason}
 
-    def work(connection: Any, now_ms: int) -> None:
+    def work(connection: Any, now_ms: int) -> dict[str, Any]:
         checked = bodies.Adjustment.model_validate(body)
-        house.say(connection, "adjustment", options.pour, checked, CONSOLE, now_ms)
+        return house.describe(house.say(connection, "adjustment", options.pour, checked, CONSOLE, now_ms))
 
-    change(options, work)
-    print(f"Pour {options.pour} is adjusted: {options.what}.")
-    return 0
+    return print_done(options, change(options, work), f"Pour {options.pour} is adjusted: {options.what}.")

@@ -2,8 +2,8 @@
 
 import argparse
 
-from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_rows
+from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_done, print_rows
 from kegnet_client.commands.parser import Parser
 
 handle = handle_action
@@ -13,6 +13,7 @@ def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
     actions = Actions(parser, _list)
     known = actions.add("acknowledge", "say that somebody knows of it", _acknowledge)
+    add_json(known, is_action=True)
     known.add_argument("number", type=int, metavar="NUMBER")
 
 
@@ -30,5 +31,5 @@ def _acknowledge(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import alarms
 
     change(options, lambda connection, now_ms: alarms.acknowledge_one(connection, options.number, CONSOLE, now_ms))
-    print(f"Alarm {options.number} is acknowledged.")
-    return 0
+    known = {"id": options.number, "acknowledged_by": CONSOLE}
+    return print_done(options, known, f"Alarm {options.number} is acknowledged.")

@@ -3,14 +3,16 @@
 import argparse
 from typing import Any
 
+from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory
-from kegnet_client.commands.hub.saying import CONSOLE, change, uuid_of
+from kegnet_client.commands.hub.saying import CONSOLE, change, print_done, uuid_of
 from kegnet_client.commands.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub calibrate`` takes."""
     add_directory(parser)
+    add_json(parser)
     parser.add_argument("device", metavar="DEVICE", help="the device, by its name or uuid")
     parser.add_argument("pin", type=int, metavar="PIN")
     parser.add_argument("--pulses", type=int, required=True, help="what the meter counted for the measured pour")
@@ -29,7 +31,7 @@ def handle(options: argparse.Namespace) -> int:
     """Say it."""
     from kegnet_client.hub.store import bodies, house
 
-    def work(connection: Any, now_ms: int) -> int | None:
+    def work(connection: Any, now_ms: int) -> dict[str, Any]:
         body = bodies.Calibration.model_validate(
             {
                 "device": uuid_of(connection, options.device),
@@ -41,10 +43,11 @@ def handle(options: argparse.Namespace) -> int:
                 "specific_gravity": options.gravity,
             }
         )
-        house.say(connection, "calibration", None, body, CONSOLE, now_ms)
-        return body.nanolitres_per_pulse
+        return house.describe(house.say(connection, "calibration", None, body, CONSOLE, now_ms))
 
-    value = change(options, work)
+    said = change(options, work)
     since = "for all that it ever counted" if options.always else "from now on"
-    print(f"A pulse of pin {options.pin} of {options.device} is {value} nanolitres, {since}.")
-    return 0
+    value = said["nanolitres_per_pulse"]
+    return print_done(
+        options, said, f"A pulse of pin {options.pin} of {options.device} is {value} nanolitres, {since}."
+    )

@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_rows
+from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_done, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -18,10 +18,12 @@ def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
     actions = Actions(parser, _list)
     tap = actions.add("tap", "tap a new keg; the one that is there ends", _tap)
+    add_json(tap, is_action=True)
     tap.add_argument("tap", metavar="TAP", help="its name or number, as `hub taps` shows them")
     tap.add_argument("--beverage", required=True, metavar="NAME")
     tap.add_argument("--litres", type=float, required=True, help="its size")
     end = actions.add("end", "the keg at a tap is empty", _end)
+    add_json(end, is_action=True)
     end.add_argument("tap", metavar="TAP", help="its name or number")
 
 
@@ -48,25 +50,26 @@ def _line(keg: dict[str, Any], units: "Units") -> str:
 
 
 def _tap(options: argparse.Namespace) -> int:
-    from kegnet_client.hub.store import bodies, tapping
+    from kegnet_client.hub.store import bodies, entries, house, tapping
 
-    def work(connection: Any, now_ms: int) -> int:
+    def work(connection: Any, now_ms: int) -> entries.Entry:
         beverage = bodies.Beverage(name=options.beverage)
         tap = number_of(connection, "tap", options.tap)
-        return tapping.tap_keg(connection, tap, beverage, options.litres * 1000, CONSOLE, now_ms).subject
+        return tapping.tap_keg(connection, tap, beverage, options.litres * 1000, CONSOLE, now_ms)
 
-    number = change(options, work)
-    print(f"Keg {number}, {options.litres:g} l of {options.beverage}, runs from tap {options.tap} from now on.")
-    return 0
+    keg = change(options, work)
+    told = f"Keg {keg.subject}, {options.litres:g} l of {options.beverage}, runs from tap {options.tap} from now on."
+    return print_done(options, house.describe(keg), told)
 
 
 def _end(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import tapping
 
-    def work(connection: Any, now_ms: int) -> bool:
-        return bool(tapping.end_keg(connection, number_of(connection, "tap", options.tap), CONSOLE, now_ms))
+    def work(connection: Any, now_ms: int) -> int | None:
+        tap = number_of(connection, "tap", options.tap)
+        return tap if tapping.end_keg(connection, tap, CONSOLE, now_ms) else None
 
-    if not change(options, work):
+    tap = change(options, work)
+    if tap is None:
         raise UsageError(f"no keg runs from tap {options.tap}; `kegnet-client hub taps` shows what does")
-    print(f"The keg at tap {options.tap} is ended.")
-    return 0
+    return print_done(options, {"tap": tap, "keg": None}, f"The keg at tap {options.tap} is ended.")

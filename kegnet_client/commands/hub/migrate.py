@@ -1,10 +1,12 @@
 """``kegnet-client hub migrate``: the hub moved to another database."""
 
 import argparse
+import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.database_url import add_password_file, complete_url
 from kegnet_client.commands.hub.home import add_directory, find_home
 from kegnet_client.commands.hub.progress import Progress
@@ -15,6 +17,7 @@ from kegnet_client.core.errors import UsageError
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub migrate`` takes."""
     add_directory(parser)
+    add_json(parser)
     parser.add_argument(
         "--to",
         required=True,
@@ -46,6 +49,9 @@ def handle(options: argparse.Namespace) -> int:
     is_own = move.name_of(own) == move.name_of(target)
     file = None if options.password_file is None else options.password_file.absolute()
     home.use_database(None if is_own else options.to, None if is_own else file)
+    if options.json:
+        print(json.dumps({"database": move.name_of(options.to), "left": move.name_of(source)}))
+        return 0
     print(f"The hub's database is {move.name_of(options.to)} now: every row was compared, and hub.conf names it.")
     print(f"{move.name_of(source)} takes nothing more; remove it when you like.")
     if file is None and os.environ.get("PGPASSWORD"):

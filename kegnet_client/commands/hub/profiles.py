@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from kegnet_client.commands.hub.actions import Actions, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_rows
+from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_done, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -15,10 +15,12 @@ def add_arguments(parser: Parser) -> None:
     """Add the actions, each with what it takes."""
     actions = Actions(parser, _list)
     add = actions.add("add", "say the temperatures of a profile", _add)
+    add_json(add, is_action=True)
     add.add_argument("name", metavar="NAME")
     add.add_argument("points", nargs="+", metavar="DAY:DEGREES", help="such as 0:10 7:10 9:16")
     add.add_argument("--fahrenheit", action="store_true", help="the degrees are Fahrenheit (default: Celsius)")
     start = actions.add("start", "let a profile run on a thermometer, from now on", _start)
+    add_json(start, is_action=True)
     start.add_argument("profile", metavar="PROFILE", help="its name or number")
     start.add_argument("sensor", metavar="SENSOR")
 
@@ -52,10 +54,8 @@ def _add(options: argparse.Namespace) -> int:
             connection, "profile", None, bodies.Profile.model_validate(body), CONSOLE, now_ms
         ),
     )
-    print(
-        f"{options.name} is profile {entry.subject}; `kegnet-client hub profiles start {entry.subject} SENSOR` runs it."
-    )
-    return 0
+    start = f"`kegnet-client hub profiles start {entry.subject} SENSOR` runs it."
+    return print_done(options, house.describe(entry), f"{options.name} is profile {entry.subject}; {start}")
 
 
 def _point(text: str) -> dict[str, float]:
@@ -69,11 +69,10 @@ def _point(text: str) -> dict[str, float]:
 def _start(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import bodies, house
 
-    def work(connection: Any, now_ms: int) -> None:
+    def work(connection: Any, now_ms: int) -> dict[str, Any]:
         number = number_of(connection, "profile", options.profile)
         body = bodies.Run.model_validate({"profile": number, "sensor": options.sensor, "started_ms": now_ms})
-        house.say(connection, "run", None, body, CONSOLE, now_ms)
+        return house.describe(house.say(connection, "run", None, body, CONSOLE, now_ms))
 
-    change(options, work)
-    print(f"Profile {options.profile} runs on {options.sensor} from now on.")
-    return 0
+    told = f"Profile {options.profile} runs on {options.sensor} from now on."
+    return print_done(options, change(options, work), told)

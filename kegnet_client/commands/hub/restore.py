@@ -1,10 +1,12 @@
 """``kegnet-client hub restore``: a hub out of the file that ``hub backup`` wrote."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
+from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory, find_home, local_time
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
@@ -13,6 +15,7 @@ from kegnet_client.core.errors import UsageError
 def add_arguments(parser: Parser) -> None:
     """Add what ``hub restore`` takes."""
     add_directory(parser)
+    add_json(parser)
     parser.add_argument("file", metavar="FILE", help="what `hub backup` wrote; - is the standard input")
 
 
@@ -31,6 +34,9 @@ def handle(options: argparse.Namespace) -> int:
             raise UsageError(f"{options.file} cannot be read: {error.strerror}") from None
         with os.fdopen(fd, "rb") as stream:
             made_ms, has_database = backup.restore(home, stream)
+    if options.json:
+        print(json.dumps({"directory": os.fspath(home.directory), "made_ms": made_ms, "has_database": has_database}))
+        return 0
     made = local_time(made_ms)
     print(f"The hub in {home.directory} is the one that was backed up at {made}.")
     if has_database:

@@ -6,7 +6,7 @@ calls them the console.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,4 +82,10 @@ def print_rows(
     else:
         for row in rows:
             print(line(row))
+    return 0
+
+
+def print_done(options: argparse.Namespace, holding: Mapping[str, Any], text: str) -> int:
+    """Print what holds now, as JSON or in words."""
+    print(json.dumps(holding) if options.json else text)
     return 0

@@ -7,6 +7,7 @@ from contextlib import closing
 from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
 from kegnet_client.commands.hub.devices import check_name
 from kegnet_client.commands.hub.home import find_home, local_time, open_store
+from kegnet_client.commands.hub.saying import print_done
 from kegnet_client.commands.parser import Parser
 from kegnet_client.hub.domain.roles import Role
 
@@ -19,9 +20,11 @@ def add_arguments(parser: Parser) -> None:
     make = actions.add("make", "make a token and print it, this once", _make)
     make.add_argument("name", metavar="NAME", help="what the history calls who has it")
     add_role(make)
+    add_json(make)
     listing = actions.add("list", "show the tokens, without their secrets", _list)
     add_json(listing)
     revoke = actions.add("revoke", "let a token open nothing any more", _revoke)
+    add_json(revoke)
     revoke.add_argument("name", metavar="NAME", help="init is that of the file `token`")
 
 
@@ -41,8 +44,8 @@ def _make(options: argparse.Namespace) -> int:
 
     name, role = check_name(options.name), Role.of(options.role)
     with closing(open_store(find_home(options))) as store:
-        print(store.write(lambda connection: tokens.make(connection, name, role, wall_ms())))
-    return 0
+        secret = store.write(lambda connection: tokens.make(connection, name, role, wall_ms()))
+    return print_done(options, {"name": name, "role": role.word, "token": secret}, secret)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -86,5 +89,5 @@ def _revoke(options: argparse.Namespace) -> int:
     with closing(open_store(home)) as store:
         first_sha256 = tokens.hash_of(home.token())
         store.write(lambda connection: tokens.revoke(connection, options.name, first_sha256, wall_ms()))
-    print(f"{options.name} is revoked: it opens nothing any more, and what it has open ends within seconds.")
-    return 0
+    told = f"{options.name} is revoked: it opens nothing any more, and what it has open ends within seconds."
+    return print_done(options, {"name": options.name, "is_revoked": True}, told)

@@ -1,8 +1,10 @@
 """``GET /health``: whether the hub is up and its database works, for whoever watches it, without a token.
 
-It tells nothing else. The database is asked at most once in `LOOK_S`, however often strangers ask.
+It tells nothing else. The database is asked at most once in `LOOK_S`, however often strangers ask. Whoever asks while
+it is being asked waits for that answer, and takes no thread from the other requests.
 """
 
+import asyncio
 import datetime
 import time
 from collections.abc import Callable
@@ -24,17 +26,19 @@ def make_router(store: Store, clock_ms: Callable[[], int]) -> APIRouter:
     router = APIRouter()
     since = datetime.datetime.fromtimestamp(clock_ms() // 1000, datetime.UTC).isoformat().replace("+00:00", "Z")
     last = (float("-inf"), True)
+    looking = asyncio.Lock()
 
-    def works() -> bool:
+    async def works() -> bool:
         nonlocal last
-        now_s = time.monotonic()
-        if now_s - last[0] >= LOOK_S:
-            try:
-                store.look(lambda connection: connection.execute(select(1)).scalar())
-                last = (now_s, True)
-            except StoreError:
-                last = (now_s, False)
-        return last[1]
+        async with looking:
+            if time.monotonic() - last[0] >= LOOK_S:
+                try:
+                    await store.look_soon(lambda connection: connection.execute(select(1)).scalar())
+                    is_good = True
+                except StoreError:
+                    is_good = False
+                last = (time.monotonic(), is_good)  # the time after it: else those who waited would each ask again
+            return last[1]
 
     @router.get(
         PATH,
@@ -42,8 +46,8 @@ def make_router(store: Store, clock_ms: Callable[[], int]) -> APIRouter:
         summary="Whether the hub is up and its database works",
         responses={503: {"description": "the database does not work now"}},
     )
-    def health() -> JSONResponse:
-        is_good = works()
+    async def health() -> JSONResponse:
+        is_good = await works()
         body = {"status": "up", "database": "works" if is_good else "does not work", "since": since}
         return JSONResponse(body, 200 if is_good else 503, NO_STORE)
 

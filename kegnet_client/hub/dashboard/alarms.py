@@ -13,6 +13,7 @@ from kegnet_client.hub.domain.alarms import Alarm
 from kegnet_client.hub.store import alarms
 
 MAX_SHOWN = 100
+_NARROW = "whitespace-pre-line [overflow-wrap:anywhere] min-w-24"
 
 
 async def page(hub: Hub, request: Request) -> None:
@@ -20,8 +21,9 @@ async def page(hub: Hub, request: Request) -> None:
     visit = await Visit.begin(hub, request)
     words = visit.words
     columns = [
-        {"name": name, "label": words(name), "field": name, "align": "left"}
-        for name in ("what", "since", "state", "by")
+        # Two things in one column, each on a line of its own: a phone is narrow.
+        {"name": name, "label": words(name), "field": name, "align": "left", "classes": _NARROW}
+        for name in ("what", "since", "state")
     ]
     with frame(visit, "alarms"):
         standing = ui.column().classes("w-full gap-2")
@@ -57,17 +59,17 @@ def _show(visit: Visit, number: int, alarm: Alarm) -> None:
 
     with ui.card().classes("w-full"), ui.row().classes("w-full items-center justify-between gap-2"):
         with ui.column().classes("gap-0"):
-            ui.label(alarm.text).classes("text-xl font-bold")
+            ui.label(alarm.text).classes("text-xl font-bold").props(f'id="alarm-{number}"')
             ui.label(f"{words(alarm.state.value)} · {figures.moment(alarm.raised_ms, visit.settings.timezone)}")
         if visit.may_operate and alarm.acknowledged_ms is None:
             ui.button(words("acknowledge"), on_click=say_known).props(f'no-caps aria-describedby="alarm-{number}"')
 
 
 def _row(visit: Visit, alarm: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": alarm["id"],
-        "what": alarm["text"],
-        "since": figures.moment(alarm["raised_ms"], visit.settings.timezone),
-        "state": visit.words(alarm["state"]),
-        "by": alarm["acknowledged_by"],
-    }
+    words, zone = visit.words, visit.settings.timezone
+    since, state = [figures.moment(alarm["raised_ms"], zone)], [words(alarm["state"])]
+    if alarm["cleared_ms"] is not None:
+        since.append(words("until", when=figures.moment(alarm["cleared_ms"], zone)))
+    if alarm["acknowledged_by"]:
+        state.append(words("by", who=alarm["acknowledged_by"]))
+    return {"id": alarm["id"], "what": alarm["text"], "since": "\n".join(since), "state": "\n".join(state)}

@@ -7,6 +7,8 @@ GREY = "#9ca3af"
 TEXT = "#7b818c"
 """To be read on white and on black."""
 NOW = "#b91c1c"
+FROM_AFAR_PX = 1500
+"""A chart this wide is on a TV."""
 
 
 def base(bottom: int) -> dict[str, Any]:
@@ -16,7 +18,19 @@ def base(bottom: int) -> dict[str, Any]:
         "tooltip": {"trigger": "axis"},
         "textStyle": {"fontSize": 14},
         "legend": {"top": 0, "type": "scroll", "icon": "roundRect", "textStyle": {"color": TEXT}},
-        "grid": {"left": 48, "right": 24, "top": 48, "bottom": bottom},
+        "grid": {"left": 60, "right": 24, "top": 48, "bottom": bottom},
+        "media": [
+            {
+                "query": {"minWidth": FROM_AFAR_PX},
+                "option": {
+                    "textStyle": {"fontSize": 24},
+                    "legend": {"textStyle": {"fontSize": 24}},
+                    "xAxis": {"axisLabel": {"fontSize": 20}},
+                    "yAxis": {"axisLabel": {"fontSize": 20}},
+                    "grid": {"left": 96, "top": 64},
+                },
+            }
+        ],
     }
 
 

@@ -11,10 +11,13 @@ from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.invitations import Invitations
+from kegnet_client.hub.dashboard.tap_state import OLD, STALE_MS
+from kegnet_client.hub.domain.levels import is_stale
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.store import devices
 
 CHANNELS = ("pours", "temperatures")
+_NARROW = "[overflow-wrap:anywhere] min-w-16"
 
 
 async def page(hub: Hub, request: Request) -> None:
@@ -22,11 +25,13 @@ async def page(hub: Hub, request: Request) -> None:
     visit = await Visit.begin(hub, request)
     words = visit.words
     columns = [
-        {"name": name, "label": words(name), "field": name, "align": "left"}
+        # On a phone all of it is to be seen, whatever the length of a name.
+        {"name": name, "label": words(name), "field": name, "align": "left", "classes": _NARROW}
         for name in ("name", "last_seen", "address", "key")
     ]
+    columns[1][":classes"] = f"row => row.is_silent ? '{_NARROW} {OLD}' : '{_NARROW}'"
     with frame(visit, "devices"):
-        table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full").props("flat wrap-cells")
+        table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full").props("flat dense wrap-cells")
         with ui.element("div").classes("grid gap-4 md:grid-cols-2 items-start mt-4"):
             invitations = Invitations(visit) if visit.may_admit else None
             revoking = _Revoking(visit, lambda: refresh()) if visit.may_admit else None
@@ -37,11 +42,17 @@ async def page(hub: Hub, request: Request) -> None:
         rows = []
         for one in found:
             seen = words("never") if one.last_seen_ms is None else words.ago(now_ms - one.last_seen_ms)
+            is_silent = one.last_seen_ms is not None and is_stale(one.last_seen_ms, now_ms, STALE_MS)
+            if one.revoked_ms is not None:
+                seen = f"{words('revoked')}, {seen}"
+            elif is_silent:
+                seen = words("silent", ago=seen)
             rows.append(
                 {
                     "id": one.uuid,
                     "name": one.name,
-                    "last_seen": seen if one.revoked_ms is None else f"{words('revoked')}, {seen}",
+                    "last_seen": seen,
+                    "is_silent": is_silent,
                     "address": one.address or "-",
                     "key": one.key_fingerprint[:16],
                 }

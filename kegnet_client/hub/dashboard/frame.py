@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.logo import show_logo
 from kegnet_client.hub.domain.alarms import Alarm
+from kegnet_client.hub.domain.roles import GUEST
 from kegnet_client.hub.store import alarms
 
 PLACES = ("taps", "temperatures", "pours", "profiles", "alarms", "devices", "settings", "debugger")
@@ -21,8 +22,18 @@ _DARK = {"auto": None, "light": False, "dark": True}
 # Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
 _READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
 
-# A screen this wide is a TV that is read from three metres.
-_FROM_AFAR = "@media (min-width: 1800px) { html { font-size: 150% } }"
+# A screen this wide is a TV that is read from three metres. What Quasar gives in pixels does not grow by itself.
+_FROM_AFAR = """@media (min-width: 1800px) {
+    html { font-size: 150% }
+    body, .q-btn, .q-field, .q-field__label, .q-table th, .q-table tbody td, .q-table__bottom { font-size: 1rem }
+    .q-field:not(.q-textarea) .q-field__control, .q-field__marginal { height: 3.5rem }
+    .q-field__label { line-height: 1.25rem; top: 1.125rem }
+    .q-field--labeled .q-field__native { line-height: 1.5rem; padding-top: 1.5rem; padding-bottom: .5rem }
+    .q-field--auto-height .q-field__native { padding-top: 0 }
+    .q-field--auto-height.q-field--labeled .q-field__control-container { padding-top: 1.5rem }
+}"""
+# What the browser draws itself, such as the sign in a field for a date.
+_DARK_TOO = ".body--dark { color-scheme: dark }"
 
 
 def read_standing(connection: Connection, _now_ms: int) -> Mapping[tuple[str, str], tuple[int, Alarm]]:
@@ -37,13 +48,13 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     ui.colors(primary=visit.settings.accent)
     ui.dark_mode(_DARK[visit.settings.theme])
     ui.context.client.page.language = _LANGUAGES[words.language]
-    ui.add_css(_READABLE + _FROM_AFAR)
+    ui.add_css(_READABLE + _FROM_AFAR + _DARK_TOO)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:
             show_logo(visit.settings.logo)
         ui.label(visit.settings.name).classes("text-lg font-bold mr-2 truncate max-w-xs")
-        with ui.element("nav").classes("flex flex-wrap gap-1").props(f'aria-label="{words("taps")}"'):
+        with ui.element("nav").classes("flex flex-wrap gap-1").props(f'aria-label="{words("pages")}"'):
             for one in PLACES:
                 link = ui.link(words(one), f"/{one}").classes("px-2 py-1 rounded no-underline text-white")
                 if one == place:
@@ -60,7 +71,21 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
             banner.text = f"{words('alarms')}: {newest}" + (f" ({count})" if len(standing) > 1 else "")
 
     visit.follow((alarms.CHANNEL,), show_alarms)
-    with ui.element("main").classes("w-full max-w-screen-2xl mx-auto p-2 md:p-4"):
+    with ui.element("div").classes("w-full max-w-screen-2xl mx-auto p-2 md:p-4"):
         yield
+        _show_who_looks(visit)
+
+
+def _show_who_looks(visit: Visit) -> None:
+    """Below the page: as whom the browser is logged in, and the way out, or in."""
+    words = visit.words
+    with ui.row().classes("w-full items-center gap-x-4 gap-y-0 mt-6 text-sm"):
         if not visit.may_operate:
-            ui.label(words("guest")).classes("text-sm opacity-70 mt-4")
+            ui.label(words("guest")).classes("opacity-70")
+        if visit.who is GUEST:
+            ui.link(words("log_in"), "../login").classes("font-bold text-inherit")
+            return
+        ui.label(words("logged_in", who=visit.who.name)).classes("opacity-70 break-words min-w-0")
+        # A form of the browser's own: the cookie is not the page's to take away.
+        with ui.element("form").props("method=post action=../logout"):
+            ui.button(words("log_out")).props("type=submit flat dense no-caps")

@@ -83,6 +83,8 @@ class Limits:
             if name not in _ALWAYS:
                 switch = ui.switch(value=own.get(name, usual) is not None)
                 switch.props["aria-label"] = words("raise_alarm", what=label)
+            else:
+                ui.element("div").classes("w-[56px] shrink-0")  # as wide as a switch
             kept = own.get(name)
             number = ui.number(label, value=None if kept is None else limit_units.to_typed(name, kept, units))
             number.classes("grow")

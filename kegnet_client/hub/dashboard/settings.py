@@ -20,8 +20,10 @@ async def page(hub: Hub, request: Request) -> None:
     """Show them; who may operate may change them."""
     visit = await Visit.begin(hub, request)
     words, settings = visit.words, visit.settings
-    with frame(visit, "settings"), ui.element("div").classes("grid gap-6 md:grid-cols-2 items-start"):
-        with ui.card().classes("w-full"):
+    with frame(visit, "settings"), ui.element("div").classes("grid gap-4 md:grid-cols-2 items-start"):
+        # Two columns, each with cards of its own: side by side, a long one would leave a hole beside it.
+        left, right = (ui.column().classes("w-full min-w-0 gap-4") for _ in range(2))
+        with left, ui.card().classes("w-full"):
             name = ui.input(words("name"), value=settings.name).props("maxlength=100").classes(_WIDE)
             units = ui.select(
                 {"metric": words("metric"), "us": words("us")}, value=settings.units, label=words("units")
@@ -64,11 +66,14 @@ async def page(hub: Hub, request: Request) -> None:
                 ui.button(words("save"), on_click=save).props("no-caps")
         parts: list[TapList | ControllerList | Limits | Tokens] = []
         if visit.may_operate:
-            parts += [TapList(visit), Limits(visit)]
-            _tell_who_is_notified(visit)
-            parts.append(ControllerList(visit))
+            with left:
+                parts += [TapList(visit), ControllerList(visit)]
+                _tell_who_is_notified(visit)
+            with right:
+                parts.append(Limits(visit))
         if visit.may_admit:
-            parts.append(Tokens(visit))
+            with right:
+                parts.append(Tokens(visit))
         for part in parts:
             await part.refresh()
 

@@ -1,23 +1,23 @@
-"""The taps: a card a tap with its keg, what is left in it, when it ran last, and how cold it is."""
+"""The taps: a card a tap with its keg, what is left in it, when it ran last, how cold it is, and what is wrong."""
 
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from nicegui import ui
-from sqlalchemy import Connection
 
-from kegnet_client.hub.api import taps
-from kegnet_client.hub.dashboard import figures
+from kegnet_client.hub.dashboard import figures, tap_state
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
-from kegnet_client.hub.domain import levels
-from kegnet_client.hub.store import entries, first_run
+from kegnet_client.hub.dashboard.tap_state import OLD, TapState
+from kegnet_client.hub.domain.levels import is_stale
+from kegnet_client.hub.store import alarms, first_run
 
-CHANNELS = ("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings")
-STALE_MS = 30 * 60_000
-"""A temperature that is older is shown as old: a round of readings takes ten minutes."""
+CHANNELS = (
+    *("pours", "temperatures", "taps", "kegs", "beverages", "calibrations", "adjustments", "settings"),
+    alarms.CHANNEL,
+)
 
 
 async def page(hub: Hub, request: Request) -> Response | None:
@@ -36,14 +36,14 @@ async def page(hub: Hub, request: Request) -> Response | None:
 
     async def refresh() -> None:
         now_ms = hub.clock_ms()
-        found = await hub.read_together(_read)
+        found = {state.tap["id"]: state for state in await hub.read_together(tap_state.read)}
         with cards:
-            for number in [one for one in shown if one not in {tap["id"] for tap in found}]:
+            for number in [one for one in shown if one not in found]:
                 shown.pop(number).delete()
-            for tap in found:
-                if tap["id"] not in shown:
-                    shown[tap["id"]] = _Card(visit, tap["id"])
-                shown[tap["id"]].show(tap, now_ms)
+            for number, state in found.items():
+                if number not in shown:
+                    shown[number] = _Card(visit, number)
+                shown[number].show(state, now_ms)
             if not found and not empty:
                 empty.append(ui.label(visit.words("no_taps")).classes("text-xl"))
             elif found and empty:
@@ -75,49 +75,67 @@ class _Card:
                     self._left = ui.label().classes("text-3xl font-bold")
                     self._glasses = ui.label().classes("text-lg")
                     self._last = ui.label().classes("opacity-80")
+                    self._is_old = ui.label()
             with ui.row().classes("items-baseline gap-3"):
                 self._temperature = ui.label().classes("text-2xl")
                 self._age = ui.label().classes("text-sm opacity-70")
+            self._alarms = ui.label().classes("w-full px-2 py-1 rounded text-white bg-red-800 whitespace-pre-line")
             self._end = add_keg_buttons(visit, number) if visit.may_operate else None
 
     def delete(self) -> None:
         self._card.delete()
 
-    def show(self, tap: dict[str, Any], now_ms: int) -> None:
-        words, units = self._visit.words, self._visit.settings.units
-        keg, reading = tap["keg"], tap["temperature"]
+    def show(self, state: TapState, now_ms: int) -> None:
+        words, tap = self._visit.words, state.tap
         self._name.text = tap["name"]
+        self._alarms.text = "\n".join(state.alarms)
+        self._alarms.set_visibility(bool(state.alarms))
+        if self._end is not None:
+            self._end.set_visibility(tap["keg"] is not None)
+        self._show_level(tap)
+        last_ms = None if tap["keg"] is None else tap["keg"]["last_pour_ms"]
+        if tap["keg"] is not None:
+            ago = words("never_poured") if last_ms is None else words("last_pour", ago=words.ago(now_ms - last_ms))
+            self._last.text = ago
+        is_old = tap["keg"] is not None and state.is_level_stale(now_ms)
+        self._is_old.set_visibility(is_old)
+        heard_ms = state.heard_ms
+        self._is_old.text = (
+            words("level_unheard") if heard_ms is None else words("level_stale", ago=words.ago(now_ms - heard_ms))
+        )
+        for one in (self._left, self._glasses, self._level):
+            _set_old(one, is_old)
+        self._show_temperature(tap, now_ms)
+
+    def _show_level(self, tap: dict[str, Any]) -> None:
+        words, units, keg = self._visit.words, self._visit.settings.units, tap["keg"]
         percent = 0.0 if keg is None else keg["left_percent"]
         self._level.style(f"height: {percent:.1f}%")
-        if self._end is not None:
-            self._end.set_visibility(keg is not None)
         self._keg.props(f'aria-valuenow="{percent:.0f}"')
         if keg is None:
             self._beverage.text = words("no_keg")
             self._keg.props(f'aria-label="{words("no_keg")}"')
             self._left.text = self._glasses.text = self._last.text = ""
-        else:
-            self._beverage.text = words("a_keg") if tap["beverage"] is None else tap["beverage"]["name"]
-            left = words("left", volume=figures.volume(keg["left_ml"], units))
-            self._keg.props(f'aria-label="{left}"')
-            self._left.text = left
-            of = words("of", volume=figures.volume(keg["size_ml"], units))
-            glasses = words("glasses", count=keg["glasses"])
-            self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
-            last_ms = keg["last_pour_ms"]
-            self._last.text = (
-                words("never_poured") if last_ms is None else words("last_pour", ago=words.ago(now_ms - last_ms))
-            )
+            return
+        self._beverage.text = words("a_keg") if tap["beverage"] is None else tap["beverage"]["name"]
+        left = words("left", volume=figures.volume(keg["left_ml"], units))
+        self._keg.props(f'aria-label="{left}"')
+        self._left.text = left
+        of = words("of", volume=figures.volume(keg["size_ml"], units))
+        glasses = words("one_glass") if keg["glasses"] == 1 else words("glasses", count=keg["glasses"])
+        self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
+
+    def _show_temperature(self, tap: dict[str, Any], now_ms: int) -> None:
+        words, reading = self._visit.words, tap["temperature"]
         if reading is None:
             self._temperature.text, self._age.text = "", words("no_temperature") if tap["sensor"] else ""
             return
         age = words.ago(now_ms - reading["taken_ms"])
-        is_stale = levels.is_stale(reading["taken_ms"], now_ms, STALE_MS)
-        self._temperature.text = figures.temperature(reading["millidegrees"], units)
-        self._temperature.classes(add="opacity-40" if is_stale else "", remove="" if is_stale else "opacity-40")
-        self._age.text = words("stale", ago=age) if is_stale else age
+        is_old = is_stale(reading["taken_ms"], now_ms, tap_state.STALE_MS)
+        self._temperature.text = figures.temperature(reading["millidegrees"], self._visit.settings.units)
+        _set_old(self._temperature, is_old)
+        self._age.text = words("stale", ago=age) if is_old else age
 
 
-def _read(connection: Connection, now_ms: int) -> list[dict[str, Any]]:
-    holding = entries.read_open(connection, "tap")
-    return taps.show(connection, holding, now_ms)
+def _set_old(element: ui.element, is_old: bool) -> None:
+    element.classes(add=OLD if is_old else "", remove="" if is_old else OLD)

@@ -136,9 +136,7 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
         },
         "yAxis": {
             "type": "value",
-            "name": "°F" if units == "us" else "°C",
-            "nameTextStyle": {"color": charts.TEXT},
-            "axisLabel": {"color": charts.TEXT},
+            "axisLabel": {"formatter": "{value} °F" if units == "us" else "{value} °C", "color": charts.TEXT},
             "splitLine": {"lineStyle": {"color": f"{charts.GREY}55"}},
             **_bounds([degrees for one in series for _, degrees in one["data"] if degrees is not None]),
         },

@@ -11,6 +11,7 @@ from typing import Any
 
 from kegnet_client.core.records import MAX_MILLIDEGREES, MIN_MILLIDEGREES
 from kegnet_client.hub.domain import measures
+from kegnet_client.hub.domain.alarm_texts import Language, span, tell
 from kegnet_client.hub.domain.levels import Level
 from kegnet_client.hub.domain.measures import Units
 from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML, is_drips
@@ -146,7 +147,7 @@ class MeterState:
 class State:
     """What is known. Nobody is silent while the hub did not listen: ``listening_since_ms`` is when it began to.
 
-    What is found is told in ``units``.
+    What is found is told in ``units`` and in ``language``.
     """
 
     listening_since_ms: int
@@ -155,6 +156,7 @@ class State:
     kegs: Sequence[KegState] = ()
     meters: Sequence[MeterState] = ()
     units: Units = "metric"
+    language: Language = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,48 +178,54 @@ def judge(state: State, now_ms: int) -> list[Finding]:
     """All that is wrong at ``now_ms``: of each rule and subject at most one."""
     found: list[Finding] = []
     for device in state.devices:
-        found += _judge_device(device, state.listening_since_ms, now_ms)
+        found += _judge_device(device, state, now_ms)
     silent = {one.subject for one in found if one.rule == "device-silent"}
     for sensor in state.sensors:
         found += _judge_sensor(sensor, state, now_ms, f"device {sensor.device}" in silent)
     for keg in state.kegs:
-        found += _judge_keg(keg, state.units)
+        found += _judge_keg(keg, state)
     for meter in state.meters:
-        found += _judge_meter(meter, now_ms, state.units)
+        found += _judge_meter(meter, state, now_ms)
     return found
 
 
-def _judge_device(device: DeviceState, listening_since_ms: int, now_ms: int) -> Iterator[Finding]:
-    rules, subject = device.rules, f"device {device.device}"
+def _judge_device(device: DeviceState, state: State, now_ms: int) -> Iterator[Finding]:
+    rules, subject, language = device.rules, f"device {device.device}", state.language
+
+    def find(rule: str, **fields: object) -> Finding:
+        return Finding(rule, subject, tell(language, rule, name=device.name, **fields))
+
     if rules.device_silent_ms is not None and device.last_seen_ms is not None:
-        silent_ms = now_ms - max(device.last_seen_ms, listening_since_ms)
+        silent_ms = now_ms - max(device.last_seen_ms, state.listening_since_ms)
         if silent_ms > rules.device_silent_ms:
-            yield Finding("device-silent", subject, f"{device.name}: silent for {_duration(silent_ms)}")
+            yield find("device-silent", span=span(language, silent_ms))
     refused = sum(count for at_ms, count in device.refused if now_ms - HOUR_MS < at_ms <= now_ms)
     if rules.refused_per_hour is not None and refused > rules.refused_per_hour:
-        yield Finding("refused", subject, f"{device.name}: {refused} records refused within an hour")
+        yield find("refused", count=refused)
     if device.cloned_ms is not None and now_ms - device.cloned_ms < HOUR_MS:
-        yield Finding("cloned", subject, f"{device.name}: two machines send as this device, its card was copied")
+        yield find("cloned")
 
 
 def _judge_sensor(sensor: SensorState, state: State, now_ms: int, device_is_silent: bool) -> Iterator[Finding]:
-    rules, subject = sensor.rules, f"sensor {sensor.sensor}"
+    rules, subject, language = sensor.rules, f"sensor {sensor.sensor}", state.language
     readings = [one for one in sensor.readings if one[0] <= now_ms + AHEAD_MS]
     last_ms = readings[-1][0] if readings else 0 if sensor.readings else None
     if rules.sensor_silent_ms is not None and last_ms is not None:
         silent_ms = now_ms - max(last_ms, state.listening_since_ms)
         if silent_ms > rules.sensor_silent_ms:
             # Where the whole device is silent, that is what is wrong.
-            text = f"{sensor.name}: no reading for {_duration(silent_ms)}"
+            text = tell(language, "sensor-silent", name=sensor.name, span=span(language, silent_ms))
             yield Finding("sensor-silent", subject, text, is_fresh=not device_is_silent)
 
     def told(millidegrees: int) -> str:
         return measures.temperature(millidegrees, state.units)
 
-    def find(rule: str, is_off: Callable[[int, int], bool], against: Callable[[int], str]) -> Iterator[Finding]:
+    def find(rule: str, is_off: Callable[[int, int], bool], against: Callable[[int], int]) -> Iterator[Finding]:
         off = _last_off(readings, is_off, rules.off_for_ms)
         if off is not None:
-            text = f"{sensor.name}: {told(off[1])}, {against(off[0])}, for {_duration(rules.off_for_ms)}"
+            value, limit = told(off[1]), told(against(off[0]))
+            lasted = span(language, rules.off_for_ms)
+            text = tell(language, rule, name=sensor.name, value=value, limit=limit, span=lasted)
             yield Finding(rule, subject, text, is_fresh=now_ms - off[0] <= CALM_MS)
 
     run, limit = sensor.run, rules.off_profile_millidegrees
@@ -227,12 +235,12 @@ def _judge_sensor(sensor: SensorState, state: State, now_ms: int, device_is_sile
             wanted = run.set_point(taken_ms)
             return wanted is not None and abs(millidegrees - wanted) > limit
 
-        yield from find("off-profile", is_off, lambda at_ms: f"the profile wants {told(run.set_point(at_ms) or 0)}")
+        yield from find("off-profile", is_off, lambda at_ms: run.set_point(at_ms) or 0)
     low, high = rules.lowest_millidegrees, rules.highest_millidegrees
     if low is not None:
-        yield from find("too-cold", lambda _, value: value < low, lambda _: f"below {told(low)}")
+        yield from find("too-cold", lambda _, value: value < low, lambda _: low)
     if high is not None:
-        yield from find("too-warm", lambda _, value: value > high, lambda _: f"above {told(high)}")
+        yield from find("too-warm", lambda _, value: value > high, lambda _: high)
 
 
 def _last_off(
@@ -250,28 +258,31 @@ def _last_off(
     return found if found is not None and readings[-1][0] - found[0] <= CALM_MS else None
 
 
-def _judge_keg(keg: KegState, units: Units) -> Iterator[Finding]:
+def _judge_keg(keg: KegState, state: State) -> Iterator[Finding]:
     limit, level = keg.rules.keg_below_percent, keg.level
     if limit is not None and level.left_nl * 100 < limit * level.full_nl:
-        left = measures.volume(level.left_ml, units)
-        yield Finding("keg-low", f"keg {keg.keg}", f"{keg.name}: {left} left, {level.percent:g} %")
+        left = measures.volume(level.left_ml, state.units)
+        text = tell(state.language, "keg-low", name=keg.name, volume=left, percent=f"{level.percent:g}")
+        yield Finding("keg-low", f"keg {keg.keg}", text)
 
 
-def _judge_meter(meter: MeterState, now_ms: int, units: Units) -> Iterator[Finding]:
-    rules, subject = meter.rules, f"meter {meter.device} {meter.pin}"
+def _judge_meter(meter: MeterState, state: State, now_ms: int) -> Iterator[Finding]:
+    rules, subject, language = meter.rules, f"meter {meter.device} {meter.pin}", state.language
+
+    def find(rule: str, **fields: object) -> Finding:
+        return Finding(rule, subject, tell(language, rule, name=meter.name, **fields))
+
     known = [one for one in meter.pours if -AHEAD_MS <= now_ms - _ended_ms(one) < HOUR_MS]
     recent = [one for one in known if now_ms - _ended_ms(one) <= CALM_MS]
     longest = max((one.elapsed_ms for one in recent), default=0)
     if rules.longest_pour_ms is not None and longest > rules.longest_pour_ms:
-        yield Finding("pour-too-long", subject, f"{meter.name}: a pour of {_duration(longest)}")
+        yield find("pour-too-long", span=span(language, longest))
     fastest = max((_nl_per_s(one) for one in recent), default=0)
     if rules.fastest_pour_nl_per_s is not None and fastest > rules.fastest_pour_nl_per_s:
-        told = measures.small_volume(fastest // NANOLITRES_PER_ML, units)
-        yield Finding("pour-too-fast", subject, f"{meter.name}: a pour of {told} a second: a leak, or the keg is blown")
+        yield find("pour-too-fast", volume=measures.small_volume(fastest // NANOLITRES_PER_ML, state.units))
     drips = sum(one.volume_nl or 0 for one in known if is_drips(one.volume_nl or 0, one.elapsed_ms))
     if rules.drips_nl_per_hour is not None and drips > rules.drips_nl_per_hour:
-        told = measures.small_volume(drips // NANOLITRES_PER_ML, units)
-        yield Finding("drips", subject, f"{meter.name}: {told} dripped within an hour")
+        yield find("drips", volume=measures.small_volume(drips // NANOLITRES_PER_ML, state.units))
 
 
 def _ended_ms(pour: Poured) -> int:
@@ -281,10 +292,3 @@ def _ended_ms(pour: Poured) -> int:
 def _nl_per_s(pour: Poured) -> int:
     """How fast it was; what took less than a second is taken for a second, because a pulse alone takes no time."""
     return (pour.volume_nl or 0) * 1000 // max(1000, pour.elapsed_ms)
-
-
-def _duration(ms: int) -> str:
-    for unit, name in ((24 * HOUR_MS, "days"), (HOUR_MS, "h"), (MINUTE_MS, "min")):
-        if ms >= 2 * unit:
-            return f"{ms // unit} {name}"
-    return f"{ms // 1000} s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from kegnet_client.hub.domain import rules
+from kegnet_client.hub.domain.alarm_texts import Language, tell
 from kegnet_client.hub.domain.levels import level_of
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
 from kegnet_client.hub.store import entries, house, readings, refusals, runs, schema, tapping, volumes
@@ -25,16 +26,19 @@ class _Limits:
 
 def read_state(connection: Connection, listening_since_ms: int, now_ms: int) -> State:
     """All of it, as it is at ``now_ms``."""
-    limits = _read_limits(connection)
+    limits, settings = _read_limits(connection), house.read_settings(connection)
     taps = entries.read_open(connection, "tap")
     names = {one.body["sensor"]: str(one.body["name"]) for one in taps if one.body.get("sensor")}
     return State(
         listening_since_ms,
         sensors=_read_sensors(connection, names, limits, now_ms),
         devices=_read_devices(connection, limits, now_ms),
-        kegs=_read_kegs(connection, limits, now_ms),
-        meters=_read_meters(connection, {one.subject: str(one.body["name"]) for one in taps}, limits, now_ms),
-        units=house.read_settings(connection).units,
+        kegs=_read_kegs(connection, limits, settings.language, now_ms),
+        meters=_read_meters(
+            connection, {one.subject: str(one.body["name"]) for one in taps}, limits, settings.language, now_ms
+        ),
+        units=settings.units,
+        language=settings.language,
     )
 
 
@@ -87,7 +91,7 @@ def _read_devices(connection: Connection, limits: _Limits, now_ms: int) -> Seque
     ]
 
 
-def _read_kegs(connection: Connection, limits: _Limits, now_ms: int) -> Sequence[KegState]:
+def _read_kegs(connection: Connection, limits: _Limits, language: Language, now_ms: int) -> Sequence[KegState]:
     running = tapping.read_running(connection, now_ms).values()
     left = volumes.read_left(connection, [one.subject for one in running])
     names = {one.subject: str(one.body["name"]) for one in entries.read_all(connection, "beverage")}
@@ -95,12 +99,14 @@ def _read_kegs(connection: Connection, limits: _Limits, now_ms: int) -> Sequence
     for one in running:
         gone = left[one.subject].volume_nl if one.subject in left else 0
         level = level_of(one.body["size_ml"], one.body.get("start_ml"), gone)
-        name = names.get(one.body.get("beverage") or 0, f"keg {one.subject}")
+        name = names.get(one.body.get("beverage") or 0, tell(language, "a-keg", number=one.subject))
         found.append(KegState(one.subject, name, level, limits.of(f"keg {one.subject}")))
     return found
 
 
-def _read_meters(connection: Connection, taps: dict[int, str], limits: _Limits, now_ms: int) -> Sequence[MeterState]:
+def _read_meters(
+    connection: Connection, taps: dict[int, str], limits: _Limits, language: Language, now_ms: int
+) -> Sequence[MeterState]:
     pours: dict[tuple[str, int], list[Poured]] = defaultdict(list)
     at: dict[tuple[str, int], int | None] = {}
     # What began a day and an hour ago may have ended within the last hour: a pour lasts a day at most.
@@ -113,6 +119,12 @@ def _read_meters(connection: Connection, taps: dict[int, str], limits: _Limits, 
         pours[row.device, row.pin].append(Poured(row.started_ms, row.elapsed_ms, row.volume_nl))
         at[row.device, row.pin] = row.tap
     return [
-        MeterState(device, pin, taps.get(at[device, pin] or 0, f"pin {pin}"), found, limits.of(f"meter {device} {pin}"))
+        MeterState(
+            device,
+            pin,
+            taps.get(at[device, pin] or 0, tell(language, "a-pin", number=pin)),
+            found,
+            limits.of(f"meter {device} {pin}"),
+        )
         for (device, pin), found in pours.items()
     ]

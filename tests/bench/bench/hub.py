@@ -137,7 +137,7 @@ def ingest(run: Run) -> None:
         with run.measuring(f"hub {kind.protocol}", PROGRAM):
             home, device = make_home(run, f"hub-{kind.protocol}")
             with serving(run, home, device) as hub:
-                time.sleep(1)
+                time.sleep(1)  # what its start leaves to do is no part of a figure
                 _ingest(run, hub, kind, floors)
 
 

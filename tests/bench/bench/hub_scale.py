@@ -27,6 +27,7 @@ from .sink import Helper
 
 START_S = 60.0
 REST_S = 5.0
+"""After that it holds what it holds while nobody asks."""
 MOST_MB = 115
 _APART = 10_000_000
 _FIRST = {V2: 0, V3: 2 * _APART}

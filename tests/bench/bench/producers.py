@@ -27,7 +27,9 @@ HERTZ = 700
 BYTES_PER_S = 11_520
 """115,200 baud: ten bits a byte."""
 TICK_S = 0.01
+"""How often pulses are given: as fine as a tap needs, and no load of its own."""
 START_S = 2.0
+"""What a start takes is no part of a figure."""
 PATIENCE_S = 30.0
 _EDGE = struct.Struct("=QI")
 _STAND_IN = Path(__file__).parents[2] / "support" / "gpio"

@@ -18,6 +18,7 @@ PATIENCE_S = 120.0
 LOOK_S = 0.01
 AT_REST = 50
 CHANGE_EVERY_S = 2.0
+"""At most; how often is a matter of chance."""
 SETTLES_S = 40.0
 """After that the probation of each program is over, and told."""
 LASTING = """
@@ -90,7 +91,7 @@ def runner(run: Run) -> None:
     """All three."""
     quick = run.settings.quick
     started = Row("runner-start", "runner: document saved to program running", "s", Aim(1, at_least=False))
-    changed = Row("runner-change", "runner: the same of a change, the old one ended", "s", Aim(1, at_least=False))
+    changed = Row("runner-change", "runner: the same of a change", "s", Aim(1, at_least=False))
     load_s = 20 if quick else 180
     settled = Row("runner-load", f"runner: {load_s} s of changes, kills and cuts, then the highest runs", "s")
     rest_s = 20 if quick else 120

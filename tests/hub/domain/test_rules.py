@@ -52,7 +52,7 @@ def test_a_sensor_is_too_warm_when_it_was_so_for_as_long_as_the_rule_says() -> N
     assert judge(sensor((30, 9000), (0, 9100)), NOW_MS)[0].text == "cellar: 9.1 °C, above 8.0 °C, for 30 min"
 
 
-def test_what_is_found_is_told_in_the_units_of_the_hub() -> None:
+def test_what_is_found_is_told_in_the_units_and_in_the_language_of_the_hub() -> None:
     rules = replace(DEFAULT, off_for_ms=30 * MINUTE_MS, lowest_millidegrees=3000, off_profile_millidegrees=1000)
     run = Run(LONG_AGO_MS, [Version(0, [(0, 20)])])
     poured = Poured(NOW_MS - 61_000, 60_000, 60 * 250 * NANOLITRES_PER_ML)
@@ -80,6 +80,13 @@ def test_what_is_found_is_told_in_the_units_of_the_hub() -> None:
         "keg-low": "0.50 gal left, 9.5 %",
         "pour-too-fast": "a pour of 8.5 oz a second: a leak, or the keg is blown",
         "drips": "20.0 oz dripped within an hour",
+    }
+    assert told(replace(state, language="de")) == {
+        "off-profile": "0.0 °C statt 20.0 °C, seit 30 min",
+        "too-cold": "0.0 °C, unter 3.0 °C, seit 30 min",
+        "keg-low": "noch 1.9 l, 9.5 %",
+        "pour-too-fast": "250 ml je Sekunde gezapft: ein Leck, oder das Fass ist leer",
+        "drips": "591 ml in einer Stunde getropft",
     }
 
 

@@ -175,7 +175,7 @@ def test_the_limit_holds_for_a_hub_that_is_started_again(
             for number in range(2):
                 before = count_marks(store)
                 publish(store, f"keg {run}{number}")
-                wait_until(lambda least=before: count_marks(store) > least, "it is not marked")  # type: ignore[misc]
+                wait_until(lambda least=before: count_marks(store) > least, "it is not marked")  # type: ignore[misc]  # mypy takes no default of a lambda
             wait_until(lambda: len(webhook.bodies) == 2, "less was told")
     assert webhook.texts == ["keg 00", "keg 01"]
 
