@@ -186,9 +186,11 @@ def test_a_page_comes_back_by_itself_when_the_hub_does(
     litres = float(left.inner_text().split()[0])
     hub.stop()
     page.get_by_text("Connection lost").wait_for()
+    assert page.locator(".q-page").evaluate("page => getComputedStyle(page).filter") == "grayscale(1)"
     hub.start()
     pour(api, key, 5400)  # a litre
     left.filter(has_text=f"{litres - 1:.1f} l left").wait_for()
+    assert page.locator(".q-page").evaluate("page => getComputedStyle(page).filter") == "none"
 
 
 def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(

@@ -32,6 +32,8 @@ _FROM_AFAR = """@media (min-width: 1800px) {
     .q-field--auto-height .q-field__native { padding-top: 0 }
     .q-field--auto-height.q-field--labeled .q-field__control-container { padding-top: 1.5rem }
 }"""
+# While nothing new can come, nothing looks as if it were of now; the sign of the loss is NiceGUI's own.
+_LOST = 'body:has(#popup[aria-hidden="false"]) :is(.q-header, .q-page) { filter: grayscale(1); opacity: .5 }'
 # What the browser draws itself, such as the sign in a field for a date.
 _DARK_TOO = ".body--dark { color-scheme: dark }"
 
@@ -48,7 +50,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     ui.colors(primary=visit.settings.accent)
     ui.dark_mode(_DARK[visit.settings.theme])
     ui.context.client.page.language = _LANGUAGES[words.language]
-    ui.add_css(_READABLE + _FROM_AFAR + _DARK_TOO)
+    ui.add_css(_READABLE + _FROM_AFAR + _LOST + _DARK_TOO)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:
