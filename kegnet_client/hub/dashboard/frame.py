@@ -20,7 +20,8 @@ _LANGUAGES: dict[str, Literal["en-US", "de"]] = {"en": "en-US", "de": "de"}
 _DARK = {"auto": None, "light": False, "dark": True}
 # A button without a ground has the text's own colour: the accent is made for white on it, not for the page behind it.
 # Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
-_READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
+_READABLE = """@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }
+.q-btn { text-transform: none }"""
 
 # A screen this wide is a TV that is read from three metres. What Quasar gives in pixels does not grow by itself.
 _FROM_AFAR = """@media (min-width: 1800px) {
