@@ -36,6 +36,7 @@ COMMANDS = (
     Command("kegboard-monitor", "print the messages of a Kegboard on USB"),
     Command("kegboard-simulate", "simulate a Kegboard"),
     Command("local-events", "record pours and temperatures from Kegbot's programs", _takes_configuration),
+    Command("led", "show on an LED whether records are taken", _takes_configuration),
     Command("runner", "run signed programs from a database, in sandboxes", _takes_configuration),
     Command("module", "sign and manage those programs, as an operator"),
     Command("demo", "show everything on this machine, with its own hub"),

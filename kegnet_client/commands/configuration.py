@@ -9,6 +9,7 @@ from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.host.root import find_root
 from kegnet_client.producers.flow_meter_section import FLOW_METER
 from kegnet_client.producers.kegboard_section import KEGBOARD
+from kegnet_client.producers.led_section import LED
 from kegnet_client.producers.local_events_section import LOCAL_EVENTS
 from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.runner.section import RUNNER
@@ -28,6 +29,7 @@ SECTIONS: tuple[AnySection, ...] = (
     KEGBOARD,
     LOCAL_EVENTS,
     FLOW_METER,
+    LED,
     RUNNER,
 )
 """In the order of the shipped file."""

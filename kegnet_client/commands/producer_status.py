@@ -9,6 +9,7 @@ from kegnet_client.config.settings import AnySection, Config
 from kegnet_client.core.records import format_celsius
 from kegnet_client.host.state_file import StateFile
 from kegnet_client.producers.kegboard_section import KEGBOARD
+from kegnet_client.producers.led_section import LED
 
 KINDS: dict[str, AnySection] = {
     "kegboard": KEGBOARD,
@@ -19,6 +20,7 @@ LOCAL_EVENTS = ("local-events", "kegbot")
 
 STARTS = {
     "kegboard": "its service starts when its board is plugged in",
+    "led": "sudo systemctl start kegnet-led",
 }
 """How each comes to run."""
 
@@ -35,6 +37,9 @@ def read_producers(config: Config) -> list[dict[str, Any]]:
         for name in config.sections(section):
             state = state_file(config.root, kind, name).read()
             found.append({"kind": kind, "name": name, "running": state is not None, **(state or {})})
+    if (label := config.section(LED).label) is not None:
+        state = state_file(config.root, "led", label).read()
+        found.append({"kind": "led", "name": label, "running": state is not None, **(state or {})})
     if (state := state_file(config.root, *LOCAL_EVENTS).read()) is not None:
         found.append({"running": True, **state})
     return found
@@ -51,6 +56,7 @@ def describe(producer: dict[str, Any]) -> Iterator[str]:
         producer["name"]
         + (f" at {where}" if where else "")
         + (f", version {version}" if where and version is not None else "")
+        + (f" is {producer['shows']}" if "shows" in producer and not producer["problem"] else "")
         + (f": {producer['problem']}" if producer["problem"] else "")
     )
     for meter in producer.get("meters", ()):

@@ -23,6 +23,10 @@ def make_state(
     producers: Iterable[tuple[Mapping[str, Any], str | None]],
 ) -> dict[str, Any]:
     """The state of the process that was ``started_ms``; of each producer come its status and its problem."""
+    of_delivery = [
+        *_name_stuck(dict(progress.stuck)),
+        *filter(None, (progress.spool_problem, progress.watch_problem)),
+    ]
     state: dict[str, Any] = {
         "version": __version__,
         "started_ms": started_ms,
@@ -38,10 +42,8 @@ def make_state(
             "deferred": progress.deferred,
             "misconfigured": progress.misconfigured,
         },
-        "problems": [
-            *_name_stuck(dict(progress.stuck)),
-            *filter(None, (progress.spool_problem, progress.watch_problem)),
-        ],
+        "delivery_problems": of_delivery,
+        "problems": list(of_delivery),
     }
     for status, problem in producers:
         state["counters"] |= status.get("counters", {})

@@ -36,7 +36,8 @@ class FlowMeterSettings:
         return FlowRules(idle_ms=self.idle_ms, minimum=self.minimum, max_hz=self.max_hz)
 
 
-def _to_line(text: str, _root: Path) -> str:
+def to_line(text: str, _root: Path) -> str:
+    """The converter for a GPIO line: a number, or a name."""
     if not _LINE.fullmatch(text):
         raise ValueError("is not a line; write its number, or its name as gpioinfo shows it, such as GPIO17")
     return text
@@ -64,7 +65,7 @@ FLOW_METER = Section(
             "line",
             "line",
             ("The GPIO line that a flow meter hangs on: its name, or its number on the chip.",),
-            _to_line,
+            to_line,
             example="GPIO17",
             required=True,
         ),

@@ -1,4 +1,4 @@
-"""A GPIO line that tells each of its rising edges, by libgpiod's own binding (the extra ``gpio``).
+"""A GPIO line that tells each of its rising edges, or lights an LED, by libgpiod's own binding (the extra ``gpio``).
 
 The kernel counts and stamps each edge, and keeps the last `BUFFER_EDGES` for us: what we read late is not late. It is
 asked for no debounce: on a line without one in its hardware that is whole ticks, begun anew at each edge, and hides
@@ -93,6 +93,29 @@ class GpioLine:
         self._request.release()
 
 
+class GpioLamp:
+    """An LED on the line ``line``, named as for `GpioLine`. Raises `LineError`, and `OSError` when its chip is gone."""
+
+    def __init__(self, line: str, chip: Path | None) -> None:
+        library = _library()
+        path, offset = _find(library, line, chip)
+        settings = library.LineSettings(direction=library.line.Direction.OUTPUT)
+        try:
+            self._request: Any = library.request_lines(str(path), {offset: settings}, consumer=CONSUMER)
+        except OSError as error:
+            raise LineError(_explain(library, path, offset, error, Bias.NONE)) from error
+        self._offset = offset
+        self._dark, self._lit = library.line.Value.INACTIVE, library.line.Value.ACTIVE
+
+    def light(self, is_lit: bool) -> None:
+        """Switch it."""
+        self._request.set_value(self._offset, self._lit if is_lit else self._dark)
+
+    def close(self) -> None:
+        """Leave it to others."""
+        self._request.release()
+
+
 def _library() -> ModuleType:
     try:
         library = importlib.import_module("gpiod")
@@ -157,7 +180,7 @@ def _explain(library: ModuleType, path: Path, offset: int, error: OSError, bias:
         case errno.EINVAL | errno.EOPNOTSUPP if bias is not Bias.NONE:
             why = f"cannot be watched with a {bias.value}: put a resistor there and write bias = none"
         case _:
-            why = f"cannot be watched: {_text(error)}"
+            why = f"cannot be used: {_text(error)}"
     return f"line {offset} of {path} {why}"
 
 

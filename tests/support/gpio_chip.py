@@ -39,6 +39,10 @@ class GpioChip:
         finally:
             os.close(fd)
 
+    def is_lit(self, line: int) -> bool:
+        """Whether the LED on ``line`` is switched on."""
+        return (self._chip / f"{line}.lit").exists()
+
     def _is_open(self, line: int) -> bool:
         try:
             os.close(os.open(self._chip / str(line), os.O_WRONLY | os.O_NONBLOCK))

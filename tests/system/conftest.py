@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from ..support.preloaded import Preloaded
+
 CHECKOUT = Path(__file__).parents[2]
 INSTALLED = Path("/usr/share/kegnet-client")
 SENSOR = "28-0316a2795c5b"
@@ -180,6 +182,13 @@ def run(*command: str | Path) -> None:
     """Do what a fixture needs."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """What runs the commands of a walk without a machine of its own."""
+    with Preloaded() as program:
+        yield program
 
 
 @pytest.fixture(scope="session")

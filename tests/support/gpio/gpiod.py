@@ -1,6 +1,7 @@
 """Stands in for libgpiod's binding, for a program that finds it first: its lines are pipes below $STAND_IN_GPIO.
 
-``gpiochip0/17`` is one. Who writes `EDGE` values to it is the meter; who holds ``gpiochip0/17.held`` has it in use.
+``gpiochip0/17`` is one. Who writes `EDGE` values to it is the meter; who holds ``gpiochip0/17.held`` has it in use. An
+LED that is lit has ``gpiochip0/17.lit``.
 """
 
 import errno
@@ -19,19 +20,22 @@ EDGE = struct.Struct("=QI")
 
 class _Word(Enum):
     INPUT = "input"
+    OUTPUT = "output"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
     RISING = "rising"
     PULL_UP = "pull up"
     PULL_DOWN = "pull down"
     DISABLED = "disabled"
 
 
-line = SimpleNamespace(Direction=_Word, Edge=_Word, Bias=_Word)
+line = SimpleNamespace(Direction=_Word, Edge=_Word, Bias=_Word, Value=_Word)
 
 
 class LineSettings(NamedTuple):
     direction: _Word
-    edge_detection: _Word
-    bias: _Word
+    edge_detection: _Word | None = None
+    bias: _Word | None = None
 
 
 class EdgeEvent(NamedTuple):
@@ -86,16 +90,26 @@ class LineRequest:
         if not self._path.exists():
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
+    def set_value(self, _offset: int, value: _Word) -> None:
+        self.get_value(0)
+        lit = self._path.with_name(f"{self._path.name}.lit")
+        if value is _Word.ACTIVE:
+            lit.touch()
+        else:
+            lit.unlink(missing_ok=True)
+
     def release(self) -> None:
         os.close(self.fd)
 
 
 def request_lines(
-    path: str, config: Mapping[int, LineSettings], *, consumer: str, event_buffer_size: int
+    path: str, config: Mapping[int, LineSettings], *, consumer: str, event_buffer_size: int = 0
 ) -> LineRequest:
     ((offset, settings),) = config.items()
-    assert (settings.direction, settings.edge_detection) == (_Word.INPUT, _Word.RISING)
-    assert (consumer, event_buffer_size) == ("kegnet-client", 1024)
+    assert consumer == "kegnet-client"
+    if settings.direction is not _Word.OUTPUT:
+        assert (settings.direction, settings.edge_detection) == (_Word.INPUT, _Word.RISING)
+        assert event_buffer_size == 1024
     if settings.bias is _Word.PULL_DOWN:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     return LineRequest(_place(path) / str(offset))
