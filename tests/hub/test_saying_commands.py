@@ -245,5 +245,15 @@ def test_each_command_that_changes_something_tells_a_program_what_holds(
     assert tell("migrate", "--to", url)["database"] == url
 
 
+def test_a_keg_that_is_not_full_is_tapped_with_what_is_in_it(hub: Hub) -> None:
+    hub("taps", "add", "left")
+    keg = ("kegs", "tap", "left", "--beverage", "Helles", "--litres", "20", "--start-litres")
+    hub(*keg, "7.5")
+    assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
+    with pytest.raises(UsageError, match="start_ml: a keg of 20000 ml holds no 20500 ml"):
+        hub(*keg, "20.5")
+    assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
+
+
 def test_json_may_stand_before_the_action_too(hub: Hub) -> None:
     assert json.loads(hub("taps", "--json", "add", "left"))["id"] == 1
