@@ -47,7 +47,7 @@ def level(line: int) -> str:
 
 
 def test_a_line_of_the_chip_blinks_while_records_wait_and_is_low_afterwards(device: Device) -> None:
-    add(device, "line = 27")
+    add(device, "line = GPIO27")
     records_wait(device)
     led = device.start("led")
     led.log.wait_for(SLOW, timeout_s=WAIT_S)
