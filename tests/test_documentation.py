@@ -5,6 +5,7 @@ The commands and their options are taken from what ``--help`` prints, all the wa
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shutil
@@ -24,11 +25,9 @@ from kegnet_client.core.wire.answer import Answer
 from kegnet_client.host import log
 from kegnet_client.host.crash import EXIT_CRASHED
 
-CHECKOUT = Path(__file__).parents[1]
-SERVICE = CHECKOUT / "service"
-README = (CHECKOUT / "README.md").read_text()
+from .support.pages import CHECKOUT, COMMANDS_PAGES, README, SERVICE, fits, named, plain, recipe, typed, usages
+
 PAGES = ("kegnet-client.8", "kegnet-client.conf.5", "kegnet-spool.5", "kegnet-hub.8", "kegnet-runner.8")
-COMMANDS_PAGES = ("kegnet-client.8", "kegnet-hub.8", "kegnet-runner.8")
 COMMON = {"--help", "--version", "--root", "--config", "--dir"}
 """What stands in the page once, not with every command."""
 
@@ -68,13 +67,6 @@ COMMANDS = find_commands()
 ENDS = sorted(command for command, (names, _) in COMMANDS.items() if not names)
 
 
-def plain(page: str) -> str:
-    """The text of a manual page, one line for each of the source's."""
-    text = (SERVICE / page).read_text()
-    text = re.sub(r"\\f.|\\[&|]", "", text).replace(r"\-", "-").replace(r"\&", "")
-    return re.sub(r"^(\.[BIR]+) +(.*)$", lambda match: match[2].replace('"', ""), text, flags=re.MULTILINE)
-
-
 def entry(text: str, start: str) -> str:
     """The entry of ``text`` that begins with ``start``, on one line."""
     entries = [" ".join(part.split()) for part in re.split(r"^\.(?:TP|S[HS].*)\n", text, flags=re.MULTILINE)]
@@ -91,6 +83,32 @@ def test_the_commands_are_found() -> None:
 def test_the_manual_page_has_every_command_with_its_options(command: tuple[str, ...]) -> None:
     described = entry("\n".join(map(plain, COMMANDS_PAGES)), " ".join(command))
     assert [option for option in COMMANDS[command][1] - COMMON if not re.search(rf"{option}\b", described)] == []
+
+
+@pytest.mark.parametrize("command", ENDS, ids=" ".join)
+def test_the_manual_page_shows_a_call_that_the_program_takes_and_that_can_be_read(command: tuple[str, ...]) -> None:
+    name = " ".join(command)
+    shown = [usage for usage in usages() if re.match(rf"{re.escape(name)}(?![\w-])", usage)]
+    assert [usage for usage in shown if set(re.findall(r"--[a-z-]+", usage)) - COMMANDS[command][1]] == []
+    assert [one for one in shown if one.count("[") + one.count("{") != one.count("]") + one.count("}")] == []
+
+
+def test_a_call_fits_what_the_page_says_of_it_or_not() -> None:
+    usage = "hub invite [--name NAME|--names FILE] [--csv] {URL CODE|--boot} WORD ..."
+    assert fits(usage, "hub invite --names FILE --csv URL CODE WORD WORD")
+    assert fits(usage, "hub invite --boot WORD")
+    assert not fits(usage, "hub invite --name NAME --names FILE --boot WORD")
+    assert not fits(usage, "hub invite URL WORD")
+    assert not fits(usage, "hub invite --boot")
+
+
+@pytest.mark.parametrize("line", sorted({*typed(README), *named(README)}))
+def test_a_command_of_the_readme_is_one_that_the_program_takes(line: str) -> None:
+    _, program, call = line.rpartition("kegnet-client ")
+    words = list(itertools.takewhile(lambda word: re.fullmatch(r"[a-z-]+", word), call.split()))
+    command = next((found for end in range(len(words), 0, -1) if (found := tuple(words[:end])) in COMMANDS), ())
+    assert command or not program or call.startswith("&& "), f"{words} is no command"
+    assert not command or set(re.findall(r" (--[a-z-]+)", call)) <= COMMANDS[command][1] | COMMON
 
 
 def test_the_manual_page_has_the_options_of_all_commands() -> None:
@@ -183,13 +201,6 @@ def test_the_help_fits_a_terminal_and_gives_an_example() -> None:
     examples = re.findall(r"^  (?:sudo )?kegnet-client ([a-z-]+)", text[text.index("example") :], re.MULTILINE)
     assert examples
     assert set(examples) <= COMMANDS[()][0]
-
-
-def recipe() -> str:
-    """The README's, for a shell."""
-    lines = re.findall(r"^    (n=.*echo .* && mv .*)$", README, re.MULTILINE)
-    assert len(lines) == 1
-    return str(lines[0])
 
 
 def the_only_pour(spool: Path) -> records.Record:

@@ -135,6 +135,7 @@ class _Process:
             settings.allow_network,
             settings.allow_spool,
             settings.allow_devices or frozenset(),
+            settings.allow_gpio or frozenset(),
             settings.most_memory_mib,
         )
         spool = config.section(SPOOL).directory

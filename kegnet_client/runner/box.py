@@ -21,6 +21,7 @@ import kegnet_client
 from kegnet_client.core.errors import RunnerError
 from kegnet_client.runner import inside
 from kegnet_client.runner.cgroup import Groups, enter
+from kegnet_client.runner.gpio import request_line
 from kegnet_client.runner.statement import Permissions
 
 MAX_TASKS = 64
@@ -95,6 +96,23 @@ class Boxes:
 
         Raises `RunnerError`. It dies with the calling thread.
         """
+        lines: dict[str, int] = {}
+        try:
+            for name in permissions.gpio:
+                lines[name] = request_line(name)
+            return self._start(modules, command, permissions, state, lines)
+        finally:
+            for line_fd in lines.values():
+                os.close(line_fd)
+
+    def _start(
+        self,
+        modules: Mapping[str, str],
+        command: Sequence[str],
+        permissions: Permissions,
+        state: Path | None,
+        lines: Mapping[str, int],
+    ) -> Box:
         fd = os.memfd_create("job")
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         job = {
@@ -107,7 +125,7 @@ class Boxes:
             with open(fd, "wb", closefd=False) as file:
                 file.write(json.dumps(job).encode())
             os.lseek(fd, 0, os.SEEK_SET)
-            words = [*self._arguments(permissions, state, fd), sys.executable, "-I", inside.__file__]
+            words = [*self._arguments(permissions, state, lines, fd), sys.executable, "-I", inside.__file__]
             # bubblewrap's own processes count, too.
             group = self.groups.make(permissions.memory_mib, MAX_TASKS + 4) if self.groups is not None else None
             process = subprocess.Popen(  # noqa: S603 (what runs in it was signed)
@@ -115,7 +133,7 @@ class Boxes:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if command else subprocess.STDOUT,
-                pass_fds=(fd, theirs),
+                pass_fds=(fd, theirs, *lines.values()),
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin"},
                 bufsize=0,
@@ -128,7 +146,9 @@ class Boxes:
             os.close(theirs)
         return Box(process, ours)
 
-    def _arguments(self, permissions: Permissions, state: Path | None, job_fd: int) -> list[str]:
+    def _arguments(
+        self, permissions: Permissions, state: Path | None, lines: Mapping[str, int], job_fd: int
+    ) -> list[str]:
         words = [find_bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
         words += ["--unshare-user", "--cap-drop", "ALL"]
         if self.forbids_namespaces:
@@ -147,6 +167,8 @@ class Boxes:
         if permissions.spool:
             words += ["--bind", str(self.spool), SPOOL]
             environment["KEGNET_SPOOL"] = SPOOL
+        if lines:
+            environment[inside.LINES] = json.dumps(dict(lines))
         for device in permissions.devices:
             words += ["--dev-bind", device, device]
         for name, value in environment.items():

@@ -20,7 +20,7 @@ _DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 _PROGRAMS = """\
 function (doc, req) {
   if (doc._deleted || "code" in doc || "modules" in doc || "global_modules" in doc || "cmd" in doc) { return true; }
-  return !/^[0-9]+_(heartbeat|log)$|_ret_[0-9]+$/.test(doc._id);
+  return !/^[0-9]+_(heartbeat|log(_[0-9]+)?)$|_ret_[0-9]+$/.test(doc._id);
 }
 """
 

@@ -5,9 +5,9 @@ When the runner dies, or gives the box up, the kernel kills this process: bubble
 It is started by its path, knows nothing of this package, and trusts nobody: the box is the boundary, not what stands
 here. What there is to run comes in a file that the box made. The end of stdin means that the runner wants it to quit.
 
-Modules have ``log``, ``should_quit``, ``register_quit_notification`` and ``remove_quit_notification`` from their first
-line on, and may import them: ``from kegnet_module import log``. They import each other by name, in circles too, and
-none of them hides a module of the standard library.
+Modules have ``log``, ``should_quit``, ``register_quit_notification``, ``remove_quit_notification`` and ``gpio_line``
+from their first line on, and may import them: ``from kegnet_module import log``. They import each other by name, in
+circles too, and none of them hides a module of the standard library.
 """
 
 import fcntl
@@ -19,16 +19,19 @@ import os
 import resource
 import select
 import signal
+import struct
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 JOB = "/run/kegnet/job.json"
 CANNOT_START = 127
 API = "kegnet_module"
+LINES = "KEGNET_GPIO"
+"""Names the GPIO lines that were granted, with their descriptors, as JSON."""
 F_SETSIG = 10
 """Linux's, which the module fcntl does not know."""
 
@@ -64,7 +67,64 @@ def remove_quit_notification(notification: Callable[[], object]) -> None:
             _notifications.remove(notification)
 
 
-GIVEN = {one.__name__: one for one in (log, should_quit, register_quit_notification, remove_quit_notification)}
+class GpioLine:
+    """A GPIO line that was granted, by its descriptor. It stays as it is until it is made an input or an output."""
+
+    _SET_CONFIG, _GET_VALUES, _SET_VALUES = 0xC110B40D, 0xC010B40E, 0xC010B40F
+    _INPUT, _OUTPUT, _EDGES = 4, 8, 16 | 32
+    _PULLS: ClassVar = {"": 0, "up": 256, "down": 512, "none": 1024}
+    _EVENT_BYTES = 48
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """Readable when there is an edge."""
+        return self._fd
+
+    def be_input(self, pull: str = "", *, edges: bool = False) -> None:
+        """Be one; ``pull`` is up, down or none. With ``edges`` there is something to `read_edge`."""
+        self._configure(self._INPUT | self._PULLS[pull] | (self._EDGES if edges else 0))
+
+    def be_output(self, value: int) -> None:
+        """Be one, with this value from the first moment on."""
+        self._configure(self._OUTPUT, value)
+
+    def get(self) -> int:
+        """Its value: 0 or 1."""
+        values = bytearray(struct.pack("=QQ", 0, 1))
+        fcntl.ioctl(self._fd, self._GET_VALUES, values)
+        return values[0] & 1
+
+    def set(self, value: int) -> None:
+        """Give an output this value."""
+        fcntl.ioctl(self._fd, self._SET_VALUES, struct.pack("=QQ", bool(value), 1))
+
+    def read_edge(self) -> tuple[int, bool]:
+        """Wait for the next edge: its time in nanoseconds of the monotonic clock, and whether it rises."""
+        at_ns, kind = struct.unpack_from("=QI", os.read(self._fd, self._EVENT_BYTES))
+        return at_ns, kind == 1
+
+    def _configure(self, flags: int, value: int = 0) -> None:
+        # One attribute: with which values (the kind 2) outputs begin.
+        attribute = struct.pack("=I4xQQ", 2, bool(value), 1)
+        count = 1 if flags & self._OUTPUT else 0
+        config = struct.pack("=QI20x24s216x", flags, count, attribute if count else b"")
+        fcntl.ioctl(self._fd, self._SET_CONFIG, config)
+
+
+def gpio_line(name: str) -> GpioLine:
+    """The line ``name``, such as ``/dev/gpiochip0:17``, which has to be among those that this program asked for."""
+    lines = json.loads(os.environ.get(LINES, "{}"))
+    if name not in lines:
+        raise PermissionError(f"{name} is not among the lines that this program was granted: {', '.join(lines) or '-'}")
+    return GpioLine(lines[name])
+
+
+GIVEN = {
+    one.__name__: one
+    for one in (log, should_quit, register_quit_notification, remove_quit_notification, gpio_line, GpioLine)
+}
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -29,6 +29,7 @@ class Allowed:
     network: bool
     spool: bool
     devices: frozenset[str]
+    gpio: frozenset[str]
     memory_mib: int
 
     def refusal(self, asked: Permissions) -> str | None:
@@ -39,6 +40,8 @@ class Allowed:
             return "it asks for the spool, which [Runner] allowSpool does not give here"
         if more := sorted(set(asked.devices) - self.devices):
             return f"it asks for {more[0]}, which [Runner] allowDevices does not give here"
+        if more := sorted(set(asked.gpio) - self.gpio):
+            return f"it asks for the line {more[0]}, which [Runner] allowGpio does not give here"
         if asked.memory_mib > self.memory_mib:
             return f"it asks for {asked.memory_mib} MiB, [Runner] mostMemory is {self.memory_mib}"
         return None

@@ -1,9 +1,9 @@
 """One program: its versions, its process, and the way back to the last version that was good.
 
 A new version is started beside the old one, which is told to quit then, and killed if it takes longer than `QUIT_S`;
-where either has a device, which two cannot share, the old one ends first. There are never more than two: a third
-version waits. One that fails while the old one is still there may have missed what that one held: it is started once
-more after it.
+where either has a device or a GPIO line, which two cannot share, the old one ends first. There are never more than
+two: a third version waits. One that fails while the old one is still there may have missed what that one held: it is
+started once more after it.
 
 A version that ends with a failure within its probation is given up, and the last good one runs again; where there is
 none, and after the probation, it is started again, later each time.
@@ -105,7 +105,7 @@ class Program:
         except OSError:
             self.stored.current = before
             raise
-        shares = not self.current.permissions.devices and not statement.permissions.devices
+        shares = self.current.permissions.is_shareable and statement.permissions.is_shareable
         self.current = statement
         self._note = ""
         self._retry_s = FIRST_RETRY_S

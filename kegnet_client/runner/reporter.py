@@ -14,12 +14,12 @@ from typing import Any
 
 from kegnet_client.core.errors import KegnetError, ServerRefusalError
 from kegnet_client.runner.couch import Couch, Document
+from kegnet_client.runner.log_pages import Untold, append
 from kegnet_client.runner.shelf import Shelf, StoredCommand
 
 HEARTBEAT_S = 60.0
 LOG_EVERY_S = 10.0
 CHANGE_SETTLES_S = 0.2
-LOG_LINES = 1000
 FIRST_RETRY_S = 1.0
 MOST_RETRY_S = 60.0
 
@@ -35,9 +35,9 @@ class Reporter:
         self._shelf = shelf
         self._state = state
         self._results: deque[StoredCommand] = deque()
-        self._lines: deque[tuple[str, str, str]] = deque(maxlen=LOG_LINES)
-        """Those that the database does not have yet."""
-        self._has_lines = False
+        self._untold = Untold()
+        self._telling: list[bytes] = []
+        """Those that the database was sent, and may have."""
         self._is_changed = True
         self._came = threading.Condition()
         self._problem = ""
@@ -59,10 +59,9 @@ class Reporter:
         _log.info("[%s] %s", name, line)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         with self._came:
-            self._lines.append((at, name, line))
-            if not self._has_lines:
-                self._has_lines = True
+            if not self._untold:
                 self._came.notify()
+            self._untold.add((at, name, line))
 
     def run(self) -> None:
         """For ever; a thread's outermost frame."""
@@ -71,7 +70,7 @@ class Reporter:
         while True:
             now_s = time.monotonic()
             with self._came:
-                due_s = min(beat_s + HEARTBEAT_S, log_s + LOG_EVERY_S if self._has_lines else beat_s + HEARTBEAT_S)
+                due_s = min(beat_s + HEARTBEAT_S, log_s + LOG_EVERY_S if self._untold else beat_s + HEARTBEAT_S)
                 if not self._results and not self._is_changed and due_s > now_s:
                     self._came.wait(due_s - now_s)
                     continue
@@ -82,7 +81,7 @@ class Reporter:
                     self._tell_state()
                     beat_s = time.monotonic()
                 refusal = self._tell_results()
-                if self._has_lines and now_s >= log_s + LOG_EVERY_S:
+                if self._untold and now_s >= log_s + LOG_EVERY_S:
                     self._tell_lines()
                     log_s = time.monotonic()
                 if refusal is not None:
@@ -134,24 +133,15 @@ class Reporter:
         self._couch.update(f"{self._mac_id}_heartbeat", lambda _old: body)
 
     def _tell_lines(self) -> None:
-        with self._came:
-            new, self._lines = self._lines, deque(maxlen=LOG_LINES)
-            self._has_lines = False
-        lines = [list(one) for one in new]
-
-        def add(old: Document) -> Document | None:
-            log = old.get("log")
-            log = log if isinstance(log, list) else []
-            # It may have taken them, and its answer was lost.
-            return None if log[-len(lines) :] == lines else {"type": "log", "log": [*log, *lines][-LOG_LINES:]}
-
-        try:
-            self._couch.update(f"{self._mac_id}_log", add)
-        except KegnetError:
+        while True:
             with self._came:
-                self._lines = deque([*new, *self._lines], maxlen=LOG_LINES)
-                self._has_lines = True
-            raise
+                self._telling = self._telling or self._untold.first()
+            if not self._telling:
+                return
+            append(self._couch, self._mac_id, self._telling)
+            with self._came:
+                self._untold.forget(self._telling)
+                self._telling = []
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kegnet_client.config.settings import Section, Setting, to_path
+from kegnet_client.runner.statement import is_gpio_line
 from kegnet_client.runner.url import check_url
 
 
@@ -21,6 +22,7 @@ class RunnerSettings:
     allow_network: bool
     allow_spool: bool
     allow_devices: frozenset[str] | None
+    allow_gpio: frozenset[str] | None
     most_memory_mib: int
 
 
@@ -55,6 +57,13 @@ def _to_devices(text: str, _root: Path) -> frozenset[str]:
     if not all(device.startswith("/dev/") for device in devices):
         raise ValueError("is no list of devices; write paths such as /dev/ttyUSB0, with spaces between them")
     return devices
+
+
+def _to_lines(text: str, _root: Path) -> frozenset[str]:
+    lines = frozenset(text.split())
+    if not all(map(is_gpio_line, lines)):
+        raise ValueError("is no list of GPIO lines; write such as /dev/gpiochip0:17, with spaces between them")
+    return lines
 
 
 RUNNER = Section(
@@ -127,9 +136,19 @@ RUNNER = Section(
         Setting(
             "allow_devices",
             "allowDevices",
-            ("The devices that programs get who ask for them.",),
+            (
+                "The devices that programs get who ask for them. A GPIO chip among them is the whole chip: write",
+                "single lines below.",
+            ),
             _to_devices,
-            example="/dev/ttyACM0 /dev/gpiochip0",
+            example="/dev/ttyACM0 /dev/ttyUSB0",
+        ),
+        Setting(
+            "allow_gpio",
+            "allowGpio",
+            ("The GPIO lines that programs get who ask for them, each by its chip and its number there.",),
+            _to_lines,
+            example="/dev/gpiochip0:17 /dev/gpiochip0:27",
         ),
         Setting(
             "most_memory_mib",

@@ -30,6 +30,7 @@ MAX_SIGNED_BYTES = 1024 * 1024
 MAX_SIGNATURE_BYTES = 16 * 1024
 MAX_MODULES = 64
 MAX_WORDS = 256
+MAX_LINES = 64
 MOST_SEQUENCE = 2**53 - 1
 DEFAULT_MEMORY_MIB = 128
 DEFAULT_COMMAND_S = 60
@@ -37,7 +38,8 @@ MOST_SECONDS = 86400
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 _DEVICE_NODE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_./-]{0,63}")
-_PERMISSIONS = {"network", "spool", "devices", "memory_mib", "seconds"}
+_GPIO_LINE = re.compile(r"(/dev/[A-Za-z0-9][A-Za-z0-9_-]{0,63}):(0|[1-9][0-9]{0,3})")
+_PERMISSIONS = {"network", "spool", "devices", "gpio", "memory_mib", "seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,15 @@ class Permissions:
     network: bool = False
     spool: bool = False
     devices: tuple[str, ...] = ()
+    gpio: tuple[str, ...] = ()
+    """Single lines of GPIO chips, each as ``/dev/gpiochip0:17``."""
     memory_mib: int = DEFAULT_MEMORY_MIB
     seconds: int | None = None
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether two programs can have all of it at once."""
+        return not self.devices and not self.gpio
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +275,25 @@ def _permissions(document: Mapping[str, Any], *, is_command: bool) -> Permission
     devices = given.get("devices", [])
     if not isinstance(devices, list) or not all(_is_device_node(one) for one in devices):
         raise DocumentError("its permission devices is no list of paths such as /dev/ttyUSB0")
+    lines = given.get("gpio", [])
+    if not isinstance(lines, list) or len(lines) > MAX_LINES or not all(map(is_gpio_line, lines)):
+        raise DocumentError(f"its permission gpio is no list of {MAX_LINES} lines at most, such as /dev/gpiochip0:17")
+    if len(set(lines)) < len(lines):
+        raise DocumentError("its permission gpio has a line twice")
     seconds = given.get("seconds", DEFAULT_COMMAND_S if is_command else None)
     return Permissions(
         network=given.get("network", False),
         spool=given.get("spool", False),
         devices=tuple(devices),
+        gpio=tuple(lines),
         memory_mib=_whole(given.get("memory_mib", DEFAULT_MEMORY_MIB), "permission memory_mib", 1024 * 1024),
         seconds=None if seconds is None else _whole(seconds, "permission seconds", MOST_SECONDS),
     )
+
+
+def is_gpio_line(value: object) -> bool:
+    """Whether ``value`` names a line of a chip."""
+    return isinstance(value, str) and _GPIO_LINE.fullmatch(value) is not None
 
 
 def _is_device_node(value: object) -> bool:

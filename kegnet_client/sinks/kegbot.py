@@ -32,14 +32,12 @@ from kegnet_client.net.connection import MAX_ANSWER_BYTES
 from kegnet_client.net.tls import client_context
 from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegboard_event import KegboardEvents
-from kegnet_client.sinks.kegbot_journal import Entry, Journal
+from kegnet_client.sinks.kegbot_journal import DEADLINE_S, Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
 from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
 
 log = logging.getLogger(__name__)
 
-DEADLINE_S = 20.0
-"""A page of a hundred drinks takes a Kegbot server on a small Pi its time."""
 DOUBT_S = 60.0
 """How long a pour waits after a post that ended in doubt."""
 SWEEP_S = 600.0

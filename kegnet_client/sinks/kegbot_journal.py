@@ -4,12 +4,15 @@ One small file a pour, named after its nonce, in a directory of its own; each is
 An entry is written before the pour is posted, and outlives the pour's file in the spool by far: whoever removes that
 file is not known here, and a pour that comes again after a power cut must find that it is a drink already.
 
-Times in the files would be a clock's that may be set; so a process counts from its own start for what it found there.
+When a post began is in its file by the clock of this boot, which nobody can set: a doubt ends in its time however
+often the daemon is started or reloaded meanwhile. What another boot wrote counts from when it is first found here; how
+long an entry is kept, from each process's start.
 """
 
 import contextlib
 import errno
 import json
+import logging
 import os
 import stat
 from dataclasses import asdict, dataclass, field, replace
@@ -17,9 +20,11 @@ from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, sync_directory, write_file
-from kegnet_client.host.clock import Clock
+from kegnet_client.host.clock import Clock, read_boot_id
 from kegnet_client.host.regular_file import read_regular
 
+DEADLINE_S = 20.0
+"""A post is over after that: a page of a hundred drinks takes a Kegbot server on a small Pi its time."""
 KEPT_S = 86_400.0
 """How long of a process's life an entry of a drink outlives it."""
 KEPT_AT_MOST_MS = 30 * 86_400_000
@@ -28,6 +33,8 @@ KEPT_AT_MOST_MS = 30 * 86_400_000
 _PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
+log = logging.getLogger(__name__)
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -36,21 +43,25 @@ class Stored:
     """What a file says. ``highest`` is the highest id that a drink had before; ``drink`` is the one that it became.
 
     ``may_be_two`` says that it was posted again after a post that ended in doubt; ``at_ms`` is the Unix time of the
-    entry.
+    entry, and ``begun_ms`` when the last post began on the clock of intervals of ``boot``.
     """
 
     highest: int
     drink: int | None
     may_be_two: bool
     at_ms: int
+    boot: str = ""
+    begun_ms: int = 0
 
 
 @dataclass(slots=True)
 class Entry:
-    """A pour that was posted. ``tried_s`` is when it was, on the clock of intervals; ``look_s`` when to look again."""
+    """A pour that was posted. ``tried_s`` is when that ended, or may have, on the clock of intervals; ``known_s`` since
+    when this process knows of it; ``look_s`` when to look again."""
 
     stored: Stored
     tried_s: float
+    known_s: float
     look_s: float = field(default=0.0)
 
 
@@ -60,6 +71,7 @@ class Journal:
     def __init__(self, directory: Path, clock: Clock) -> None:
         self.path = directory
         self._clock = clock
+        self._boot = read_boot_id()
         try:
             self._fd = _open(directory)
             self.entries = self._load()
@@ -73,15 +85,15 @@ class Journal:
         """A post of ``nonce`` begins. Raises `OSError`, and nothing may be posted then."""
         entry = self.entries.get(nonce)
         now = self._clock.now()
+        now_s = now.monotonic_s
         if entry is None:
             # From here on it is in doubt, until something else is known.
-            stored = Stored(highest, None, False, now.wall_ms)
+            stored = Stored(highest, None, False, now.wall_ms, self._boot, round(now_s * 1000))
             self._write(nonce, stored)
-            self.entries[nonce] = Entry(stored, now.monotonic_s)
+            self.entries[nonce] = Entry(stored, now_s, now_s)
         else:
-            if not entry.stored.may_be_two:
-                self._replace(nonce, replace(entry.stored, may_be_two=True))
-            entry.tried_s = now.monotonic_s
+            self._replace(nonce, self._begun(replace(entry.stored, may_be_two=True), now_s))
+            entry.tried_s = now_s
 
     def doubt(self, nonce: int) -> None:
         """The post that began last ended so that nobody knows: what is on disk says no more than that it began."""
@@ -104,7 +116,8 @@ class Journal:
     def forget_old(self) -> None:
         """Let go of what no pour in the spool can need any more."""
         now_s = self._clock.monotonic_s()
-        over = [nonce for nonce, one in self.entries.items() if _is_over(one.stored) and now_s >= one.tried_s + KEPT_S]
+        entries = self.entries.items()
+        over = [nonce for nonce, one in entries if _is_over(one.stored) and now_s >= _latest_s(one) + KEPT_S]
         for nonce in over:
             self.forget(nonce)
 
@@ -138,8 +151,24 @@ class Journal:
                 if name.endswith(TEMP_SUFFIX):
                     os.unlink(name, dir_fd=self._fd)
                 continue
-            entries[nonce] = Entry(stored, now.monotonic_s)
+            entries[nonce] = self._take_up(nonce, stored, now.monotonic_s)
         return entries
+
+    def _take_up(self, nonce: int, stored: Stored, now_s: float) -> Entry:
+        """The entry of what a process before wrote."""
+        if stored.boot == self._boot:
+            return Entry(stored, min(now_s, stored.begun_ms / 1000 + DEADLINE_S), now_s)
+        if not _is_over(stored):
+            # Nobody knows how long ago that was; from now on it is known.
+            stored = self._begun(stored, now_s)
+            try:
+                self._write(nonce, stored)
+            except OSError as error:
+                log.debug("%s: the wait for post %x begins anew with the next start: %s", self.path, nonce, error)
+        return Entry(stored, now_s, now_s)
+
+    def _begun(self, stored: Stored, now_s: float) -> Stored:
+        return replace(stored, boot=self._boot, begun_ms=round(now_s * 1000))
 
     def _read(self, name: str, wall_ms: int) -> Stored | None:
         """What the file ``name`` says; None, and it goes, where it is of a drink of long ago.
@@ -170,13 +199,18 @@ def _parse(data: bytes) -> Stored:
         stored = Stored(**json.loads(data))
     except TypeError:
         raise ValueError("other fields") from None
-    if not all(isinstance(number, int) for number in (stored.highest, stored.drink or 0, stored.at_ms)):
+    numbers = (stored.highest, stored.drink or 0, stored.at_ms, stored.begun_ms)
+    if not all(isinstance(number, int) for number in numbers):
         raise ValueError("no numbers")
     return stored
 
 
 def _is_over(stored: Stored) -> bool:
     return stored.drink is not None and not stored.may_be_two
+
+
+def _latest_s(entry: Entry) -> float:
+    return max(entry.tried_s, entry.known_s)
 
 
 def _name(nonce: int) -> str:

@@ -106,8 +106,9 @@ def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -
     card.get_by_role("button", name="Tap a new keg").click()
     page.get_by_label("Beverage").fill("Stout")
     page.get_by_label("Size (litres)").fill("30")
+    page.get_by_label("In it now").fill("12.5")
     page.get_by_role("button", name="Save").click()
-    card.get_by_text("30.0 l left").wait_for()
+    card.get_by_text("12.5 l left").wait_for()
     shown = api.get(f"/api/taps/{tap}").json()
     assert (shown["beverage"]["name"], shown["keg"]["size_ml"], shown["keg"]["said_by"]) == ("Stout", 30_000, "init")
     card.get_by_role("button", name="The keg is empty").click()
@@ -116,7 +117,7 @@ def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -
     card.get_by_role("button", name="History").click()
     page.get_by_role("dialog").get_by_text("init, 20").first.wait_for()
     page.get_by_role("dialog").get_by_role("button", name="Undo the last").click()
-    card.get_by_text("30.0 l left").wait_for()
+    card.get_by_text("12.5 l left").wait_for()
     card.get_by_role("button", name="The keg is empty").click()
     card.get_by_text("no keg").wait_for()
 
@@ -186,9 +187,11 @@ def test_a_page_comes_back_by_itself_when_the_hub_does(
     litres = float(left.inner_text().split()[0])
     hub.stop()
     page.get_by_text("Connection lost").wait_for()
+    assert page.locator(".q-page").evaluate("page => getComputedStyle(page).filter") == "grayscale(1)"
     hub.start()
     pour(api, key, 5400)  # a litre
     left.filter(has_text=f"{litres - 1:.1f} l left").wait_for()
+    assert page.locator(".q-page").evaluate("page => getComputedStyle(page).filter") == "none"
 
 
 def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(

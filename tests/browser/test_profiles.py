@@ -178,8 +178,9 @@ def test_a_profile_is_made_started_on_a_chamber_and_stopped(open_page: OpenPage,
 
 
 def test_a_run_that_starts_where_another_one_runs_ends_that(
-    open_page: OpenPage, api: httpx.Client, make_profile: MakeProfile
+    open_page: OpenPage, api: httpx.Client, read: Read, make_profile: MakeProfile
 ) -> None:
+    read(18.4)
     before = make_profile("Before", days=1)["id"]
     after = make_profile("After")["id"]
     page = open_page(f"profiles?profile={after}")

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from ..support.operators import MAC_ID, Operator
+from ..support.pages import README
 from ..support.pouchdb import PouchDB
 from ..support.program import COMMAND, Program
 from ..support.waits import wait_until
 
-README = Path(__file__).parents[2] / "README.md"
 TELL = """
 def main():
     log("version %s of %s", VERSION, __name__)
@@ -203,7 +203,7 @@ def test_a_device_without_a_server_is_found_and_takes_the_one_that_is_announced(
 
 def producer_of_the_readme() -> str:
     """Its tap.py, word for word."""
-    text = README.read_text().partition("`tap.py` is the producer")[2]
+    text = README.partition("`tap.py` is the producer")[2]
     block = re.search(r"(?:^    .*\n|^\n)+", text.partition("\n\n")[2], re.MULTILINE)
     assert block is not None
     return textwrap.dedent(block[0]).partition("kegnet-client module")[0].strip() + "\n"

@@ -216,6 +216,21 @@ def test_a_browser_logs_in_with_a_token(web: httpx.Client, hub_store: Store) -> 
     web.cookies.clear()
 
 
+def test_the_form_is_in_the_language_of_the_hub(web: httpx.Client, reader: httpx.Client) -> None:
+    settings = reader.get("/api/settings").json()
+    assert '<html lang="en">' in web.get("/login").text
+    assert reader.put("/api/settings", json={**settings, "language": "de"}).status_code == 200
+    try:
+        page = web.get("/login").text
+        own = {"Origin": str(web.base_url).rstrip("/")}
+        wrong = web.post("/login", data={"token": "wrong"}, headers=own).text
+    finally:
+        assert reader.put("/api/settings", json=settings).status_code == 200
+    assert '<html lang="de">' in page
+    assert "<button>Anmelden</button>" in page
+    assert "kein Token dieses Hubs" in wrong
+
+
 @pytest.mark.parametrize("role", Role)
 def test_whoever_is_logged_in_can_log_out(web: httpx.Client, hub_store: Store, role: Role) -> None:
     secret = make_token(hub_store, f"who leaves, {role.word}", role)

@@ -119,6 +119,24 @@ def test_a_meter_is_calibrated_and_a_pour_adjusted(hub: Hub, pour: Callable[[int
     assert [one.body["what"] for one in history] == ["volume", "none"]
 
 
+def test_a_device_and_a_profile_are_meant_by_the_names_that_people_gave_them(
+    hub: Hub, pour: Callable[[int], None]
+) -> None:
+    hub("taps", "add", "left", "--device", "bar")
+    assert f"pin 0 of {DEVICE}" in hub("taps")
+    hub("calibrate", "bar", "0", "--pulses", "1000", "--ml", "500")
+    hub("kegs", "tap", "1", "--beverage", "Helles", "--litres", "20")
+    pour(1000)
+    assert "19.5 of 20.0 l left" in hub("kegs")
+    hub("profiles", "add", "lager", "0:10", "7:10")
+    assert hub("profiles", "start", "lager", SENSOR) == f"Profile lager runs on {SENSOR} from now on.\n"
+
+
+def test_a_tap_may_be_set_up_before_its_device_is_registered(hub: Hub) -> None:
+    hub("taps", "add", "left", "--device", DEVICE.upper())
+    assert f"pin 0 of {DEVICE}" in hub("taps")
+
+
 def test_a_profile_is_said_and_runs(hub: Hub) -> None:
     hub("profiles", "add", "lager", "0:10", "7:10", "9:16.5")
     assert hub("profiles") == "1  lager  0:10 7:10 9:16.5  °C\n"
@@ -147,7 +165,9 @@ def test_settings_are_shown_and_changed(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("taps", "add", "left", "--device", "x"), "meters.0.device"),
+        (("taps", "add", "left", "--device", "x"), "no device has the name or the uuid 'x'"),
+        (("calibrate", "x", "0", "--pulses", "1", "--ml", "500"), "no device has the name or the uuid 'x'"),
+        (("profiles", "start", "x", "28-0000057fa1b2"), "there is no profile x"),
         (("taps", "end", "7"), "there is no tap 7"),
         (("kegs", "tap", "7", "--beverage", "x", "--litres", "20"), "there is no tap 7"),
         (("kegs", "end", "7"), "no keg runs from tap 7"),
@@ -223,6 +243,16 @@ def test_each_command_that_changes_something_tells_a_program_what_holds(
     assert json.loads(capsys.readouterr().out)["has_database"] is True
     url = f"sqlite:///{tmp_path}/new.db"
     assert tell("migrate", "--to", url)["database"] == url
+
+
+def test_a_keg_that_is_not_full_is_tapped_with_what_is_in_it(hub: Hub) -> None:
+    hub("taps", "add", "left")
+    keg = ("kegs", "tap", "left", "--beverage", "Helles", "--litres", "20", "--start-litres")
+    hub(*keg, "7.5")
+    assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
+    with pytest.raises(UsageError, match="start_ml: a keg of 20000 ml holds no 20500 ml"):
+        hub(*keg, "20.5")
+    assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
 
 
 def test_json_may_stand_before_the_action_too(hub: Hub) -> None:

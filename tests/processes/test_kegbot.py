@@ -1,7 +1,6 @@
 """A daemon that delivers to a Kegbot server, alone or beside KegNet, over TLS."""
 
 import os
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -15,36 +14,13 @@ from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.kegbot import DOUBT_S
 from kegnet_client.sinks.kegbot_section import KEGBOT
 
-from ..net.server import Connection, Server
-from ..sinks.kegbot_server import serve
+from ..sinks.kegbot_server import KegbotServer
 from ..support.clock import FakeClock
 from ..support.device import Device
 from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KEY, KegbotModel
 from ..support.server import Server as KegNetServer
 from ..support.waits import WAIT_S, wait_until
-
-
-class KegbotServer:
-    """The model of the server, at an address; it resets every connection while it is away."""
-
-    def __init__(self, chain: Path, model: KegbotModel | KegboardReceiver) -> None:
-        self.model = model
-        self.is_away = False
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        self._server = Server(context, self._behave, shake_hands=False)
-        self.url = f"https://localhost:{self._server.port}/api"
-
-    def close(self) -> None:
-        self._server.close()
-
-    def _behave(self, connection: Connection) -> None:
-        if self.is_away:
-            connection.reset()
-        else:
-            connection.shake_hands()
-            serve(connection, self.model)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from kegnet_client.runner.trust import Trust
 
 from ..support.operators import MAC_ID, Document, Operator, command, program
 
-NOTHING = Allowed(network=False, spool=False, devices=frozenset(), memory_mib=128)
+NOTHING = Allowed(network=False, spool=False, devices=frozenset(), gpio=frozenset(), memory_mib=128)
 NAMES = frozenset({str(MAC_ID), "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"})
 NOW_MS = 1_800_000_000_000
 
@@ -215,6 +215,7 @@ def test_without_the_file_nobody_may_sign(admit: Admit, operator: Operator, trus
         ({"network": True}, "allowNetwork"),
         ({"spool": True}, "allowSpool"),
         ({"devices": ["/dev/ttyUSB0"]}, "allowDevices"),
+        ({"gpio": ["/dev/gpiochip0:17"]}, "the line /dev/gpiochip0:17, .* allowGpio"),
         ({"memory_mib": 129}, "mostMemory"),
     ],
 )

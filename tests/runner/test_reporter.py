@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kegnet_client.runner import log_pages
 from kegnet_client.runner import reporter as reporter_module
 from kegnet_client.runner.couch import Couch
 from kegnet_client.runner.reporter import Reporter
@@ -44,18 +45,20 @@ def test_a_device_at_rest_writes_nothing_and_many_changes_at_once_are_one(
 
 
 def test_a_log_goes_on_after_a_restart_and_has_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporter_module, "LOG_LINES", 3)
+    monkeypatch.setattr(log_pages, "PAGE_LINES", 3)
+    monkeypatch.setattr(log_pages, "OLDER_PAGES", 1)
     couch = SmallCouch()
     couch.start()
 
     def said() -> list[str]:
-        return [line for _, _, line in (couch.get("7_log") or {"log": []})["log"]]
+        entries = log_pages.Reader(Couch(couch.url, "x", None), "7").read()
+        return [line for _, _, line in entries or ()]
 
     def has(kept: list[str]) -> bool:
         return said() == kept
 
     try:
-        for words, kept in ((["a", "b"], ["a", "b"]), (["c", "d"], ["b", "c", "d"]), (list("efgh"), ["f", "g", "h"])):
+        for words, kept in ((["a", "b"], ["a", "b"]), (["c", "d"], list("abcd")), (list("efgh"), list("efgh"))):
             reporter = Reporter(Couch(couch.url, "x", None), 7, Shelf(tmp_path), dict)
             for word in words:
                 reporter.tell("tap", word)

@@ -82,7 +82,9 @@ def test_a_command_for_several_devices_is_not_answered_in_place() -> None:
 
 def test_permissions_are_what_is_said_and_nothing_else() -> None:
     asked = {"network": True, "spool": True, "devices": ["/dev/ttyUSB0"], "memory_mib": 64, "seconds": 5}
-    assert read_unsigned(program(permissions=asked)).permissions == Permissions(True, True, ("/dev/ttyUSB0",), 64, 5)
+    asked |= {"gpio": ["/dev/gpiochip0:17", "/dev/gpiochip0:0"]}
+    granted = Permissions(True, True, ("/dev/ttyUSB0",), ("/dev/gpiochip0:17", "/dev/gpiochip0:0"), 64, 5)
+    assert read_unsigned(program(permissions=asked)).permissions == granted
     assert read_unsigned(program()).permissions == Permissions()
 
 
@@ -112,6 +114,10 @@ def test_permissions_are_what_is_said_and_nothing_else() -> None:
         ({"permissions": {"root": True}}, "the permission 'root', which is not known"),
         ({"permissions": {"network": 1}}, "neither true nor false"),
         ({"permissions": {"devices": ["/dev/../etc"]}}, "no list of paths"),
+        ({"permissions": {"gpio": ["/dev/gpiochip0"]}}, "such as /dev/gpiochip0:17"),
+        ({"permissions": {"gpio": ["/dev/../etc:1"]}}, "such as /dev/gpiochip0:17"),
+        ({"permissions": {"gpio": ["/dev/gpiochip0:17"] * 2}}, "a line twice"),
+        ({"permissions": {"gpio": [f"/dev/gpiochip0:{n}" for n in range(65)]}}, "64 lines at most"),
         ({"permissions": {"memory_mib": -1}}, "memory_mib is missing or"),
         ({"_attachments": {"x": {}}}, "attachments"),
         ({"more": 2**60}, "no canonical form"),

@@ -30,6 +30,7 @@ LASTING = "cat"
 """It quits when it is told to."""
 BROKEN = "exit 1"
 DEVICE = "/dev/ttyACM0"
+LINE = "/dev/gpiochip0:17"
 OVER = ("expired", "refused")
 HOUR_MS = 3_600_000
 
@@ -85,7 +86,9 @@ class Bench:
         self.results: list[StoredCommand] = []
         self.resyncs = 0
         sequences = Sequences(directory)
-        allowed = Allowed(network=False, spool=False, devices=frozenset({DEVICE}), memory_mib=128)
+        allowed = Allowed(
+            network=False, spool=False, devices=frozenset({DEVICE}), gpio=frozenset({LINE}), memory_mib=128
+        )
         self.supervisor = Supervisor(
             Judge(frozenset({str(MAC_ID)}), trust, allowed, sequences),
             trust,
@@ -156,11 +159,12 @@ def test_a_new_version_runs_before_the_old_one_quits(bench: Bench, operator: Ope
     assert bench.wait_for_state("tap", "running")["sequence"] == 2
 
 
+@pytest.mark.parametrize("asked", [{"devices": [DEVICE]}, {"gpio": [LINE]}], ids=["device", "line"])
 def test_a_new_version_of_a_program_with_a_device_waits_until_the_old_one_has_ended(
-    bench: Bench, operator: Operator, tmp_path: Path
+    bench: Bench, operator: Operator, tmp_path: Path, asked: Document
 ) -> None:
     new, alone = tmp_path / "new", tmp_path / "alone"
-    granted = {"permissions": {"devices": [DEVICE]}}
+    granted = {"permissions": asked}
     bench.offer(operator.sign(program(1, f"cat; sleep 0.3; test -e {new} || touch {alone}", **granted)))
     bench.wait_for_state("tap", "running")
     bench.offer(operator.sign(program(2, f"touch {new}; cat", **granted)))
@@ -265,6 +269,27 @@ def test_a_command_that_expires_while_it_waits_for_others_does_not_run(
     wait_until(lambda: len(bench.results) == 2, "the second has no result")
     assert bench.results[1].result == {"exit": None, "stdout": None, "stderr": "it did not run: it has expired"}
     assert bench.boxes.started == [("cat", str(tmp_path / "end"))]
+
+
+def test_a_command_that_ran_costs_nothing_when_the_database_brings_it_again(
+    bench: Bench, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = operator.sign(command("true", _id="first"))
+    bench.offer(signed)
+    wait_until(lambda: bench.results, "it does not run")
+    asked: list[bytes] = []
+    plain = Trust.find_signer
+
+    def find_signer(trust: Trust, data: bytes, signature: bytes) -> str:
+        asked.append(data)
+        return plain(trust, data, signature)
+
+    monkeypatch.setattr(Trust, "find_signer", find_signer)
+    bench.offer(signed)
+    bench.offer({"_id": "second", "cmd": "none"})
+    wait_until(lambda: bench.supervisor.status()[1], "the second is not refused")
+    assert asked == []
+    assert bench.boxes.started == [("true",)]
 
 
 @pytest.mark.parametrize("left", [{}, {"cmd": ["true"], "expires": "2100-01-01T00:00:00Z"}], ids=["none", "a command"])

@@ -1,12 +1,14 @@
 """The Kegbot server of the tests on real sockets, on `..net.server`."""
 
+import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from kegnet_client.core.wire.answer import Answer
 
-from ..net.server import Connection
+from ..net.server import Connection, Server
 from ..support.clock import FakeClock
 from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KegbotModel
@@ -41,6 +43,28 @@ def serve(
             connection.reset()
             return
         connection.answer("Content-Type: application/json", status=f"{answer.status} Status", body=answer.body)
+
+
+class KegbotServer:
+    """The model of the server, at an address; it resets every connection while it is away."""
+
+    def __init__(self, chain: Path, model: KegbotModel | KegboardReceiver) -> None:
+        self.model = model
+        self.is_away = False
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        self._server = Server(context, self._behave, shake_hands=False)
+        self.url = f"https://localhost:{self._server.port}/api"
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _behave(self, connection: Connection) -> None:
+        if self.is_away:
+            connection.reset()
+        else:
+            connection.shake_hands()
+            serve(connection, self.model)
 
 
 def accept(connection: Connection) -> None:

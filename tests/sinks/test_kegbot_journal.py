@@ -7,6 +7,7 @@ import pytest
 
 from disk import Disk, Operation, State
 from kegnet_client.host import atomic_file
+from kegnet_client.host.clock import read_boot_id
 from kegnet_client.sinks import kegbot_journal
 from kegnet_client.sinks.kegbot_journal import KEPT_AT_MOST_MS, Journal, Stored
 
@@ -14,6 +15,7 @@ from ..spool.dying_os import DyingOs, in_place_of_os
 from ..support.clock import FakeClock
 
 SETTLED, IN_DOUBT, MAYBE_TWICE = 1, 2, 3
+BEGUN = (read_boot_id(), round(FakeClock().now_s * 1000))
 
 Known = dict[int, set[Stored | None]]
 """What a journal may say of each post after a power cut."""
@@ -58,20 +60,20 @@ def test_a_power_cut_after_any_step_forgets_no_post_and_no_drink_that_it_became(
     with in_place_of_os(fake, (kegbot_journal, atomic_file)):
         journal = Journal(root / "journal", clock)
         for nonce in (SETTLED, IN_DOUBT, MAYBE_TWICE):
-            posted = Stored(17, None, False, clock.now_ms)
+            posted = Stored(17, None, False, clock.now_ms, *BEGUN)
             expect(nonce, posted)
             journal.begin(nonce, 17)
             known[nonce] = {posted}
-        twice = Stored(17, None, True, clock.now_ms)
+        twice = Stored(17, None, True, clock.now_ms, *BEGUN)
         expect(MAYBE_TWICE, twice)
         journal.begin(MAYBE_TWICE, 17)
         known[MAYBE_TWICE] = {twice}
         for nonce, drink in ((SETTLED, 18), (MAYBE_TWICE, 19)):
-            stored = Stored(17, drink, nonce == MAYBE_TWICE, clock.now_ms)
+            stored = Stored(17, drink, nonce == MAYBE_TWICE, clock.now_ms, *BEGUN)
             expect(nonce, stored)
             journal.settle(nonce, drink)
             known[nonce] = {stored}
-        swept = Stored(17, 19, False, clock.now_ms)
+        swept = Stored(17, 19, False, clock.now_ms, *BEGUN)
         expect(MAYBE_TWICE, swept)
         journal.swept(MAYBE_TWICE)
         known[MAYBE_TWICE] = {swept}

@@ -91,6 +91,7 @@ class SmallCouch:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer in one piece: in two it waits for the client's delayed acknowledgement
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name is the base class's)
                 pass
@@ -156,6 +157,7 @@ class SmallCouch:
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
+                self.wfile.flush()
                 if couch.raw:
                     self.chunk(couch.raw.pop(0))
                     self.chunk(b"")

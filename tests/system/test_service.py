@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from ..support.pages import recipe
+
 ROOT = Path("/usr/share/kegnet-client")
 SPOOL = ROOT / "spool"
 KEY = ROOT / "conf" / "privkey.pem"
@@ -96,10 +97,7 @@ def test_pours_copied_and_moved_into_the_spool_reach_the_hub_and_the_log(enrolle
 
 
 def test_the_recipe_of_the_readme_works_as_it_is_printed(enrolled: Any) -> None:
-    readme = (CHECKOUT / "README.md").read_text()
-    match = re.search(r"^    (n=.*echo .* && sync && mv .*\.pour)$", readme, re.MULTILINE)
-    assert match
-    enrolled.sh(f"cd {SPOOL} && {match[1]}", user="tap")
+    enrolled.sh(f"cd {SPOOL} && {recipe()}", user="tap")
     enrolled.wait_for_pours(586)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory
-from kegnet_client.commands.hub.saying import CONSOLE, change, print_done
+from kegnet_client.commands.hub.saying import CONSOLE, change, print_done, uuid_of
 from kegnet_client.commands.parser import Parser
 
 
@@ -13,7 +13,7 @@ def add_arguments(parser: Parser) -> None:
     """Add what ``hub calibrate`` takes."""
     add_directory(parser)
     add_json(parser)
-    parser.add_argument("device", metavar="UUID")
+    parser.add_argument("device", metavar="DEVICE", help="the device, by its name or uuid")
     parser.add_argument("pin", type=int, metavar="PIN")
     parser.add_argument("--pulses", type=int, required=True, help="what the meter counted for the measured pour")
     measured = parser.add_mutually_exclusive_group(required=True)
@@ -34,7 +34,7 @@ def handle(options: argparse.Namespace) -> int:
     def work(connection: Any, now_ms: int) -> dict[str, Any]:
         body = bodies.Calibration.model_validate(
             {
-                "device": options.device,
+                "device": uuid_of(connection, options.device),
                 "pin": options.pin,
                 "from_ms": 0 if options.always else now_ms,
                 "pulses": options.pulses,

@@ -22,6 +22,7 @@ def add_arguments(parser: Parser) -> None:
     tap.add_argument("tap", metavar="TAP", help="its name or number, as `hub taps` shows them")
     tap.add_argument("--beverage", required=True, metavar="NAME")
     tap.add_argument("--litres", type=float, required=True, help="its size")
+    tap.add_argument("--start-litres", type=float, metavar="LITRES", help="what is in it (default: it is full)")
     end = actions.add("end", "the keg at a tap is empty", _end)
     add_json(end, is_action=True)
     end.add_argument("tap", metavar="TAP", help="its name or number")
@@ -55,7 +56,8 @@ def _tap(options: argparse.Namespace) -> int:
     def work(connection: Any, now_ms: int) -> entries.Entry:
         beverage = bodies.Beverage(name=options.beverage)
         tap = number_of(connection, "tap", options.tap)
-        return tapping.tap_keg(connection, tap, beverage, options.litres * 1000, CONSOLE, now_ms)
+        start_ml = None if options.start_litres is None else options.start_litres * 1000
+        return tapping.tap_keg(connection, tap, beverage, options.litres * 1000, CONSOLE, now_ms, start_ml=start_ml)
 
     keg = change(options, work)
     told = f"Keg {keg.subject}, {options.litres:g} l of {options.beverage}, runs from tap {options.tap} from now on."

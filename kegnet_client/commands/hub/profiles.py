@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, print_done, print_rows
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_done, print_rows
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -21,7 +21,7 @@ def add_arguments(parser: Parser) -> None:
     add.add_argument("--fahrenheit", action="store_true", help="the degrees are Fahrenheit (default: Celsius)")
     start = actions.add("start", "let a profile run on a thermometer, from now on", _start)
     add_json(start, is_action=True)
-    start.add_argument("number", type=int, metavar="NUMBER")
+    start.add_argument("profile", metavar="PROFILE", help="its name or number")
     start.add_argument("sensor", metavar="SENSOR")
 
 
@@ -70,8 +70,9 @@ def _start(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import bodies, house
 
     def work(connection: Any, now_ms: int) -> dict[str, Any]:
-        body = bodies.Run.model_validate({"profile": options.number, "sensor": options.sensor, "started_ms": now_ms})
+        number = number_of(connection, "profile", options.profile)
+        body = bodies.Run.model_validate({"profile": number, "sensor": options.sensor, "started_ms": now_ms})
         return house.describe(house.say(connection, "run", None, body, CONSOLE, now_ms))
 
-    told = f"Profile {options.number} runs on {options.sensor} from now on."
+    told = f"Profile {options.profile} runs on {options.sensor} from now on."
     return print_done(options, change(options, work), told)

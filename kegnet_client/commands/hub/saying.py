@@ -65,6 +65,14 @@ def number_of(connection: "Connection", kind: str, word: str) -> int:
     raise UsageError(f"there is no {kind} {word}; `kegnet-client hub {kind}s` lists them")
 
 
+def uuid_of(connection: "Connection", word: str) -> str:
+    """The uuid of the device that ``word`` names: it is one, of a device that may be registered later, or a name."""
+    from kegnet_client.core.wire.forms import is_uuid
+    from kegnet_client.hub.store import devices
+
+    return word.lower() if is_uuid(word) else devices.find(connection, word).uuid
+
+
 def print_rows(
     options: argparse.Namespace, rows: Sequence[dict[str, Any]], line: Callable[[dict[str, Any]], str]
 ) -> int:

@@ -4,11 +4,12 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kegnet_client.commands.hub.actions import Actions, add_json, handle_action
-from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_done, print_rows
+from kegnet_client.commands.hub.saying import CONSOLE, change, look, number_of, print_done, print_rows, uuid_of
 from kegnet_client.commands.parser import Parser
 
 if TYPE_CHECKING:
     from kegnet_client.hub.domain.measures import Units
+    from kegnet_client.hub.store.entries import Entry
 
 handle = handle_action
 
@@ -19,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
     add = actions.add("add", "set up a tap", _add)
     add_json(add, is_action=True)
     add.add_argument("name", metavar="NAME")
-    add.add_argument("--device", metavar="UUID", help="the device whose meter counts here")
+    add.add_argument("--device", metavar="DEVICE", help="the device whose meter counts here, by its name or uuid")
     add.add_argument("--pin", type=int, default=0, help="the meter's pin (default: %(default)s)")
     add.add_argument("--meter", default="SF800", help="SF800, Vision 2000, Kegbot or YF-S201 (default: %(default)s)")
     add.add_argument("--sensor", metavar="ID", help="the thermometer, such as 28-0000057fa1b2")
@@ -54,12 +55,14 @@ def _line(tap: dict[str, Any], units: "Units") -> str:
 def _add(options: argparse.Namespace) -> int:
     from kegnet_client.hub.store import bodies, house
 
-    meters = [] if options.device is None else [{"device": options.device, "pin": options.pin, "kind": options.meter}]
-    body = {"name": options.name, "meters": meters, "sensor": options.sensor}
-    entry = change(
-        options,
-        lambda connection, now_ms: house.say(connection, "tap", None, bodies.Tap.model_validate(body), CONSOLE, now_ms),
-    )
+    def work(connection: Any, now_ms: int) -> "Entry":
+        meters = []
+        if options.device is not None:
+            meters = [{"device": uuid_of(connection, options.device), "pin": options.pin, "kind": options.meter}]
+        body = {"name": options.name, "meters": meters, "sensor": options.sensor}
+        return house.say(connection, "tap", None, bodies.Tap.model_validate(body), CONSOLE, now_ms)
+
+    entry = change(options, work)
     told = f"{options.name} is tap {entry.subject}; `kegnet-client hub kegs tap {entry.subject}` taps a keg there."
     return print_done(options, house.describe(entry), told)
 

@@ -2,11 +2,11 @@
 
 import argparse
 import time
-from typing import Any
 
 from kegnet_client.commands.module.options import add_database, open_database
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
+from kegnet_client.runner.log_pages import Reader
 from kegnet_client.runner.text import printable
 
 LOOK_AGAIN_S = 2.0
@@ -22,28 +22,16 @@ def add_arguments(parser: Parser) -> None:
 
 def handle(options: argparse.Namespace) -> int:
     """Print the last lines, and then those that come."""
-    couch = open_database(options)
-    shown: list[Any] = []
+    reader = Reader(open_database(options), options.device)
     while True:
-        document = couch.get(f"{options.device}_log")
-        if document is None and not options.follow:
+        entries = reader.read()
+        if entries is None and not options.follow:
             raise UsageError(f"{options.device}: no log of it is in the database")
-        entries = (document or {"log": []}).get("log")
-        entries = entries if isinstance(entries, list) else [entries]
-        for entry in _news(shown, entries):
+        for entry in entries or ():
             # A log of HimbeereCouch's has lines alone, and others may write there, too.
             at, name, line = entry if isinstance(entry, list) and len(entry) == 3 else ("-", "-", entry)
             if options.name in (None, name):
                 print(f"{printable(at)} {printable(name)}: {printable(line)}", flush=True)
         if not options.follow:
             return 0
-        shown = entries
         time.sleep(LOOK_AGAIN_S)
-
-
-def _news(shown: list[Any], entries: list[Any]) -> list[Any]:
-    """Those behind what was shown: a log of so many lines loses its first ones as others come."""
-    for common in range(min(len(shown), len(entries)), 0, -1):
-        if shown[-common:] == entries[:common]:
-            return entries[common:]
-    return entries

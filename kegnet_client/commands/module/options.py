@@ -68,6 +68,9 @@ def add_signing(parser: Parser, *, is_command: bool) -> None:
     parser.add_argument("--network", action="store_true", help="it may use the network")
     parser.add_argument("--spool", action="store_true", help="it may write records into the spool")
     parser.add_argument("--device", action="append", default=[], metavar="PATH", help="it may use this, once for each")
+    parser.add_argument(
+        "--gpio", action="append", default=[], metavar="LINE", help="it may use this, such as /dev/gpiochip0:17"
+    )
     parser.add_argument("--memory", type=int, metavar="MIB", help="how much it may have (default: 128)")
     parser.add_argument("--seconds", type=int, metavar="S", help="how long it may run")
 
@@ -80,6 +83,7 @@ def address(options: argparse.Namespace, now_ms: int) -> "Address":
         "network": options.network or None,
         "spool": options.spool or None,
         "devices": options.device or None,
+        "gpio": options.gpio or None,
         "memory_mib": options.memory,
         "seconds": options.seconds,
     }

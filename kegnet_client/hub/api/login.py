@@ -4,7 +4,7 @@ The code is used by a button and not by opening the link: programs that show a p
 """
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
@@ -12,15 +12,17 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub import access
+from kegnet_client.hub.domain.alarm_texts import Language
 from kegnet_client.hub.ingest.body import BodyError, read_body
-from kegnet_client.hub.store import tokens
+from kegnet_client.hub.store import house, tokens
+from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
 _MAX_BODY_BYTES = 4096
 _FORM = "application/x-www-form-urlencoded"
 
 _PAGE = """<!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -39,25 +41,51 @@ button {{ cursor: pointer; }}
 {told}
 <form method="post">
 {field}
-<button>Log in</button>
+<button>{button}</button>
 </form>
 </body>
 </html>
 """
-_FIELD = """<label for="token">Token</label>
+_FIELD = """<label for="token">{token}</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>"""
 _WRONG = '<p role="alert">{}</p>'
+_TEXTS: Mapping[Language, Mapping[str, str]] = {
+    "en": {
+        "token": "Token",
+        "button": "Log in",
+        "wrong": "This is no token of this hub, or it was revoked.",
+        "used": "This link was used already or is too old: `kegnet-client hub login-link` makes another.",
+    },
+    "de": {
+        "token": "Token",
+        "button": "Anmelden",
+        "wrong": "Das ist kein Token dieses Hubs, oder es wurde gesperrt.",
+        "used": "Dieser Link wurde schon benutzt oder ist zu alt: `kegnet-client hub login-link` macht einen neuen.",
+    },
+}
 
 
 def make_router(store: Store, find: access.Find, on_wrong: access.OnWrong, clock_ms: Callable[[], int]) -> APIRouter:
     """The pages, which let in whom ``find`` knows and who has a code that is in ``store``."""
     router = APIRouter(include_in_schema=False)
 
+    def find_language() -> Language:
+        try:
+            return store.look(house.read_settings).language
+        except StoreError:
+            return "en"
+
+    def show(language: Language, code: str = "", wrong: str = "") -> str:
+        texts = _TEXTS[language]
+        hidden = f'<input type="hidden" name="code" value="{html.escape(code[:100])}">'
+        field = hidden if code else _FIELD.format(token=texts["token"])
+        told = _WRONG.format(texts[wrong]) if wrong else ""
+        return _PAGE.format(language=language, told=told, field=field, button=texts["button"])
+
     @router.get(access.LOGIN_PATH)
     def page(code: str = "") -> Response:
         """The form."""
-        field = f'<input type="hidden" name="code" value="{html.escape(code[:100])}">' if code else _FIELD
-        return HTMLResponse(_PAGE.format(told="", field=field), headers={"Cache-Control": "no-store"})
+        return HTMLResponse(show(find_language(), code), headers={"Cache-Control": "no-store"})
 
     @router.post(access.LOGIN_PATH)
     async def log_in(request: Request) -> Response:
@@ -72,14 +100,14 @@ def make_router(store: Store, find: access.Find, on_wrong: access.OnWrong, clock
             secret = await run_in_threadpool(_use, code)
             if secret is not None:
                 return access.admit(home, secret)
-            told = "This link was used already or is too old: `kegnet-client hub login-link` makes another."
+            wrong = "used"
         else:
             secret = fields.get("token", "").strip()
             if secret and await run_in_threadpool(find, tokens.hash_of(secret)) is not None:
                 return access.admit(home, secret)
-            told = "This is no token of this hub, or it was revoked."
+            wrong = "wrong"
         on_wrong(request)
-        return HTMLResponse(_PAGE.format(told=_WRONG.format(told), field=_FIELD), 403)
+        return HTMLResponse(show(await run_in_threadpool(find_language), wrong=wrong), 403)
 
     def _use(code: str) -> str | None:
         # Whoever makes codes up keeps no writer waiting.

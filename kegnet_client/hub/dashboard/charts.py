@@ -7,12 +7,10 @@ GREY = "#9ca3af"
 TEXT = "#7b818c"
 """To be read on white and on black."""
 NOW = "#b91c1c"
-FROM_AFAR_PX = 1500
-"""A chart this wide is on a TV."""
 
 
-def base(bottom: int) -> dict[str, Any]:
-    """A chart without its data, with so many pixels below its axis."""
+def base(bottom: int, on_tv_px: int) -> dict[str, Any]:
+    """A chart without its data, with so many pixels below its axis; one that is ``on_tv_px`` wide is on a TV."""
     return {
         "animation": False,
         "tooltip": {"trigger": "axis"},
@@ -21,7 +19,7 @@ def base(bottom: int) -> dict[str, Any]:
         "grid": {"left": 60, "right": 24, "top": 48, "bottom": bottom},
         "media": [
             {
-                "query": {"minWidth": FROM_AFAR_PX},
+                "query": {"minWidth": on_tv_px},
                 "option": {
                     "textStyle": {"fontSize": 24},
                     "legend": {"textStyle": {"fontSize": 24}},

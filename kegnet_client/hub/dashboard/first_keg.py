@@ -31,6 +31,7 @@ class FirstKeg:
         self._size = ui.number(
             words("size_gallons" if self._is_us else "size"), value=5 if self._is_us else 20, min=0.1, max=1000
         ).classes(_WIDE)
+        self._start = ui.number(words("in_it_gallons" if self._is_us else "in_it"), min=0, max=1000).classes(_WIDE)
         ui.button(words("tap_first"), on_click=self._save).props("no-caps")
 
     async def begin(self) -> None:
@@ -75,8 +76,10 @@ class FirstKeg:
                 }
             )
             beverage = bodies.Beverage.model_validate({"name": self._beverage.value or ""})
-            size_ml = (self._size.value or 0) * (figures.ML_PER_GALLON if self._is_us else 1000)
-            first_run.tap_first_keg(connection, tap, beverage, size_ml, visit.who.name, now_ms)
+            ml = figures.ML_PER_GALLON if self._is_us else 1000
+            size_ml = (self._size.value or 0) * ml
+            start_ml = None if self._start.value is None else self._start.value * ml
+            first_run.tap_first_keg(connection, tap, beverage, size_ml, visit.who.name, now_ms, start_ml=start_ml)
 
         if await visit.do(work):
             ui.navigate.to("/taps")

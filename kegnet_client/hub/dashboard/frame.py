@@ -20,7 +20,8 @@ _LANGUAGES: dict[str, Literal["en-US", "de"]] = {"en": "en-US", "de": "de"}
 _DARK = {"auto": None, "light": False, "dark": True}
 # A button without a ground has the text's own colour: the accent is made for white on it, not for the page behind it.
 # Among rules that are important the layer that was named first wins, and Quasar's have one of the later.
-_READABLE = "@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }"
+_READABLE = """@layer base { .q-btn--flat, .q-btn--outline { color: inherit !important } }
+.q-btn { text-transform: none }"""
 
 # A screen this wide is a TV that is read from three metres. What Quasar gives in pixels does not grow by itself.
 _FROM_AFAR = """@media (min-width: 1800px) {
@@ -32,6 +33,8 @@ _FROM_AFAR = """@media (min-width: 1800px) {
     .q-field--auto-height .q-field__native { padding-top: 0 }
     .q-field--auto-height.q-field--labeled .q-field__control-container { padding-top: 1.5rem }
 }"""
+# While nothing new can come, nothing looks as if it were of now; the sign of the loss is NiceGUI's own.
+_LOST = 'body:has(#popup[aria-hidden="false"]) :is(.q-header, .q-page) { filter: grayscale(1); opacity: .5 }'
 # What the browser draws itself, such as the sign in a field for a date.
 _DARK_TOO = ".body--dark { color-scheme: dark }"
 
@@ -48,7 +51,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     ui.colors(primary=visit.settings.accent)
     ui.dark_mode(_DARK[visit.settings.theme])
     ui.context.client.page.language = _LANGUAGES[words.language]
-    ui.add_css(_READABLE + _FROM_AFAR + _DARK_TOO)
+    ui.add_css(_READABLE + _FROM_AFAR + _LOST + _DARK_TOO)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:

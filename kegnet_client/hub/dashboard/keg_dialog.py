@@ -24,11 +24,13 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
             name = ui.input(words("beverage")).props("autofocus maxlength=100").classes("w-full")
             label = words("size_gallons" if is_us else "size")
             size = ui.number(label, value=5 if is_us else 20, min=0.1, max=1000).classes("w-full")
+            start = ui.number(words("in_it_gallons" if is_us else "in_it"), min=0, max=1000).classes("w-full")
 
             async def save() -> None:
                 if not name.value or not size.value:
                     return
-                if await _change(visit, tap, (name.value.strip(), float(size.value) * ml)):
+                start_ml = None if start.value is None else float(start.value) * ml
+                if await _change(visit, tap, (name.value.strip(), float(size.value) * ml, start_ml)):
                     dialog.close()
 
             with ui.row():
@@ -55,14 +57,15 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
         return ui.button(words("end_keg"), on_click=end).props("flat dense no-caps")
 
 
-async def _change(visit: Visit, tap: int, new: tuple[str, float] | None) -> bool:
-    """End the keg at ``tap`` now, and let a new one of a beverage and size in millilitres begin there."""
+async def _change(visit: Visit, tap: int, new: tuple[str, float, float | None] | None) -> bool:
+    """End the keg at ``tap`` now, and let a new one begin there: of a beverage, its size, and what is in it."""
 
     def work(connection: Connection) -> None:
         name, now_ms = visit.who.name, visit.hub.clock_ms()
         if new is None:
             tapping.end_keg(connection, tap, name, now_ms)
         else:
-            tapping.tap_keg(connection, tap, bodies.Beverage(name=new[0]), new[1], name, now_ms)
+            beverage, size_ml, start_ml = new
+            tapping.tap_keg(connection, tap, bodies.Beverage(name=beverage), size_ml, name, now_ms, start_ml=start_ml)
 
     return await visit.do(work)

@@ -32,7 +32,7 @@ def options(visit: Visit, detail: Detail, draft: Draft, now_ms: int) -> dict[str
         series.append(charts.line(words("reading"), read, "solid"))
     series[0]["markLine"] = charts.marks(_marks(visit, detail, draft, now_ms))
     return {
-        **charts.base(bottom=32),
+        **charts.base(bottom=32, on_tv_px=1150),
         "xAxis": {**x_axis, "splitLine": {"show": False}, "axisLabel": {"hideOverlap": True, "color": charts.TEXT}},
         "yAxis": {
             "type": "value",

@@ -127,7 +127,7 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
     series += wanted
     zoom = {"start": window.start_percent, "end": window.end_percent, "filterMode": "none"}
     return {
-        **charts.base(bottom=80),
+        **charts.base(bottom=80, on_tv_px=1500),
         "xAxis": {
             "type": "time",
             "min": lines.since_ms,

@@ -71,6 +71,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "end_keg": ("The keg is empty", "Das Fass ist leer"),
     "beverage": ("Beverage", "Getränk"),
     "size": ("Size (litres)", "Größe (Liter)"),
+    "in_it": ("In it now (litres), if it is not full", "Jetzt darin (Liter), falls nicht voll"),
+    "in_it_gallons": ("In it now (gallons), if it is not full", "Jetzt darin (Gallonen), falls nicht voll"),
     "new_tap": ("Another tap", "Weiterer Zapfhahn"),
     "device": ("Device", "Gerät"),
     "pin": ("Pin", "Pin"),

@@ -34,8 +34,15 @@ def go_to(connection: Connection, step: str, changes: dict[str, Any], said_by: s
 
 
 def tap_first_keg(
-    connection: Connection, tap: bodies.Tap, beverage: bodies.Beverage, size_ml: float, said_by: str, now_ms: int
+    connection: Connection,
+    tap: bodies.Tap,
+    beverage: bodies.Beverage,
+    size_ml: float,
+    said_by: str,
+    now_ms: int,
+    *,
+    start_ml: float | None = None,
 ) -> Entry:
-    """Make ``tap``, and let a keg of ``beverage`` run from it: with that it is over."""
+    """Make ``tap``, and let a keg of ``beverage`` run from it, as `tapping.tap_keg` does: with that it is over."""
     entry = house.say(connection, "tap", None, tap, said_by, now_ms)
-    return tapping.tap_keg(connection, entry.subject, beverage, size_ml, said_by, now_ms)
+    return tapping.tap_keg(connection, entry.subject, beverage, size_ml, said_by, now_ms, start_ml=start_ml)

@@ -44,11 +44,21 @@ def end_keg(connection: Connection, tap: int, said_by: str, now_ms: int) -> bool
 
 
 def tap_keg(
-    connection: Connection, tap: int, beverage: bodies.Beverage, size_ml: float, said_by: str, now_ms: int
+    connection: Connection,
+    tap: int,
+    beverage: bodies.Beverage,
+    size_ml: float,
+    said_by: str,
+    now_ms: int,
+    *,
+    start_ml: float | None = None,
 ) -> Entry:
-    """Let a new keg of ``beverage`` run from ``tap``, from now on; the one that is there ends."""
+    """Let a new keg of ``beverage`` run from ``tap``, from now on; the one that is there ends.
+
+    ``start_ml`` is what is in it, if it is not full.
+    """
     end_keg(connection, tap, said_by, now_ms)
     number = house.say(connection, "beverage", None, beverage, said_by, now_ms).subject
     place = bodies.KegAtTap(tap=tap, from_ms=now_ms)
-    body = bodies.Keg(beverage=number, size_ml=size_ml, taps=[place])
+    body = bodies.Keg(beverage=number, size_ml=size_ml, start_ml=start_ml, taps=[place])
     return house.say(connection, "keg", None, body, said_by, now_ms)
