@@ -44,7 +44,11 @@ class Member(NamedTuple):
     sha256: str
 
 
-def write(stream: BinaryIO, sources: Mapping[str, BinaryIO], made_ms: int) -> None:
+OnBytes = Callable[[int], None]
+"""Is called with how many bytes more are done."""
+
+
+def write(stream: BinaryIO, sources: Mapping[str, BinaryIO], made_ms: int, on_bytes: OnBytes) -> None:
     """Write what ``sources`` hold, under their names, to ``stream``. Each is read twice."""
     members = [_describe(name, source) for name, source in sources.items()]
     facts = {
@@ -59,6 +63,7 @@ def write(stream: BinaryIO, sources: Mapping[str, BinaryIO], made_ms: int) -> No
     def put(data: bytes) -> None:
         digest.update(data)
         stream.write(data)
+        on_bytes(len(data))
 
     mtime_s = made_ms // 1000
     _put_member(put, MANIFEST, len(manifest), io.BytesIO(manifest), mtime_s)
@@ -67,7 +72,9 @@ def write(stream: BinaryIO, sources: Mapping[str, BinaryIO], made_ms: int) -> No
     stream.write(_trailer(digest.hexdigest(), mtime_s))
 
 
-def unpack(stream: BinaryIO, directory: Path, most_bytes: Mapping[str, int | None]) -> tuple[int, list[Member]]:
+def unpack(
+    stream: BinaryIO, directory: Path, most_bytes: Mapping[str, int | None], on_bytes: OnBytes
+) -> tuple[int, list[Member]]:
     """Unpack ``stream`` into ``directory``, each file on disk on return; when it was made (Unix ms), and what it held.
 
     ``most_bytes`` has each name that is allowed, with the most that it may hold. Raises `ArchiveError` for whatever is
@@ -80,6 +87,7 @@ def unpack(stream: BinaryIO, directory: Path, most_bytes: Mapping[str, int | Non
         if len(data) < size:
             raise ArchiveError("the backup is cut short")
         digest.update(data)
+        on_bytes(size)
         return data
 
     first = _read_header(take(_BLOCK_BYTES))

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ..support.pages import section, typed
 from ..support.preloaded import Preloaded
 
 CHECKOUT = Path(__file__).parents[2]
@@ -30,6 +31,11 @@ REBOOT = 133
 """What systemd-nspawn ends with when the machine wants to be started again."""
 NEEDED = {"systemd-nspawn": "systemd-container", "rsyslogd": "rsyslog", "dbus-daemon": "dbus", "strace": "strace"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+FIRST_STEPS = [step.removeprefix("sudo ") for step in typed(section("From the box to the first pour"))]
+"""What a newcomer types, who is root here."""
+ENROL = "kegnet-client enroll https://"
+"""How the step begins that the one before it prints."""
 
 ASK_THE_HUB = """
 import pathlib, ssl, sys, urllib.request
@@ -266,10 +272,12 @@ def mount(undo: contextlib.ExitStack, *what: str | Path) -> None:
 
 @pytest.fixture(scope="session")
 def installed(machine: Machine, packages: Path) -> Machine:
-    """The machine after ``service/install --hub``, nothing configured yet."""
+    """The machine after the first step of the newcomer's walk, ``service/install --hub``; nothing configured yet."""
     for package in packages.iterdir():
         shutil.copy(package, machine.packages)
-    done = machine.install("--hub")
+    install, *_ = FIRST_STEPS
+    assert install.startswith("./service/install ")
+    done = machine.install(install.partition(" ")[2])
     assert done.returncode == 0, done.stderr
     for user, groups in {"tap": "-G kegnet", "keg": "-G kegnet", "guest": ""}.items():
         machine.sh(f"useradd -m {groups} {user}")
@@ -278,14 +286,17 @@ def installed(machine: Machine, packages: Path) -> Machine:
 
 @pytest.fixture(scope="session")
 def enrolled(installed: Machine) -> Machine:
-    """The machine with its hub running, and the client known to it and running, too.
+    """The machine with its hub running, and the client known to it and running, too, by the README's further steps.
 
     It stays so: what looks at a machine where nothing is configured yet stands before, at the top of test_service.py,
     and modules that begin here are named to come behind that one.
     """
-    installed.sh("kegnet-client hub init --host localhost && systemctl start kegnet-hub")
-    invitation = installed.sh("kegnet-client hub invite --name 'Front bar'")
-    match = re.search(r"^sudo (kegnet-client enroll \S+ \S+)$", invitation, re.MULTILINE)
-    assert match, invitation
-    installed.sh(f"{match[1]} && systemctl start kegnet-client")
+    # As Debian's installer leaves it: a machine finds itself by its name.
+    installed.sh("echo 127.0.1.1 $(hostname) >> /etc/hosts")
+    invited = ""
+    for step in FIRST_STEPS[1:]:
+        if step.startswith(ENROL):
+            step = re.sub("^sudo ", "", invited)
+            assert step.startswith(ENROL), f"the README has another command than {invited!r}"
+        invited = installed.sh(step).strip()
     return installed

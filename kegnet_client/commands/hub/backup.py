@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory, find_home
+from kegnet_client.commands.hub.progress import Steps
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -39,10 +40,12 @@ def handle(options: argparse.Namespace) -> int:
             raise UsageError("--json is told on the standard output, where the backup goes: name a file")
         if sys.stdout.isatty():
             raise UsageError("a backup is no text for a terminal: redirect the output, or name a file")
-        backup.stream_out(home, sys.stdout.buffer, wall_ms(), with_database=with_database)
+        with Steps() as steps:
+            backup.stream_out(home, sys.stdout.buffer, wall_ms(), with_database=with_database, on_step=steps.step_bytes)
         return 0
     file = Path(options.file).absolute()
-    size = backup.back_up(home, file, wall_ms(), with_database=with_database)
+    with Steps() as steps:
+        size = backup.back_up(home, file, wall_ms(), with_database=with_database, on_step=steps.step_bytes)
     if options.json:
         print(json.dumps({"file": os.fspath(file), "bytes": size, "has_database": with_database}))
         return 0

@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory, find_home, open_store
+from kegnet_client.commands.hub.progress import Steps
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import ConfigError, UsageError
 
@@ -44,8 +46,8 @@ def _export_ledger(options: argparse.Namespace) -> int:
 
     def fill(stream: BinaryIO, _work: Path) -> None:
         nonlocal counts
-        with closing(open_store(home)) as store:
-            counts = export.write_ledger(home, store, stream, wall_ms())
+        with closing(open_store(home)) as store, Steps() as steps:
+            counts = export.write_ledger(home, store, stream, wall_ms(), partial(steps.step, "rows written"))
 
     if options.file == "-":
         if sys.stdout.isatty() or options.json:
@@ -76,7 +78,8 @@ def _export_csv(options: argparse.Namespace) -> int:
 
         def fill(open_new: export.OpenNew) -> None:
             nonlocal counts
-            counts = export.write_csv(store, open_new)
+            with Steps() as steps:
+                counts = export.write_csv(store, open_new, partial(steps.step, "rows written"))
 
         write_new_directory(directory, export.WORK_NAME, fill)
     if options.json:

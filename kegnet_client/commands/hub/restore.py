@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kegnet_client.commands.hub.actions import add_json
 from kegnet_client.commands.hub.home import add_directory, find_home, local_time
+from kegnet_client.commands.hub.progress import Steps
 from kegnet_client.commands.parser import Parser
 from kegnet_client.core.errors import UsageError
 
@@ -26,14 +27,15 @@ def handle(options: argparse.Namespace) -> int:
 
     home = find_home(options)
     if options.file == "-":
-        made_ms, has_database = backup.restore(home, sys.stdin.buffer)
+        with Steps() as steps:
+            made_ms, has_database = backup.restore(home, sys.stdin.buffer, steps.step_bytes)
     else:
         try:
             fd = open_regular(Path(options.file))
         except OSError as error:
             raise UsageError(f"{options.file} cannot be read: {error.strerror}") from None
-        with os.fdopen(fd, "rb") as stream:
-            made_ms, has_database = backup.restore(home, stream)
+        with os.fdopen(fd, "rb") as stream, Steps() as steps:
+            made_ms, has_database = backup.restore(home, stream, steps.step_bytes)
     if options.json:
         print(json.dumps({"directory": os.fspath(home.directory), "made_ms": made_ms, "has_database": has_database}))
         return 0

@@ -22,6 +22,8 @@ from kegnet_client.hub.ledger import lines
 from kegnet_client.hub.store import pages, schema, volumes
 from kegnet_client.hub.store.database import Database
 
+OnRows = Callable[[int], None]
+"""Is called with how many rows more are written."""
 OpenNew = Callable[[str], BinaryIO]
 """Opens a new file of this name."""
 
@@ -39,11 +41,22 @@ _CSV: Mapping[str, tuple[Table | Select[Any], str, type[BaseModel]]] = {
 }
 
 
-def write_ledger(home: Home, database: Database, stream: BinaryIO, now_ms: int) -> Mapping[str, int]:
+def _say_nothing(_count: int) -> None:
+    pass
+
+
+def write_ledger(
+    home: Home, database: Database, stream: BinaryIO, now_ms: int, on_rows: OnRows = _say_nothing
+) -> Mapping[str, int]:
     """Write what ``database`` holds to ``stream``, signed by the CA in ``home``; how many lines of each kind."""
     key_pem, ca_pem = home.ca_pair()
     sign = pki.signer_of(key_pem, ca_pem)
-    writer = lines.Writer(stream.write)
+
+    def write(line: bytes) -> None:
+        stream.write(line)
+        on_rows(1)
+
+    writer = lines.Writer(write)
 
     def work(connection: Connection) -> None:
         connection = _freeze(connection)
@@ -68,21 +81,27 @@ def write_ledger(home: Home, database: Database, stream: BinaryIO, now_ms: int) 
     return writer.counts
 
 
-def write_csv(database: Database, open_new: OpenNew) -> Mapping[str, int]:
+def write_csv(database: Database, open_new: OpenNew, on_rows: OnRows = _say_nothing) -> Mapping[str, int]:
     """Write pours (with volumes), temperatures and devices, newest first, as ``/api`` gives them; rows a file."""
     counts = {}
 
     def work(connection: Connection) -> None:
         connection = _freeze(connection)
         for name, (rows, time_column, kind) in _CSV.items():
-            counts[name] = _write_table(connection, open_new(name), rows, time_column, list(kind.model_fields))
+            names = list(kind.model_fields)
+            counts[name] = _write_table(connection, open_new(name), rows, time_column, names, on_rows)
 
     database.read(work)
     return counts
 
 
 def _write_table(
-    connection: Connection, stream: BinaryIO, rows: Table | Select[Any], time_column: str, names: Sequence[str]
+    connection: Connection,
+    stream: BinaryIO,
+    rows: Table | Select[Any],
+    time_column: str,
+    names: Sequence[str],
+    on_rows: OnRows,
 ) -> int:
     after = None
     count = 0
@@ -91,7 +110,8 @@ def _write_table(
         page = pages.read_page(connection, rows, names, time_column, query, pages.Form.CSV)
         _names, _, rest = page.content.partition(pages.LINE_END.encode())
         stream.write(rest if after else page.content)
-        count += rest.count(pages.LINE_END.encode())
+        count += (more := rest.count(pages.LINE_END.encode()))
+        on_rows(more)
         if page.next is None:
             return count
         time_ms, _, row_id = page.next.partition(".")
