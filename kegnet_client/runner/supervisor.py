@@ -178,9 +178,14 @@ class Supervisor:
             self._has_missed = True
 
     def _admit(self, identifier: str, document: Document) -> None:
+        if "cmd" in document and self._has_run(document):
+            # It never runs again, whoever signed it and whatever the time is: that is not asked, and costs nothing.
+            self._forget(identifier, "is not in its document any more")
+            self._see_problem(identifier, None)
+            return
+        problem = None
         try:
             admitted = self._judge.admit(document, self._clock.wall_ms())
-            problem = None
             if admitted is None:
                 self._forget(identifier, "is for other devices now")
             elif admitted.statement.command:
@@ -190,9 +195,10 @@ class Supervisor:
                 problem = self._run_program(identifier, document, admitted.statement, admitted.signer)
         except (DocumentError, ConfigError, OSError) as error:
             problem = str(error)
-            # A command that ran is not refused because its time went by meanwhile.
-            if "cmd" in document and self._has_run(document):
-                problem = None
+        self._see_problem(identifier, problem)
+
+    def _see_problem(self, identifier: str, problem: str | None) -> None:
+        """Tell why a document is refused, or that it is not."""
         if problem is None:
             if self._refused.pop(identifier, None):
                 self._changed()

@@ -271,6 +271,27 @@ def test_a_command_that_expires_while_it_waits_for_others_does_not_run(
     assert bench.boxes.started == [("cat", str(tmp_path / "end"))]
 
 
+def test_a_command_that_ran_costs_nothing_when_the_database_brings_it_again(
+    bench: Bench, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = operator.sign(command("true", _id="first"))
+    bench.offer(signed)
+    wait_until(lambda: bench.results, "it does not run")
+    asked: list[bytes] = []
+    plain = Trust.find_signer
+
+    def find_signer(trust: Trust, data: bytes, signature: bytes) -> str:
+        asked.append(data)
+        return plain(trust, data, signature)
+
+    monkeypatch.setattr(Trust, "find_signer", find_signer)
+    bench.offer(signed)
+    bench.offer({"_id": "second", "cmd": "none"})
+    wait_until(lambda: bench.supervisor.status()[1], "the second is not refused")
+    assert asked == []
+    assert bench.boxes.started == [("true",)]
+
+
 @pytest.mark.parametrize("left", [{}, {"cmd": ["true"], "expires": "2100-01-01T00:00:00Z"}], ids=["none", "a command"])
 def test_a_program_stops_whose_document_loses_its_code(bench: Bench, operator: Operator, left: Document) -> None:
     bench.offer(operator.sign(program(1, LASTING)))
