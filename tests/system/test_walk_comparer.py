@@ -86,9 +86,10 @@ def test_somebody_from_kegbot_keeps_it_beside_a_hub_that_home_assistant_finds(
 
 
 def left_l(home_assistant: Listener) -> float:
-    """What is left of the keg at the tap, as Home Assistant was told."""
+    """What is left of the keg at the tap, as Home Assistant was told, which hears of the tap before it has a keg."""
     told = [text for topic, text in home_assistant.last.items() if re.fullmatch("kegnet/.*/tap/1/state", topic)]
-    return float(json.loads(told[0])["left_l"]) if told else math.inf
+    left = json.loads(told[0])["left_l"] if told else None
+    return math.inf if left is None else float(left)
 
 
 def deliver_to_kegbot(
