@@ -145,7 +145,8 @@ torture: test-packages .venv-wheel/stamp
 gpio: test-packages .venv-wheel/stamp .gpio-kernel/linux
 	PYTHONSAFEPATH=1 tests/gpio/kernel/boot .gpio-kernel .venv-wheel/bin/python
 
-.gpio-kernel/linux: tests/gpio/kernel/build tests/gpio/kernel/gpio.config tests/gpio/kernel/off.c tests/gpio/kernel/w1_sim.c
+.gpio-kernel/linux: tests/gpio/kernel/build tests/gpio/kernel/gpio.config tests/gpio/kernel/off.c \
+    tests/gpio/kernel/gpio-sim-burst.h tests/gpio/kernel/w1_sim.c
 	$(call install_packages,linux-source-6.1 flex bison bc gcc libc6-dev make xz-utils)
 	tests/gpio/kernel/build .gpio-kernel
 

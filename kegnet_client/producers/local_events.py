@@ -188,6 +188,8 @@ class LocalEvents:
                 self._obey_request(meter_name, request)
             case TokenAuthEvent() as token:
                 self._take_token(token)
+            case ControllerConnectedEvent():
+                self._meters.said_hello()  # opening a board resets it
 
     def _obey_kegboard(self, client: Client, message: bytes) -> None:
         event = parse_any(message)

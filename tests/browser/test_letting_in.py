@@ -1,13 +1,17 @@
 """Who lets others in, in a real browser: tokens and invitations for admins, and the look of the hub for operators."""
 
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 import segno
 
+from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.domain.roles import Role
+from kegnet_client.hub.store import tokens
+from kegnet_client.hub.store.records import Store
 
 from .conftest import NASTY, Hub, OpenPage, enrol
 
@@ -111,5 +115,15 @@ def test_who_is_logged_in_sees_as_whom_and_logs_out(open_page: OpenPage, hub: Hu
     page.get_by_text("Logged in as the tablet.").wait_for()
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
+    page.goto(f"{hub.url}/ui/taps")
+    page.wait_for_url("**/login")
+
+
+def test_a_page_that_is_open_is_cut_off_when_its_token_is_revoked(open_page: OpenPage, hub: Hub) -> None:
+    page = open_page("taps", hub.token("a lost phone", Role.OPERATE))
+    page.get_by_text("Logged in as a lost phone.").wait_for()
+    with closing(Store(hub.home.database())) as store:
+        store.write(lambda connection: tokens.revoke(connection, "a lost phone", "", wall_ms()))
+    page.get_by_text("Connection lost").wait_for()
     page.goto(f"{hub.url}/ui/taps")
     page.wait_for_url("**/login")

@@ -1,8 +1,8 @@
 """The operator's commands: whatever a database holds, they print it as a terminal may have it, and never trip."""
 
 import argparse
+import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,14 +18,6 @@ ESCAPE = "\x1b[2J\x9b31m\r\n\u202e\ud800"
 SHAPES: list[Any] = [None, 1, "x", ESCAPE, [], [1], [[]], [["a"]], [[ESCAPE] * 3], [{}], {}, {"a": ESCAPE}]
 
 
-@pytest.fixture
-def couch() -> Iterator[SmallCouch]:
-    couch = SmallCouch()
-    couch.start()
-    yield couch
-    couch.stop()
-
-
 def assert_printable(text: str) -> None:
     assert all(line.isprintable() for line in text.split("\n")), repr(text)
 
@@ -36,6 +28,27 @@ def test_a_log_of_any_shape_is_printed(shape: Any, couch: SmallCouch, capsys: py
     couch.put({"_id": "7_log", "type": "log", "log": shape})
     assert main(["module", "log", "7", "--url", couch.url]) == 0
     assert_printable(capsys.readouterr().out)
+
+
+@pytest.mark.case(131)
+@pytest.mark.parametrize("shape", SHAPES, ids=ascii)
+def test_a_log_of_any_shape_is_an_object_a_line_for_programs(
+    shape: Any, couch: SmallCouch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    couch.put({"_id": "7_log", "type": "log", "log": shape})
+    assert main(["module", "log", "7", "--json", "--url", couch.url]) == 0
+    said = capsys.readouterr().out
+    assert_printable(said)
+    assert all(set(json.loads(line)) == {"at", "name", "line"} for line in said.splitlines())
+
+
+def test_a_program_is_told_when_who_said_what(couch: SmallCouch, capsys: pytest.CaptureFixture[str]) -> None:
+    couch.put({"_id": "7_log", "log": [["then", "tap", "one"], "an old line"]})
+    assert main(["module", "log", "7", "--json", "--url", couch.url]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"at": "then", "name": "tap", "line": "one"},
+        {"at": None, "name": None, "line": "an old line"},
+    ]
 
 
 def test_the_lines_of_a_log_can_be_those_of_one_program(couch: SmallCouch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,14 +81,6 @@ def is_gone(argument: str) -> bool:
 
 
 @pytest.fixture
-def couch() -> Iterator[SmallCouch]:
-    couch = SmallCouch()
-    couch.start()
-    yield couch
-    couch.stop()
-
-
-@pytest.fixture
 def device(tmp_path: Path, couch: SmallCouch, operator: Operator) -> Iterator[Device]:
     device = Device(tmp_path / "root", couch, operator)
     yield device

@@ -24,6 +24,12 @@ class Tap:
             os.pwrite(self._fd, b"pull-up", 0)
         return pulses / (time.monotonic() - begin_s)
 
+    def burst(self, pulses: int, hertz: int) -> float:
+        """The same at once, by the kernel itself: faster than a program here can turn it."""
+        begin_s = time.monotonic()
+        os.pwrite(self._fd, f"burst {pulses} {hertz}".encode(), 0)
+        return pulses / (time.monotonic() - begin_s)
+
     def close(self) -> None:
         os.close(self._fd)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kegnet_client.host.state_file import StateFile
+
 from ..support.device import Device
 from ..support.waits import wait_until
 from .conftest import WAIT_S
@@ -34,14 +36,19 @@ def add(device: Device, *lines: str) -> None:
     file.write_text(file.read_text().replace("[Led]\n", "\n".join(["[Led]", *lines, ""])))
 
 
+def records_wait(device: Device) -> None:
+    """Say so in the place of the process that delivers."""
+    StateFile(device.root).write({"link": "waiting"})
+
+
 def level(line: int) -> str:
     device, bank = ((CHIP / name).read_text().strip() for name in ("dev_name", "bank0/chip_name"))
     return Path(f"/sys/devices/platform/{device}/{bank}/sim_gpio{line}/value").read_text().strip()
 
 
 def test_a_line_of_the_chip_blinks_while_records_wait_and_is_low_afterwards(device: Device) -> None:
-    add(device, "line = 27")
-    device.start("run")
+    add(device, "line = GPIO27")
+    records_wait(device)
     led = device.start("led")
     led.log.wait_for(SLOW, timeout_s=WAIT_S)
     for _ in range(2):
@@ -56,7 +63,7 @@ def test_an_led_of_the_kernel_has_its_full_brightness_and_none_in_turn(device: D
     add(device, "name = kegnet::test")
     led = device.start("led")
     wait_until(lambda: "led          kegnet::test " + OFF in device.command("status").stdout, "it is not off", WAIT_S)
-    device.start("run")
+    records_wait(device)
     led.log.wait_for(SLOW, timeout_s=WAIT_S)
     for _ in range(2):
         wait_until(lambda: read(kernel_led) == 200, "it stays dark", WAIT_S)

@@ -202,6 +202,15 @@ def test_a_bad_message_is_one_line_and_its_sender_is_kept(core: Core, bad: bytes
 
 
 @pytest.mark.case(108)
+def test_what_a_board_counted_before_its_first_message_is_in_the_pour_if_it_was_just_connected(core: Core) -> None:
+    connected = {"event": "ControllerConnectedEvent", "data": {"controller_name": "kegboard"}}
+    with core.connect() as connection:
+        connection.sendall(json.dumps(connected).encode() + b"\n\n" + update(60))
+        assert hear(connection, "FlowUpdate")["ticks"] == 60
+        connection.sendall(update(100))
+        wait_until(lambda: core.pours() == [(0, 100)], f"{core.pours()}")
+
+
 def test_one_program_too_many_is_sent_away_and_the_others_are_heard(core: Core) -> None:
     connections = [core.connect() for _ in range(MAX_CLIENTS)]
     connections[0].sendall(update(0))

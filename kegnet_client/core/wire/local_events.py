@@ -110,7 +110,7 @@ class SetRelayOutputEvent:
     output_mode: str
 
 
-Heard = MeterUpdate | ThermoEvent | FlowRequest | TokenAuthEvent | OtherEvent
+Heard = MeterUpdate | ThermoEvent | FlowRequest | TokenAuthEvent | ControllerConnectedEvent | OtherEvent
 Said = FlowUpdate | DrinkCreatedEvent | SetRelayOutputEvent
 PassedOn = FlowRequest | TokenAuthEvent | ControllerConnectedEvent
 
@@ -163,6 +163,8 @@ def parse_event(message: bytes) -> Heard:
                 _text(data, "token_value"),
                 _one_of(data, "status", _STATUSES),
             )
+        case "ControllerConnectedEvent":
+            return ControllerConnectedEvent(_text(data, "controller_name"))
     return OtherEvent(name[:MAX_NAME])
 
 
@@ -184,8 +186,6 @@ def parse_any(message: bytes) -> Heard | Said | PassedOn:
             return DrinkCreatedEvent(_whole(data, "flow_id"), _whole(data, "drink_id"), _meter(data), *times)
         case "SetRelayOutputEvent":
             return SetRelayOutputEvent(_text(data, "output_name"), _one_of(data, "output_mode", _MODES))
-        case "ControllerConnectedEvent":
-            return ControllerConnectedEvent(_text(data, "controller_name"))
     return parse_event(message)
 
 

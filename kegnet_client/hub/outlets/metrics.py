@@ -1,22 +1,27 @@
-"""``/metrics`` for Prometheus: what is left, how cold it is, who was heard of when, and how the hub itself does.
+"""``/metrics`` for Prometheus: what is left, how cold it is, what is wrong, who was heard of, and how the hub does.
 
 The numbers are read from the database when they are asked for. Counts and the time that storing takes are this
 process's own, since it began. Names that people gave are labels, escaped by the library.
 """
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from kegnet_client.hub.api import taps
-from kegnet_client.hub.store import entries, refusals, schema
+from kegnet_client.hub.store import alarms, entries, readings, refusals, schema
 from kegnet_client.hub.store.records import Store
 
 PATH = "/metrics"
+_SIZE = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -73,7 +78,14 @@ class _Stored(Collector):
         return self._store.read(self._collect)
 
     def _collect(self, connection: Connection) -> list[GaugeMetricFamily | CounterMetricFamily]:
-        return [*self._devices(connection), *self._taps(connection), *self._sums(connection)]
+        return [
+            *self._devices(connection),
+            *self._taps(connection),
+            *self._sensors(connection),
+            *_alarms(connection),
+            *_sums(connection),
+            _size(connection),
+        ]
 
     def _devices(self, connection: Connection) -> Iterable[GaugeMetricFamily]:
         seen = GaugeMetricFamily(
@@ -126,9 +138,43 @@ class _Stored(Collector):
                 taken.add_metric(values, reading["taken_ms"] / 1000)
         return (left, size, last, temperature, taken)
 
-    def _sums(self, connection: Connection) -> Iterable[CounterMetricFamily]:
-        pours = CounterMetricFamily("kegnet_pours", "Pours that were ever stored.")
-        pours.add_metric([], connection.scalar(select(func.sum(schema.pours_by_day.c.pours))) or 0)
-        readings = CounterMetricFamily("kegnet_readings", "Readings that were ever stored.")
-        readings.add_metric([], connection.scalar(select(func.sum(schema.readings_by_hour.c.readings))) or 0)
-        return (pours, readings)
+    def _sensors(self, connection: Connection) -> Iterable[GaugeMetricFamily]:
+        degrees = GaugeMetricFamily(
+            "kegnet_sensor_temperature_celsius", "The last reading of a sensor, at a tap or not.", labels=["sensor"]
+        )
+        taken = GaugeMetricFamily(
+            "kegnet_sensor_temperature_timestamp_seconds", "When that was read.", labels=["sensor"]
+        )
+        for sensor in readings.read_sensors(connection, self._clock_ms()):
+            last = readings.read_last(connection, sensor)
+            if last is not None:
+                taken_ms, millidegrees = last
+                degrees.add_metric([sensor], millidegrees / 1000)
+                taken.add_metric([sensor], taken_ms / 1000)
+        return (degrees, taken)
+
+
+def _alarms(connection: Connection) -> Iterable[GaugeMetricFamily]:
+    standing = GaugeMetricFamily(
+        "kegnet_alarms",
+        "Alarms that stand: raised is wrong, acknowledged is wrong and known of, cleared is over and not known of.",
+        labels=["rule", "state"],
+    )
+    counts = Counts((alarm.key[0], alarm.state.value) for _, alarm in alarms.read_standing(connection).values())
+    for labels, count in counts.items():
+        standing.add_metric(labels, count)
+    return (standing,)
+
+
+def _sums(connection: Connection) -> Iterable[CounterMetricFamily]:
+    pours = CounterMetricFamily("kegnet_pours", "Pours that were ever stored.")
+    pours.add_metric([], connection.scalar(select(func.sum(schema.pours_by_day.c.pours))) or 0)
+    taken = CounterMetricFamily("kegnet_readings", "Readings that were ever stored.")
+    taken.add_metric([], connection.scalar(select(func.sum(schema.readings_by_hour.c.readings))) or 0)
+    return (pours, taken)
+
+
+def _size(connection: Connection) -> GaugeMetricFamily:
+    size = GaugeMetricFamily("kegnet_database_bytes", "How large the database is.")
+    size.add_metric([], connection.scalar(text(_SIZE[connection.dialect.name])) or 0)
+    return size

@@ -72,12 +72,17 @@ def test_a_token_for_no_tap_is_for_all(meter: dict[str, str]) -> None:
     )
 
 
+def test_a_board_that_was_connected_is_heard_of() -> None:
+    message = encoded("ControllerConnectedEvent", controller_name="kegboard-0123abcd")
+    assert parse_event(message) == ControllerConnectedEvent("kegboard-0123abcd")
+
+
 def test_a_temperature_is_read() -> None:
     message = encoded("ThermoEvent", sensor_name="thermo-7c0000009b596628", sensor_value=22.875)
     assert parse_event(message) == ThermoEvent("thermo-7c0000009b596628", 22.875)
 
 
-@pytest.mark.parametrize("name", ["FlowUpdate", "ControllerConnectedEvent", "SomethingNew"])
+@pytest.mark.parametrize("name", ["FlowUpdate", "DrinkCreatedEvent", "SomethingNew"])
 def test_what_is_not_for_us_is_no_fault(name: str) -> None:
     assert parse_event(encoded(name, anything=1)) == OtherEvent(name)
 

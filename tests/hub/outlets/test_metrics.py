@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
 
+from kegnet_client.core.records import Reading
+from kegnet_client.hub.outlets.metrics import Metrics
+
 from ..conftest import NOW_MS, Post
+from ..test_alarms import DEVICE, SENSOR, House
 
 
 def values(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -42,6 +49,26 @@ def test_levels_devices_and_counts_are_told(text: str, device: str) -> None:
     assert found["kegnet_hub_records_stored_total"][0][1] >= 1
     assert found["kegnet_hub_requests_refused_total"][0][1] >= 1
     assert found["kegnet_hub_store_seconds_count"][0][1] >= 1
+
+
+@pytest.mark.parametrize("kind", ["store", pytest.param("postgresql_store", marks=pytest.mark.process)])
+def test_alarms_sensors_and_the_size_of_the_database_are_told(
+    request: pytest.FixtureRequest, kind: str, device_key: rsa.RSAPrivateKey
+) -> None:
+    bar = House(request.getfixturevalue(kind), device_key)
+    bar.say("tap", name="left", meters=[{"device": DEVICE, "pin": 0}])
+    bar.say("keg", size_ml=1000, start_ml=100, taps=[{"tap": 1}])
+    bar.send(Reading(SENSOR, -500, NOW_MS))
+    bar.judge.judge()
+    router = APIRouter()
+    Metrics(bar.store, lambda: NOW_MS).add_route(router)
+    (route,) = router.routes
+    assert isinstance(route, APIRoute)
+    found = values(bytes(route.endpoint().body).decode())
+    assert found["kegnet_alarms"] == [({"rule": "keg-low", "state": "raised"}, 1)]
+    assert found["kegnet_sensor_temperature_celsius"] == [({"sensor": SENSOR}, -0.5)]
+    assert found["kegnet_sensor_temperature_timestamp_seconds"] == [({"sensor": SENSOR}, NOW_MS / 1000)]
+    assert found["kegnet_database_bytes"][0][1] > 100_000
 
 
 def test_promtool_has_nothing_to_say_against_it(text: str) -> None:
