@@ -149,6 +149,8 @@ def test_a_spool_that_was_made_anew_works(at_work: Any) -> None:
 def test_an_upgrade_restarts_the_daemon_keeps_everything_and_loses_no_pour(at_work: Any, package: str) -> None:
     at_work.sh(
         f"dpkg-deb -R {package} /root/newer && sed -i 's/^Version: .*/&+newer/' /root/newer/DEBIAN/control && "
+        # As every version does that has a setting more; this device's own was changed by `init`.
+        f"grep -rlF '[Spool]' /root/newer/etc /root/newer{ROOT} | xargs sed -i '$a# a setting more' && "
         f"dpkg-deb -Zgzip -z1 -b /root/newer {NEWER} && rm -r /root/newer"
     )
     kept = at_work.sh(f"sha256sum {CONF}/*; stat -c '%n %U %G %a' {CONF}/* {SPOOL}")
@@ -201,9 +203,12 @@ def test_purge_removes_a_spool_in_which_nothing_waits(at_work: Any) -> None:
     at_work.sh(f"rm {SPOOL}/waits.pour && mkdir -p {SPOOL}/rejected && dpkg -P kegnet-client && test ! -e {SPOOL}")
 
 
-def test_it_does_not_mix_with_what_service_install_left(at_work: Any) -> None:
-    at_work.sh(f"mkdir -p {ROOT}/conf && touch {ROOT}/conf/client.conf")
+def test_what_service_install_left_is_not_taken_over_where_there_is_another_spool(at_work: Any) -> None:
+    at_work.sh(f"mkdir -p {ROOT}/spool {SPOOL} && touch {ROOT}/spool/1.pour {SPOOL}/2.pour")
     done = at_work.try_sh(f"dpkg -i {NEWER}")
-    at_work.sh(f"dpkg -P kegnet-client; rm {ROOT}/conf/client.conf && rmdir {ROOT}/conf {ROOT}")
+    left = at_work.sh(f"ls {ROOT}/spool {SPOOL}")
+    at_work.sh(f"dpkg -P kegnet-client; rm -r {ROOT} {SPOOL}")
     assert done.returncode != 0
-    assert "Nothing was changed" in done.stderr
+    assert f"{ROOT}/spool and {SPOOL} both hold files" in done.stderr
+    assert "1.pour" in left
+    assert "2.pour" in left
