@@ -15,12 +15,14 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.keys import generate_private_key
 from kegnet_client.spool.directory import Spool
 
-from .support import postgresql, pouchdb
+from .support import mosquitto, postgresql, pouchdb
 from .support.authority import Authority
+from .support.mosquitto import Mosquitto
 from .support.operators import Operator
 from .support.postgresql import PostgreSQL
 from .support.pouchdb import PouchDB
 from .support.server import Serve, Server
+from .support.small_couch import SmallCouch
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("kegnet", deadline=None)
@@ -140,6 +142,24 @@ def pouchdb_server() -> Iterator[PouchDB]:
     """A server of CouchDB's protocol for the session."""
     with pouchdb.running() as server:
         yield server
+
+
+@pytest.fixture
+def couch() -> Iterator[SmallCouch]:
+    """A server of CouchDB's protocol that does as it is told, up."""
+    couch = SmallCouch()
+    couch.start()
+    yield couch
+    couch.stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """An MQTT broker, up."""
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    with mosquitto.running(directory) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,14 @@ def test_a_new_keg_is_tapped_and_ended(open_page: OpenPage, api: httpx.Client) -
     card.get_by_text("12.5 l left").wait_for()
     shown = api.get(f"/api/taps/{tap}").json()
     assert (shown["beverage"]["name"], shown["keg"]["size_ml"], shown["keg"]["said_by"]) == ("Stout", 30_000, "init")
+    card.get_by_role("button", name="Change the keg").click()
+    page.get_by_label("Beverage").fill("Porter")
+    page.get_by_label("Size (litres)").fill("50")
+    page.get_by_role("button", name="Save").click()
+    card.get_by_text("of 50.0 l · 25 %").wait_for()
+    changed = api.get(f"/api/taps/{tap}").json()
+    assert (changed["keg"]["id"], changed["beverage"]["name"]) == (shown["keg"]["id"], "Porter")
+    assert api.get(f"/api/beverages/{shown['beverage']['id']}").json()["name"] == "Stout"
     card.get_by_role("button", name="The keg is empty").click()
     card.get_by_text("no keg").wait_for()
     assert api.get(f"/api/taps/{tap}").json()["keg"] is None

@@ -39,9 +39,12 @@ def test_a_pour_is_dragged_to_another_keg_and_that_is_undone(
     pour(api, key, 3000)
     before = found(api, 3000)["keg"]
     page = open_page("pours")
-    row_of(page, "556 ml").drag_to(page.get_by_text(f"{OTHER} #{other_keg}").last)
+    target = page.get_by_text(f"{OTHER} #{other_keg}").last
+    was_there = target.element_handle()
+    row_of(page, "556 ml").drag_to(target)
     page.get_by_role("status").get_by_text(f"It was from keg {OTHER} #{other_keg}").wait_for()
-    page.get_by_text("29.4 l left").wait_for()
+    page.get_by_text("29.4 l left · last pour").wait_for()
+    assert was_there.evaluate("one => one.isConnected"), "whoever drags the next one there drops it on nothing"
     assert (found(api, 3000)["keg"], found(api, 3000)["adjustment"]) == (other_keg, "keg")
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("30.0 l left").wait_for()

@@ -3,7 +3,6 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,14 +16,6 @@ from ..support.small_couch import SmallCouch
 
 ESCAPE = "\x1b[2J\x9b31m\r\n\u202e\ud800"
 SHAPES: list[Any] = [None, 1, "x", ESCAPE, [], [1], [[]], [["a"]], [[ESCAPE] * 3], [{}], {}, {"a": ESCAPE}]
-
-
-@pytest.fixture
-def couch() -> Iterator[SmallCouch]:
-    couch = SmallCouch()
-    couch.start()
-    yield couch
-    couch.stop()
 
 
 def assert_printable(text: str) -> None:

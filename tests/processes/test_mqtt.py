@@ -1,8 +1,6 @@
 """A daemon that delivers to an MQTT broker and knows no KegNet, against a real mosquitto with TLS and a password."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,17 +10,8 @@ from kegnet_client.producers.thermometer_section import THERMOMETER
 from kegnet_client.sinks.mqtt_section import MQTT
 
 from ..support.device import Device
-from ..support.mosquitto import USER, Listener, Mosquitto, running
+from ..support.mosquitto import USER, Listener, Mosquitto
 from ..support.waits import wait_until
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker, up."""
-    directory = tmp_path / "broker"
-    directory.mkdir()
-    with running(directory) as broker:
-        yield broker
 
 
 @pytest.fixture

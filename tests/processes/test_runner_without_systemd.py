@@ -26,14 +26,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it a
 
 
 @pytest.fixture
-def couch() -> Iterator[SmallCouch]:
-    couch = SmallCouch()
-    couch.start()
-    yield couch
-    couch.stop()
-
-
-@pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that another user may enter, which pytest's are not."""
     with tempfile.TemporaryDirectory() as name:

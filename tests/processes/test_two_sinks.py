@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 
@@ -13,7 +12,7 @@ from kegnet_client.config.edit import fill
 from kegnet_client.sinks.mqtt_section import MQTT
 
 from ..support.device import STARTED_MS, Device
-from ..support.mosquitto import USER, Listener, Mosquitto, running
+from ..support.mosquitto import USER, Listener, Mosquitto
 from ..support.server import Server
 from ..support.users import PRODUCER
 from ..support.waits import wait_until
@@ -21,15 +20,6 @@ from ..support.waits import wait_until
 KILLS = 6
 POURS = 8
 """Between one kill and the next."""
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker, up."""
-    directory = tmp_path / "broker"
-    directory.mkdir()
-    with running(directory) as broker:
-        yield broker
 
 
 def name_both(device: Device, broker: Mosquitto) -> None:

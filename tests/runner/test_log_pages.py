@@ -1,7 +1,7 @@
 """A device's log in the database: its last fifty thousand lines, and neither end holds more than a page of them."""
 
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -27,14 +27,6 @@ class LosingCouch(Couch):
         if not self.loses:
             raise TransportError("no answer")
         return done
-
-
-@pytest.fixture
-def couch() -> Iterator[SmallCouch]:
-    couch = SmallCouch()
-    couch.start()
-    yield couch
-    couch.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ..sinks.kegbot_server import KegbotServer
 from ..support.authority import Authority
 from ..support.clock import FakeClock
 from ..support.kegbot import KegbotModel
-from ..support.mosquitto import USER, Listener, Mosquitto, running
+from ..support.mosquitto import USER, Listener, Mosquitto
 from ..support.pages import section
 from ..support.preloaded import Preloaded
 from ..support.waits import wait_until
@@ -33,15 +33,6 @@ def kegbot(chain: Path, model: KegbotModel) -> Iterator[KegbotServer]:
     server = KegbotServer(chain, model)
     yield server
     server.close()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """The broker of their Home Assistant."""
-    directory = tmp_path / "broker"
-    directory.mkdir()
-    with running(directory) as broker:
-        yield broker
 
 
 @pytest.fixture

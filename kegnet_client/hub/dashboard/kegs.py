@@ -28,6 +28,7 @@ class Kegs:
     def __init__(self, visit: Visit, drop: Drop) -> None:
         self._visit, self._drop = visit, drop
         self._shown: list[tuple[int, str]] | None = None
+        self._left: dict[int, ui.label] = {}
         with ui.column().classes("w-full gap-2 lg:sticky lg:top-16"):
             if visit.may_operate:
                 ui.label(visit.words("drag_hint")).classes("text-sm opacity-70 max-md:hidden")
@@ -39,34 +40,42 @@ class Kegs:
 
     async def refresh(self, names: Names) -> None:
         """Show what is left now."""
-        visit = self._visit
-        found = await visit.hub.read(self._read)
-        shown = [
-            (keg["id"], visit.words("left", volume=figures.volume(keg["left_ml"], visit.settings.units)))
-            for keg in found
-        ]
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self._list.clear()
-        with self._list:
-            for number, left in shown:
-                self._show(number, names.get(("keg", number), ""), left)
+        found = await self._visit.hub.read(self._read)
+        shown = [(keg["id"], names.get(("keg", keg["id"]), "")) for keg in found]
+        if shown != self._shown:  # else they stay where they are, for who drags a pour there
+            self._shown = shown
+            self._list.clear()
+            self._left.clear()
+            with self._list:
+                for number, name in shown:
+                    self._left[number] = self._show(number, name)
+        for keg in found:
+            self._left[keg["id"]].text = self._tell(keg)
+
+    def _tell(self, keg: dict[str, Any]) -> str:
+        """What is left in it, and of when that is."""
+        visit, words = self._visit, self._visit.words
+        left = words("left", volume=figures.volume(keg["left_ml"], visit.settings.units))
+        if keg["last_pour_ms"] is None:
+            return f"{left} · {words('never_poured')}"
+        return f"{left} · {words('last_pour', ago=words.ago(visit.hub.clock_ms() - keg['last_pour_ms']))}"
 
     def _read(self, connection: Connection) -> list[dict[str, Any]]:
         newest = entries.read_open(connection, "keg")[: -MAX_SHOWN - 1 : -1]
         return kegs.show(connection, newest, self._visit.hub.clock_ms())
 
-    def _show(self, number: int, name: str, left: str) -> None:
+    def _show(self, number: int, name: str) -> ui.label:
+        """Add a keg; the label of what is left."""
         visit = self._visit
         title = visit.words("history_of", of=name)
         with self._target("keg", number), ui.row().classes("w-full items-center justify-between no-wrap"):
             with ui.column().classes("gap-0 min-w-0"):
                 ui.label(name).classes("font-bold break-words")
-                ui.label(left).classes("text-sm")
+                left = ui.label().classes("text-sm")
             history = partial(open_history, visit, name, "keg", number, partial(keg_teller, visit))
             button = ui.button(icon="history", on_click=history).props("flat dense round")
             button.props["aria-label"] = title
+        return left
 
     def _target(self, what: str, keg: int | None) -> ui.element:
         target = ui.element("div").classes(_TARGET)

@@ -1,6 +1,5 @@
 """Whether what a card of a tap shows is still so, and what is wrong there. Pure but for `read`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +7,8 @@ from sqlalchemy import Connection, select
 
 from kegnet_client.hub.api import taps
 from kegnet_client.hub.dashboard.names import read_meters
-from kegnet_client.hub.domain.alarms import PUBLISHED, Alarm
+from kegnet_client.hub.domain.alarms import at_tap
 from kegnet_client.hub.domain.levels import is_stale
-from kegnet_client.hub.domain.periods import Meter
 from kegnet_client.hub.store import alarms, entries, schema
 
 STALE_MS = 30 * 60_000
@@ -48,18 +46,7 @@ def read(connection: Connection, now_ms: int) -> list[TapState]:
             tap,
             (meter := meters.get(tap["id"])) is not None,
             None if meter is None else heard.get(meter[0]),
-            alarms_of(tap, meter, standing),
+            tuple(one.text for one in at_tap(standing, (tap["keg"] or {}).get("id"), tap["sensor"], meter)),
         )
         for tap in taps.show(connection, entries.read_open(connection, "tap"), now_ms)
     ]
-
-
-def alarms_of(tap: dict[str, Any], meter: Meter | None, standing: Iterable[Alarm]) -> tuple[str, ...]:
-    """What is wrong with the tap's keg, thermometer, meter, or the meter's device; the newest last."""
-    subjects = {f"sensor {tap['sensor']}"} if tap["sensor"] else set()
-    if tap["keg"] is not None:
-        subjects.add(f"keg {tap['keg']['id']}")
-    if meter is not None:
-        device, pin = meter
-        subjects |= {f"device {device}", f"meter {device} {pin}"}
-    return tuple(one.text for one in standing if one.key[0] != PUBLISHED and one.key[1] in subjects)

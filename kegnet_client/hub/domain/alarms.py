@@ -129,3 +129,17 @@ def publish(standing: Mapping[Key, Alarm], source: str, code: str, text: str, no
     if key in standing:
         return []
     return [Moment(key, what, now_ms, clean(text)) for what in (What.RAISED, What.CLEARED)]
+
+
+def at_tap(
+    standing: Iterable[Alarm], keg: int | None, sensor: str | None, meter: tuple[str, int] | None
+) -> list[Alarm]:
+    """Those of the keg, the thermometer and the meter (a device and a pin) of a tap, and of that device.
+
+    What others publish is at no tap, whatever its source is called.
+    """
+    subjects = {f"keg {keg}", f"sensor {sensor}"}
+    if meter is not None:
+        device, pin = meter
+        subjects |= {f"device {device}", f"meter {device} {pin}"}
+    return [one for one in standing if one.key[0] != PUBLISHED and one.key[1] in subjects]

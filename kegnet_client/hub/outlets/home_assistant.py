@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 import kegnet_client
 from kegnet_client.hub.api import taps
-from kegnet_client.hub.domain.alarms import Alarm
+from kegnet_client.hub.domain.alarms import Alarm, at_tap
 from kegnet_client.hub.store import alarms, entries, schema, volumes
 
 DISCOVERY = "homeassistant"
@@ -128,12 +128,15 @@ def _sensor(name: str, field: str, unit: str | None, **more: Any) -> dict[str, A
 
 def _state(tap: dict[str, Any], last_poured_nl: int | None, standing: Iterable[Alarm], now_ms: int) -> dict[str, Any]:
     keg = tap["keg"]
-    subjects = {f"sensor {tap['sensor']}"}
-    for meter in (one for one in tap["meters"] if one["until_ms"] is None or now_ms < one["until_ms"]):
-        subjects |= {f"device {meter['device']}", f"meter {meter['device']} {meter['pin']}"}
-    if keg is not None:
-        subjects.add(f"keg {keg['id']}")
-    is_wrong = any(alarm.key[1] in subjects for alarm in standing)
+    meter = next(
+        (
+            (one["device"], one["pin"])
+            for one in tap["meters"]
+            if one["from_ms"] <= now_ms and (one["until_ms"] is None or now_ms < one["until_ms"])
+        ),
+        None,
+    )
+    is_wrong = at_tap(standing, None if keg is None else keg["id"], tap["sensor"], meter)
     state: dict[str, Any] = {"alarm": "ON" if is_wrong else "OFF"}
     if keg is None:
         return {**state, **dict.fromkeys(_OF_KEG)}

@@ -62,3 +62,22 @@ def tap_keg(
     place = bodies.KegAtTap(tap=tap, from_ms=now_ms)
     body = bodies.Keg(beverage=number, size_ml=size_ml, start_ml=start_ml, taps=[place])
     return house.say(connection, "keg", None, body, said_by, now_ms)
+
+
+def change_keg(
+    connection: Connection, tap: int, beverage: str, size_ml: float, start_ml: float | None, said_by: str, now_ms: int
+) -> bool:
+    """Say of the keg that runs from ``tap`` what it is, because it was said wrongly; whether there is one."""
+    entries.lock(connection)
+    keg = read_running(connection, now_ms).get(tap)
+    if keg is None:
+        return False
+    body = bodies.Keg.model_validate(keg.body)
+    known = None if body.beverage is None else entries.read_one(connection, "beverage", body.beverage)
+    if known is None or known.body["name"] != beverage:
+        # One of its own: another keg may hold what that one was.
+        wanted = bodies.Beverage.model_validate({**({} if known is None else known.body), "name": beverage})
+        body.beverage = house.say(connection, "beverage", None, wanted, said_by, now_ms).subject
+    body.size_ml, body.start_ml = size_ml, start_ml
+    house.say(connection, "keg", keg.subject, body, said_by, now_ms)
+    return True
