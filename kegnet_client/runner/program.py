@@ -170,7 +170,9 @@ class Program:
             self._time_up_s = None
             self.stop("finished", "its time was up")
         if self._leaving is not None and self._leaving_due_s is not None and now_s >= self._leaving_due_s:
-            _log.warning("the version of %s before %d did not quit: killed", self.stored.name, self.current.sequence)
+            _log.warning(
+                "the version of %s before %d did not quit and is killed", self.stored.name, self.current.sequence
+            )
             self._leaving.kill()
             self._leaving_due_s = now_s + KILL_AGAIN_S
         if self._due_s is None or now_s < self._due_s:

@@ -176,7 +176,9 @@ class SmallCouch:
                             return
                         new = couch.changes[sent:]
                         sent = len(couch.changes)
-                    for number, identifier in new:
+                    newest = {identifier: number for number, identifier in new}
+                    for identifier, number in sorted(newest.items(), key=lambda one: one[1]):
+                        # As CouchDB does, of each document the last change alone.
                         document = couch.documents[identifier]
                         row = {"seq": number, "id": identifier, "doc": document}
                         row |= {"deleted": True} if document.get("_deleted") else {}
