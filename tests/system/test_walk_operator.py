@@ -132,8 +132,13 @@ class Operator:
         answer = httpx.get(address, headers=headers, verify=context, trust_env=False, timeout=PATIENCE_S)
         return answer.raise_for_status().text
 
-    def devices(self, command: str = "hub devices list --json") -> set[str]:
-        return {device["name"] for device in json.loads(self.desk.do(command)) if device["revoked_ms"] is None}
+    def devices(self) -> set[str]:
+        """The names of those that may send."""
+        return {
+            device["name"]
+            for device in json.loads(self.desk.do("hub devices list --json"))
+            if device["revoked_ms"] is None
+        }
 
     def close(self) -> None:
         for desk in [self.desk, *(bar.desk for bar in self.bars)]:

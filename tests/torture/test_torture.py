@@ -53,7 +53,7 @@ def rig(tmp_path: Path) -> Rig:
             env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,  # a starved machine is waited for, for two minutes at each standstill
             check=False,
         )
 
