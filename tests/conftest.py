@@ -82,6 +82,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def stay_as_nice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that steps back for others would take this process with it, for all of the tests that follow."""
+    monkeypatch.setattr("os.nice", lambda _: 0)
+
+
+@pytest.fixture(autouse=True)
 def no_sums_of_other_hubs(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """What a hub of an earlier module, which runs on, sums up once a minute is no line of this test."""
     if "hub" in request.path.relative_to(Path(__file__).parent).parts:

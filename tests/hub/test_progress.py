@@ -20,7 +20,6 @@ Run = Callable[..., str]
 @pytest.fixture
 def run(tmp_path: Path, capsys: Said, device_key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("backup", file)`` runs that command on this test's hub; what it says on standard error."""
-    monkeypatch.setattr("os.nice", lambda _: 0)  # what comes after this test is as nice as before
     home = tmp_path / "hub"
     assert run_hub("init", "--dir", str(home)) == 0
     store = Store(home / "hub.db")
