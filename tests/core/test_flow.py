@@ -214,6 +214,13 @@ def test_after_a_hello_a_small_first_total_counts_from_zero_and_a_year_s_does_no
     assert sum(flow.pulses for flow in meter.close()) == pulses
 
 
+def test_a_total_that_was_kept_is_not_one_that_was_heard_since_the_start() -> None:
+    counter = TotalCounter(Meter(FlowRules()), 5000)
+    assert not counter.has_heard
+    counter.take(5000, 0)
+    assert counter.has_heard
+
+
 def test_a_total_that_comes_when_a_pour_runs_already_is_in_that_pour() -> None:
     counter = TotalCounter(meter := Meter(FlowRules()))
     counter.board_began(0)
