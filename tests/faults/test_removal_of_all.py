@@ -58,6 +58,7 @@ def test_uninstall_goes_on_behind_a_mounted_spool_and_says_what_stays(bin_direct
     assert [Path(line).name for line in called if line] == [
         "userdel kegnet-runner",
         "userdel kegnet-events",
+        "userdel kegnet-led",
         "userdel kegnet-kegboard",
         "userdel kegnet-flow",
         "userdel kegnet-client",

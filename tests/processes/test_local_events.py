@@ -207,6 +207,7 @@ def test_what_a_board_counted_before_its_first_message_is_in_the_pour_if_it_was_
     with core.connect() as connection:
         connection.sendall(json.dumps(connected).encode() + b"\n\n" + update(60))
         assert hear(connection, "FlowUpdate")["ticks"] == 60
+        time.sleep(0.3)  # what a meter of 2,000 pulses a second at most takes
         connection.sendall(update(100))
         wait_until(lambda: core.pours() == [(0, 100)], f"{core.pours()}")
 

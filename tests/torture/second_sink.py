@@ -1,7 +1,8 @@
 """A second sink beside KegNet, a Kegbot server, and a daemon that is another user than the producer of its pours.
 
-A Kegbot server makes a drink of every post: what is delivered twice is seen there. As root, daemon and producer are two
-users of one group, and hard links of another's file are forbidden: what passes for root need not for them.
+A Kegbot server makes a drink of every post: what is delivered twice is seen there. As root, and where others can run
+the package, daemon and producer are two users of one group, and hard links of another's file are forbidden: what passes
+for root need not for them.
 """
 
 import os
@@ -23,7 +24,7 @@ from tests.net.server import Server as Sockets
 from tests.sinks.kegbot_server import serve
 from tests.support.clock import FakeClock
 from tests.support.kegbot import KEY, KegbotModel, StoredDrink
-from tests.support.users import NOBODY, PRODUCER
+from tests.support.users import NOBODY, PRODUCER, python_for_others
 
 PROTECTED = Path("/proc/sys/fs/protected_hardlinks")
 
@@ -116,8 +117,8 @@ def add_kegbot(device: Device, kegbot: Kegbot) -> None:
 
 
 def give_away(device: Device, above: Sequence[Path]) -> None:
-    """Make ``device`` the user's that its daemon runs as, if this is root. ``above`` are the directories over it."""
-    if os.geteuid() != 0:
+    """Make ``device`` the user's that its daemon runs as, if that is another. ``above`` are the directories over it."""
+    if python_for_others() is None:
         return
     device.options = NOBODY
     for path in (device.root, *device.root.rglob("*")):
@@ -128,8 +129,8 @@ def give_away(device: Device, above: Sequence[Path]) -> None:
 
 
 def give_to_producer(path: Path) -> None:
-    """The file at ``path`` is the producer's, if this is root."""
-    if os.geteuid() == 0:
+    """The file at ``path`` is the producer's, if that is another user."""
+    if python_for_others() is not None:
         os.chown(path, PRODUCER["user"], PRODUCER["group"])
 
 
@@ -146,5 +147,5 @@ def waiting(device: Device, foreign: Iterable[str] = ()) -> list[str]:
 
 
 def say_what_is_missing(bench: Bench) -> None:
-    if os.geteuid() != 0 or PROTECTED.read_text().strip() != "1":
+    if python_for_others() is None or PROTECTED.read_text().strip() != "1":
         bench.say("all are one user, or hard links are not protected: what that would find is left out")

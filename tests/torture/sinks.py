@@ -5,7 +5,6 @@ end each pour has to be at each of the two, once: a Kegbot server makes a drink 
 in doubt waits for a minute, as it does in life, so that the end of a run takes some.
 """
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ledger import identify
 from patience import STILL_S, wait_while_falling
 from second_sink import Kegbot, add_kegbot, give_away, say_what_is_missing
 from server import POISON, Server
-from tests.support.users import NOBODY, PRODUCER, find_modules, find_python
+from tests.support.users import PRODUCER, find_modules, python_for_others
 
 POURS = 4
 """Between one mishap and the next."""
@@ -35,13 +34,14 @@ class Bar:
     def __init__(self, bench: Bench, directory: Path, server: Server, kegbot: Kegbot, version: str) -> None:
         self.server, self.kegbot = server, kegbot
         self._version = version
-        self._is_root = os.geteuid() == 0
+        self._python = python_for_others()
         self.device = Device(directory / "root", server.url(version), bench.authority)
         self.pours: list[Pour] = []
         add_kegbot(self.device, kegbot)
         give_away(self.device, (bench.directory, directory))
-        if self._is_root:
-            self._find_program()
+        if self._python is not None:
+            self.device.program = [self._python, "-m", "kegnet_client.cli"]
+            self.device.variables |= find_modules()
         self.daemon = Daemon(self.device)
 
     def drop(self, count: int) -> None:
@@ -52,7 +52,7 @@ class Bar:
             pour = Pour(number % 2, pulses, 8123, ONE_MS + number)
             self.pours.append(pour)
             lines.append(f"{number}.pour {_line(pour)}")
-        who = PRODUCER if self._is_root else {}
+        who = {} if self._python is None else PRODUCER
         subprocess.run(
             ["/bin/sh", "-c", DROP], input="\n".join([*lines, ""]), text=True, cwd=self.device.spool, check=True, **who
         )
@@ -76,14 +76,6 @@ class Bar:
         faults += [f"{row!r} is not at the KegNet server" for row in sorted(expected - self.server.rows.keys())]
         faults += self.kegbot.faults(self.device.uuid, self.pours)
         return faults
-
-    def _find_program(self) -> None:
-        variables = find_modules()
-        python = find_python(NOBODY, variables)
-        if python is None:
-            raise RuntimeError("another user has no Python with the libraries of this one")
-        self.device.program = [python, "-m", "kegnet_client.cli"]
-        self.device.variables |= variables
 
 
 def run(bench: Bench, seconds: float) -> None:

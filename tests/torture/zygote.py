@@ -26,7 +26,7 @@ from bench import Device, wait_until
 from kegnet_client import cli
 from kegnet_client.sinks import kegbot
 from patience import STILL_S
-from tests.support.users import NOBODY, find_modules, find_python
+from tests.support.users import find_modules, python_for_others
 
 STRACE = ("strace", "-f", "-qq", "-y", "-ttt")
 
@@ -37,9 +37,7 @@ class Zygote:
     def __init__(self) -> None:
         variables = find_modules()
         # A child may become another user, and imports some of the standard library only then.
-        python = find_python(NOBODY, variables) if os.geteuid() == 0 else sys.executable
-        if python is None:
-            raise RuntimeError("another user has no Python with the libraries of this one")
+        python = python_for_others() or sys.executable
         modules = [os.environ.get("PYTHONPATH", ""), variables["PYTHONPATH"], str(Path(__file__).parents[2])]
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, modules))
         self._process = subprocess.Popen(
