@@ -56,7 +56,7 @@ WHOLE = (process or wheel) and not (system or alone or slow)
 # Of most of these tests each starts a hub of its own, which takes half of the time of all fast tests.
 OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/test_websocket.py
 
-# The inner loop: the working tree as it is, in less than a minute.
+# The inner loop: the working tree as it is, in a little over a minute on two cores.
 check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
