@@ -9,15 +9,22 @@ until then. It is given back when the box ends.
 import errno
 import fcntl
 import os
+import re
 import struct
 
 from kegnet_client.core.errors import RunnerError
 
 CONSUMER = b"kegnet-runner"
+_NAME = re.compile(r"(/dev/[A-Za-z0-9][A-Za-z0-9_-]{0,63}):(0|[1-9][0-9]{0,3})")
 _GET_LINE = 0xC250B407
 """GPIO_V2_GET_LINE_IOCTL of linux/gpio.h, with its struct gpio_v2_line_request."""
 _REQUEST = struct.Struct("=I252x32s272xI24xi")
 """The first of 64 offsets, who asks, no configuration, the number of lines, and where the descriptor comes back."""
+
+
+def is_gpio_line(value: object) -> bool:
+    """Whether ``value`` names a line of a chip, such as ``/dev/gpiochip0:17``."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def request_line(name: str) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kegnet_client.config.settings import Section, Setting, to_path
-from kegnet_client.runner.statement import is_gpio_line
+from kegnet_client.runner.gpio import is_gpio_line
 from kegnet_client.runner.url import check_url
 
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import rfc8785
 
 from kegnet_client.core.errors import DocumentError
+from kegnet_client.runner.gpio import is_gpio_line
 
 NAMESPACE = "kegnet-module"
 """What an operator's key signs for: a signature made for anything else is none."""
@@ -38,7 +39,6 @@ MOST_SECONDS = 86400
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 _DEVICE_NODE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_./-]{0,63}")
-_GPIO_LINE = re.compile(r"(/dev/[A-Za-z0-9][A-Za-z0-9_-]{0,63}):(0|[1-9][0-9]{0,3})")
 _PERMISSIONS = {"network", "spool", "devices", "gpio", "memory_mib", "seconds"}
 
 
@@ -289,11 +289,6 @@ def _permissions(document: Mapping[str, Any], *, is_command: bool) -> Permission
         memory_mib=_whole(given.get("memory_mib", DEFAULT_MEMORY_MIB), "permission memory_mib", 1024 * 1024),
         seconds=None if seconds is None else _whole(seconds, "permission seconds", MOST_SECONDS),
     )
-
-
-def is_gpio_line(value: object) -> bool:
-    """Whether ``value`` names a line of a chip."""
-    return isinstance(value, str) and _GPIO_LINE.fullmatch(value) is not None
 
 
 def _is_device_node(value: object) -> bool:
