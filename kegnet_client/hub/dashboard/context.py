@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
-from kegnet_client.hub.dashboard.together import Together, Turns
+from kegnet_client.hub.dashboard.together import Together
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.domain.roles import Principal, Role
 from kegnet_client.hub.entrance import Entrance
@@ -45,7 +45,6 @@ class Hub:
     notified: int = 0
     """How many addresses are told of alarms."""
     _together: dict[Callable[[Connection, int], object], Together[object]] = field(default_factory=dict, init=False)
-    _turns: Turns = field(default_factory=Turns, init=False)
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` reads, without holding up anybody else."""
@@ -57,9 +56,7 @@ class Hub:
             self._together[work] = Together(
                 lambda: self.store.read_soon(lambda connection: work(connection, self.clock_ms()))
             )
-        found = await self._together[work].ask()
-        await self._turns.take()  # else all pages are drawn at once, and a device waits for the last of them
-        return cast(_T, found)
+        return cast(_T, await self._together[work].ask())
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """What ``work`` gives, once it is on disk."""

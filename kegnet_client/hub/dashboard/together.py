@@ -1,4 +1,4 @@
-"""Twenty pages that show the same: they read it once an event, and are drawn one after the other."""
+"""One answer for all who ask at about the same time: twenty pages that show the same read it once an event."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,15 +30,3 @@ class Together(Generic[_T]):
             await asyncio.wait([before])
         self._under_way, self._next = self._next, None
         return await self._work()
-
-
-class Turns:
-    """Lets those who wait go on one at a time, with everything else that the event loop has to do between them."""
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-
-    async def take(self) -> None:
-        """Wait for a turn: what is done next, up to an ``await``, holds up the loop alone."""
-        async with self._turn:
-            await asyncio.sleep(0)

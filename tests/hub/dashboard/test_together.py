@@ -1,14 +1,11 @@
-"""Pages that ask for the same at the same time read it once, and none is told less than what held when it asked.
-
-They are drawn one after the other.
-"""
+"""Pages that ask for the same at the same time read it once, and none is told less than what held when it asked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from kegnet_client.hub.dashboard.together import Together, Turns
+from kegnet_client.hub.dashboard.together import Together
 
 Act = Callable[["Reading"], Awaitable[None]]
 
@@ -98,39 +95,3 @@ def test_a_failure_is_told_to_all_who_asked_and_the_next_one_is_answered() -> No
         assert await reading.ask() == 2
 
     run(act)
-
-
-def test_between_two_pages_the_loop_does_what_devices_ask_for() -> None:
-    async def main() -> list[int]:
-        turns, served, drawn = Turns(), 0, list[int]()
-
-        async def serve() -> None:
-            nonlocal served
-            while True:
-                served += 1
-                await asyncio.sleep(0)
-
-        async def draw() -> None:
-            await turns.take()
-            drawn.append(served)
-
-        devices = asyncio.create_task(serve())
-        async with asyncio.timeout(10):
-            await asyncio.gather(*(draw() for _ in range(20)))
-        devices.cancel()
-        return drawn
-
-    drawn = asyncio.run(main())
-    assert len(set(drawn)) == len(drawn) == 20
-
-
-def test_a_page_that_is_closed_while_it_waits_for_its_turn_holds_up_nobody() -> None:
-    async def main() -> None:
-        turns = Turns()
-        first, gone, last = (asyncio.create_task(turns.take()) for _ in range(3))
-        await asyncio.sleep(0)
-        gone.cancel()
-        async with asyncio.timeout(10):
-            await asyncio.gather(first, last)
-
-    asyncio.run(main())
