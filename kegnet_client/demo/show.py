@@ -36,6 +36,10 @@ def demo(*, once: bool) -> int:
 
 def _watch(stage: Stage) -> None:
     command = Path(sys.executable).with_name("kegnet-client")
+    remember_a_day(stage.spool, Clock().wall_ms())
+    # What is said of the day would push the lines below off the screen. It is said of each record once its file is gone.
+    while any(stage.spool.glob("*.reading")):
+        stage.next_line(ROUND_TIMEOUT_S)
     print(f"""\
 A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-C ends all of it.
 
@@ -48,7 +52,6 @@ A tap pours, a thermometer measures, kegnet-client delivers, a hub stores. Ctrl-
   ask it         {command} status --root {stage.root}
   what is left   {command} hub status --dir {stage.hub}
 """)
-    remember_a_day(stage.spool, Clock().wall_ms())
     stage.start("thermometer", *ACTOR, "kegnet_client.demo.thermometer", str(stage.tree))
     stage.start("screen", *ACTOR, "kegnet_client.demo.levels", stage.url, f"{stage.hub}/ca.crt")
     stage.start("tap", *ACTOR, "kegnet_client.demo.tap", str(stage.spool))
