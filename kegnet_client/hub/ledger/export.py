@@ -112,10 +112,9 @@ def _write_table(
         stream.write(rest if after else page.content)
         count += (more := rest.count(pages.LINE_END.encode()))
         on_rows(more)
-        if page.next is None:
+        after = pages.parse_position(page.next)
+        if after is None:
             return count
-        time_ms, _, row_id = page.next.partition(".")
-        after = (int(time_ms), int(row_id))
 
 
 def _freeze(connection: Connection) -> Connection:
