@@ -13,13 +13,13 @@ class Pattern(Enum):
     OFF = "off: kegnet-client does not run"
     ON = "on: the server takes records"
     SLOW = "blinking slowly: records wait"
-    FAST = "blinking fast: something is to be mended, kegnet-client status says what"
+    FAST = "blinking fast: something needs fixing, kegnet-client status says what"
 
 
 HALF_MS = {Pattern.SLOW: 1000, Pattern.FAST: 200}
 """How long one that blinks is lit, and then dark."""
 STEADY_MS = 1000
-"""A steady one is looked at as often."""
+"""How long a steady one stays before it is switched once more."""
 
 
 def choose_pattern(state: Mapping[str, Any] | None) -> Pattern:

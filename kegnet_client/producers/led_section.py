@@ -40,7 +40,7 @@ LED = Section(
             "name",
             (
                 "An LED of this machine that shows how the delivery stands, by its name in /sys/class/leds: on while",
-                "the server takes records, blinking slowly while they wait, fast when something is to be mended, off",
+                "the server takes records, blinking slowly while they wait, fast when something needs fixing, off",
                 "when kegnet-client does not run. It takes: sudo systemctl enable --now kegnet-led",
             ),
             _to_name,

@@ -33,9 +33,9 @@ KEPT_AT_MOST_MS = 30 * 86_400_000
 _PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
-log = logging.getLogger(__name__)
-
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,11 @@ class Journal:
     def forget_old(self) -> None:
         """Let go of what no pour in the spool can need any more."""
         now_s = self._clock.monotonic_s()
-        entries = self.entries.items()
-        over = [nonce for nonce, one in entries if _is_over(one.stored) and now_s >= _latest_s(one) + KEPT_S]
+        over = [
+            nonce
+            for nonce, one in self.entries.items()
+            if _is_over(one.stored) and now_s >= max(one.tried_s, one.known_s) + KEPT_S
+        ]
         for nonce in over:
             self.forget(nonce)
 
@@ -207,10 +210,6 @@ def _parse(data: bytes) -> Stored:
 
 def _is_over(stored: Stored) -> bool:
     return stored.drink is not None and not stored.may_be_two
-
-
-def _latest_s(entry: Entry) -> float:
-    return max(entry.tried_s, entry.known_s)
 
 
 def _name(nonce: int) -> str:
