@@ -37,7 +37,7 @@ def demo(*, once: bool) -> int:
 def _watch(stage: Stage) -> None:
     command = Path(sys.executable).with_name("kegnet-client")
     remember_a_day(stage.spool, Clock().wall_ms())
-    # What is said of the day would push the lines below off the screen. It is said of each record once its file is gone.
+    # What is said of the day would push the lines below off the screen. Of a record it is said once its file is gone.
     while any(stage.spool.glob("*.reading")):
         stage.next_line(ROUND_TIMEOUT_S)
     print(f"""\
