@@ -74,7 +74,11 @@ class Journal:
         self._boot = read_boot_id()
         try:
             self._fd = _open(directory)
-            self.entries = self._load()
+            try:
+                self.entries = self._load()
+            except BaseException:
+                os.close(self._fd)
+                raise
         except OSError as error:
             raise ConfigError(
                 f"{directory}: journal: cannot be used ({error.strerror}); make it a directory of the user that runs "

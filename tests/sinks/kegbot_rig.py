@@ -111,6 +111,9 @@ class Rig:
         self.sink.close()
         self.sink = self._open()
 
+    def close(self) -> None:
+        self.sink.close()
+
     def send(self, record: Record | Heartbeat) -> Verdict:
         (verdict,) = self.sink.send([record])
         return verdict

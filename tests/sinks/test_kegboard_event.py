@@ -1,5 +1,7 @@
 """A Kegbot server of 2.0: paired by a person, one drink a pour whatever is sent again, nothing that it would drop."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -31,8 +33,9 @@ class LaterRig(Rig):
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> LaterRig:
-    return LaterRig(tmp_path / "journal")
+def rig(tmp_path: Path) -> Iterator[LaterRig]:
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        yield rig
 
 
 @pytest.mark.case(119)

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from disk import Disk, Operation, State
+from kegnet_client.core.errors import ConfigError
 from kegnet_client.host import atomic_file
 from kegnet_client.host.clock import read_boot_id
 from kegnet_client.sinks import kegbot_journal
@@ -13,6 +14,7 @@ from kegnet_client.sinks.kegbot_journal import KEPT_AT_MOST_MS, Journal, Stored
 
 from ..spool.dying_os import DyingOs, in_place_of_os
 from ..support.clock import FakeClock
+from ..support.descriptors import open_descriptors
 
 SETTLED, IN_DOUBT, MAYBE_TWICE = 1, 2, 3
 BEGUN = (read_boot_id(), round(FakeClock().now_s * 1000))
@@ -35,6 +37,15 @@ def test_a_post_in_doubt_is_known_however_long_the_device_was_off(tmp_path: Path
     journal = Journal(tmp_path / "journal", clock)
     assert set(journal.entries) == {IN_DOUBT, MAYBE_TWICE}
     journal.close()
+
+
+def test_one_that_cannot_be_read_holds_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "journal" / f"{IN_DOUBT:012x}").mkdir(parents=True)
+    (tmp_path / "journal").chmod(0o700)
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="cannot be used"):
+            Journal(tmp_path / "journal", FakeClock())
+    assert open_descriptors(tmp_path) == set()
 
 
 @pytest.mark.case(123)

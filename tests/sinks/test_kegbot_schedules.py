@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -25,7 +26,12 @@ def directory() -> Iterator[Path]:
 
 def play(directory: Path, seed: int) -> None:
     random = Random(seed)  # noqa: S311 (no secret)
-    rig = Rig(directory / "journal", random, random.choice(["1.2", "1.3"]), reuses_ids=random.random() < 0.3)
+    version, reuses_ids = random.choice(["1.2", "1.3"]), random.random() < 0.3
+    with closing(Rig(directory / "journal", random, version, reuses_ids=reuses_ids)) as rig:
+        play_on(rig, random)
+
+
+def play_on(rig: Rig, random: Random) -> None:
     poured: list[Pour] = []
     others = [rig.model.pour_elsewhere(100 + number) for number in range(random.choice([0, 5, 250]))]
     for _ in range(random.randint(10, 60)):

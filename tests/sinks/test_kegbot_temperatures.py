@@ -1,6 +1,8 @@
 """Temperatures to a Kegbot server of 1.x: one a minute a sensor, dated by the server."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -15,8 +17,9 @@ ACCEPTED, REJECTED = Disposition.ACCEPTED, Disposition.REJECTED
 
 
 @pytest.fixture(params=["1.2", "1.3"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
-    return Rig(tmp_path / "journal", Random(1), request.param)  # noqa: S311 (no secret)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    with closing(Rig(tmp_path / "journal", Random(1), request.param)) as rig:  # noqa: S311 (no secret)
+        yield rig
 
 
 def test_temperatures_are_told_once_a_minute_a_sensor_and_not_when_they_are_old(rig: Rig) -> None:
