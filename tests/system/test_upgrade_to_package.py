@@ -56,7 +56,7 @@ def test_a_spool_on_a_disk_of_its_own_is_left_alone_and_named(before: Any, packa
 
 def test_the_package_goes_on_with_all_that_was_there(before: Any, package: str) -> None:
     kept = before.sh(f"cd {ROOT}/conf && sha256sum *")
-    before.sh("systemctl stop kegnet-client kegnet-hub")
+    before.sh("systemctl stop kegnet-client kegnet-hub && systemctl disable kegnet-enroll")
     before.drop("waits.pour", 602)
     done = before.try_sh(f"dpkg -i {package}")  # stdin is empty: a question would be an error
     assert done.returncode == 0, done.stderr
@@ -78,4 +78,4 @@ def test_nothing_of_service_install_is_left(before: Any) -> None:
 
 
 def test_what_was_disabled_stays_so(before: Any) -> None:
-    assert before.show("kegnet-flow-meter", "UnitFileState") == "disabled"
+    assert [before.show(unit, "UnitFileState") for unit in ("kegnet-enroll", "kegnet-flow-meter")] == ["disabled"] * 2
