@@ -227,7 +227,7 @@ def test_a_connection_in_doubt_ends_by_a_reset() -> None:
 
     server = Server(None, say_nothing, shake_hands=False)
     for resets in (False, True):
-        transport = Transport(None, 0.2, lambda: NOW_MS, resets=resets)
+        transport = Transport(None, 1.0, lambda: NOW_MS, resets=resets)
         with pytest.raises(TransportError, match="no whole answer"):
             transport.post(server.url, "text/plain", b"x")
         transport.close()
