@@ -101,8 +101,8 @@ def test_only_the_channels_that_were_asked_for_are_sent(reader: httpx.Client, hu
         assert next(read_events(response)).body == {"n": 2}
 
 
-def test_nothing_is_missed_and_nothing_twice_however_often_the_connection_is_cut(
-    reader: httpx.Client, hub_store: Store
+def test_nothing_is_missed_and_nothing_twice_nor_told_however_often_the_connection_is_cut(
+    reader: httpx.Client, hub_store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     after = first = int(newest(hub_store))
     count = 2000
@@ -127,6 +127,7 @@ def test_nothing_is_missed_and_nothing_twice_however_often_the_connection_is_cut
     assert found == list(range(count))
     assert cuts > 10
     assert after > first
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_what_is_not_kept_any_more_is_a_reset_and_what_follows_is_new(reader: httpx.Client, hub_store: Store) -> None:

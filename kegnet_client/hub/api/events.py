@@ -78,6 +78,9 @@ class _Stream(Response):
                 async for text in texts:
                     async with asyncio.timeout(SEND_S):
                         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+                    # What is caught up with comes without a pause: the loop must hear of a client that has gone, or
+                    # each further write is a line in the log.
+                    await asyncio.sleep(0)
             async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
