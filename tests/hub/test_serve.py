@@ -204,7 +204,7 @@ def test_a_certificate_that_is_none_is_not_said_to_serve_on(
 def test_a_connection_without_a_request_is_closed(
     hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 0.2)
+    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 1.0)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,
@@ -218,7 +218,7 @@ def test_a_connection_without_a_request_is_closed(
 def test_a_connection_that_begins_another_request_and_never_ends_it_is_closed(
     hub_url: str, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 0.5)
+    monkeypatch.setattr(connections, "UNPROVEN_IDLE_S", 1.0)
     address = (str(urlsplit(hub_url).hostname), int(urlsplit(hub_url).port or 0))
     with (
         socket.create_connection(address, timeout=10) as plain,

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.fan_out import QUEUES, FanOut, queue_path
@@ -31,7 +32,11 @@ def take_all(spool: Spool, sinks: Sequence[str], fan_out: FanOut | None = None, 
     fan_out = fan_out or FanOut(spool, sinks)
     names = sorted(path.name for path in spool.path.glob("*.pour"))
     for begin in range(0, len(names), at_once):
-        take(fan_out, *map(spool.read, names[begin : begin + at_once]))
+        files = []
+        for name in names[begin : begin + at_once]:
+            with suppress(FileNotFoundError):  # the first one's take went on with what had been marked before
+                files.append(spool.read(name))
+        take(fan_out, *files)
 
 
 def queued(spool: Spool, sink: str) -> list[str]:
