@@ -14,13 +14,15 @@ import errno
 import json
 import logging
 import os
+import secrets
 import stat
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, sync_directory, write_file
-from kegnet_client.host.clock import Clock, read_boot_id
+from kegnet_client.host.boot import read_boot_id
+from kegnet_client.host.clock import Clock
 from kegnet_client.host.regular_file import read_regular
 
 DEADLINE_S = 20.0
@@ -33,6 +35,8 @@ KEPT_AT_MOST_MS = 30 * 86_400_000
 _PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
+_UNTOLD_BOOT = secrets.token_hex(16)
+"""This process's name for the boot, where nobody tells it: the next process takes it for another one."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,7 @@ class Journal:
     def __init__(self, directory: Path, clock: Clock) -> None:
         self.path = directory
         self._clock = clock
-        self._boot = read_boot_id()
+        self._boot = _find_boot()
         try:
             self._fd = _open(directory)
             try:
@@ -210,6 +214,14 @@ def _parse(data: bytes) -> Stored:
     if not all(isinstance(number, int) for number in numbers):
         raise ValueError("no numbers")
     return stored
+
+
+def _find_boot() -> str:
+    try:
+        return read_boot_id()
+    except OSError as error:
+        log.debug("nobody tells this boot from another, so doubts begin anew with each process: %s", error)
+        return _UNTOLD_BOOT
 
 
 def _is_over(stored: Stored) -> bool:

@@ -1,6 +1,8 @@
 """A Kegbot server of 1.x: one drink a pour, whatever became of its post."""
 
+import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +33,11 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 
 def posts(rig: Rig) -> int:
     return sum(call.startswith("POST taps/") for call in rig.model.calls)
+
+
+def untold() -> str:
+    """What `read_boot_id` does in a service that sees its own processes alone in ``/proc``."""
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def lose_answer(rig: Rig, mishap: str = "lost", late_s: float = 30) -> None:
@@ -294,10 +301,12 @@ def test_a_pour_that_was_posted_by_a_process_that_is_gone_is_looked_for(rig: Rig
 
 
 @pytest.mark.case(146)
-@pytest.mark.parametrize("before", ["this boot", "another boot", "damaged"])
+@pytest.mark.parametrize("before", ["this boot", "another boot", "damaged", "nobody tells the boot"])
 def test_a_doubt_ends_in_its_time_however_often_the_daemon_is_reloaded_meanwhile(
     rig: Rig, tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if before == "nobody tells the boot":
+        monkeypatch.setattr("kegnet_client.sinks.kegbot_journal.read_boot_id", untold)
     lose_answer(rig)
     if before == "another boot":
         monkeypatch.setattr("kegnet_client.sinks.kegbot_journal.read_boot_id", lambda: "the next one")
@@ -312,6 +321,15 @@ def test_a_doubt_ends_in_its_time_however_often_the_daemon_is_reloaded_meanwhile
         rig.clock.now_s += 5
         rig.restart()
     assert waited_s >= DOUBT_S
+    assert posts(rig) == 1
+
+
+@pytest.mark.case(147)
+def test_a_pour_is_posted_where_nobody_tells_one_boot_from_another(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kegnet_client.sinks.kegbot_journal.read_boot_id", untold)
+    assert rig.send(POUR).disposition is ACCEPTED
+    rig.restart()
+    assert rig.send(POUR).disposition is ACCEPTED
     assert posts(rig) == 1
 
 

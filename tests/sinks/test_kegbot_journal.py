@@ -8,7 +8,7 @@ import pytest
 from disk import Disk, Operation, State
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host import atomic_file
-from kegnet_client.host.clock import read_boot_id
+from kegnet_client.host.boot import read_boot_id
 from kegnet_client.sinks import kegbot_journal
 from kegnet_client.sinks.kegbot_journal import KEPT_AT_MOST_MS, Journal, Stored
 
