@@ -1,7 +1,7 @@
 """By what one boot of this machine is told from another.
 
-A service with ``ProcSubset=pid`` does not see the kernel's number, because it finds only processes in ``/proc``: its unit
-hands it over, with ``Environment=KEGNET_BOOT_ID=%b``.
+A service with ``ProcSubset=pid`` finds only processes in ``/proc``, and not the kernel's number of the boot: its unit
+hands that over, with ``Environment=KEGNET_BOOT_ID=%b``.
 """
 
 import hashlib
