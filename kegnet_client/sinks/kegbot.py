@@ -43,6 +43,7 @@ DOUBT_S = 60.0
 SWEEP_S = 600.0
 """How long after the last such post a second drink is looked for."""
 MAX_IN_DOUBT = 16
+"""How many pours of one pin."""
 HELD_S = 60.0
 """How long a pour waits whose tap cannot take it."""
 TAPS_S = 60.0
@@ -168,10 +169,11 @@ class Kegbot:
         nonce = api.nonce_of(pour, self._device)
         entry = journal.entries.get(nonce)
         if entry is not None:
+            entry.pin = pour.pin
             if (verdict := self._resolve(nonce, entry)) is not None:
                 return verdict
-        elif self._in_doubt() >= MAX_IN_DOUBT:
-            return _wait(f"{MAX_IN_DOUBT} pours are in doubt already", DOUBT_S)
+        elif self._in_doubt(pour.pin) >= MAX_IN_DOUBT:
+            return _wait(f"{MAX_IN_DOUBT} pours of pin {pour.pin} are in doubt already", DOUBT_S)
         meter = api.find_meter(taps, pour.pin, self._named)
         if (problem := _find_problem(meter, pour.pin, taps)) is not None or meter is None:
             return _wait(problem or "", HELD_S)
@@ -189,16 +191,25 @@ class Kegbot:
             self._journal_here().settle(nonce, found[0])
         return Verdict(Disposition.ACCEPTED, f"it is drink {entry.stored.drink} there", 200)
 
-    def _in_doubt(self) -> int:
-        """How many pours are in doubt, of those that somebody may still be waiting for."""
-        since_s = self._clock.monotonic_s() - SWEEP_S
-        entries = self._journal_here().entries.values()
-        return sum(1 for one in entries if one.stored.drink is None and one.tried_s > since_s)
+    def _in_doubt(self, pin: int) -> int:
+        """How many pours of ``pin`` are in doubt, of those that somebody may still be waiting for.
+
+        A pin's own, because one tap whose posts fail must not hold up the others. What an earlier process posted may be
+        of any pin until its pour comes again, which it does soon if it still waits.
+        """
+        now_s = self._clock.monotonic_s()
+        return sum(
+            1
+            for one in self._journal_here().entries.values()
+            if one.stored.drink is None
+            and one.pin in (None, pin)
+            and one.tried_s > now_s - (DOUBT_S if one.pin is None else SWEEP_S)
+        )
 
     def _post(self, pour: Pour, meter: str, nonce: int) -> Verdict:
         journal = self._journal_here()
         was_in_doubt = nonce in journal.entries
-        journal.begin(nonce, self._highest)
+        journal.begin(nonce, self._highest, pour.pin)
         path = api.tap_path(meter)
         try:
             answer = self._server.post(path, api.format_pour(pour, meter, nonce, self._clock.wall_ms()))
@@ -282,8 +293,10 @@ class Kegbot:
         )
         for nonce, entry in due:
             entry.look_s = now_s + DOUBT_S
-            found = self._server.find(nonce, entry.stored.highest)
-            for drink in found[1:]:
+            # One that the server does not cancel is not looked for on all pages again, until a person cancels either.
+            if not entry.found or not self._server.has(entry.found[0], nonce):
+                entry.found = self._server.find(nonce, entry.stored.highest)
+            for drink in entry.found[1:]:
                 self._cancel(drink, nonce)
             journal.swept(nonce)
             self._unswept.end()

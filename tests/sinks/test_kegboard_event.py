@@ -1,5 +1,6 @@
 """A Kegbot server of 2.0: paired by a person, one drink a pour whatever is sent again, nothing that it would drop."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +50,23 @@ def test_it_is_paired_by_a_person_and_keeps_the_token_for_good(rig: LaterRig, tm
     rig.pair()
     token = tmp_path / "journal" / "token"
     assert (token.read_text(), token.stat().st_mode & 0o777) == (TOKEN, 0o600)
+    rig.restart()
+    assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+
+
+@pytest.mark.case(149)
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_spool_that_is_made_anew_with_the_token_in_it_stops_nothing(
+    rig: LaterRig, tmp_path: Path, is_moved: bool
+) -> None:
+    rig.pair()
+    if is_moved:
+        (tmp_path / "journal").rename(tmp_path / "moved")
+        assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+    else:
+        shutil.rmtree(tmp_path / "journal")
+        rig.receiver.token = None
+        rig.pair()
     rig.restart()
     assert rig.send(Heartbeat(0)).disposition is ACCEPTED
 
