@@ -50,6 +50,8 @@ HELD_S = 60.0
 """How long a pour waits whose tap cannot take it."""
 TAPS_S = 60.0
 """How long it is trusted what the server said of its taps."""
+_MOVED = (404, 410)
+"""So answers what is not there, or not any more: it may be a server of 2.0 by now."""
 OLD_READING_MS = 300_000
 """A temperature that waited for longer would get a wrong time there."""
 
@@ -103,6 +105,7 @@ class Kegbot:
         except CallError as error:
             # Whatever is asked next, whether it is there at all is asked first.
             self._taps_until_s = 0.0
+            self._has_met &= error.verdict.code not in _MOVED
             return [error.verdict]
         except ConfigError as error:
             return [Verdict(Disposition.MISCONFIGURED, str(error))]
@@ -243,6 +246,7 @@ class Kegbot:
             raise CallError(verdict)
         self._undo(nonce, was_in_doubt)
         self._taps_until_s = 0.0
+        self._has_met &= answer.status not in _MOVED
         if answer.status not in (400, 404):
             return verdict
         # It may be the tap that changed meanwhile, and not the pour that is wrong.
