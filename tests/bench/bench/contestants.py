@@ -44,14 +44,15 @@ class Contestant(Protocol):
 
 
 class Floor:
-    """`bench.programs.floor` over so many connections."""
+    """`bench.programs.floor` over so many connections, which may compare each file before it is removed."""
 
     column = FLOOR
     removes = True
     reads_ahead = False
 
-    def __init__(self, connections: int = 1) -> None:
+    def __init__(self, connections: int = 1, *, compares: bool = False) -> None:
         self._connections = connections
+        self._compares = compares
 
     def absence(self) -> str | None:
         """Never."""
@@ -67,6 +68,7 @@ class Floor:
             "spool": str(device.spool),
             "protocol": device.protocol,
             "connections": self._connections,
+            "compares": self._compares,
         }
         return Command(python("floor", json.dumps(work)), ENVIRONMENT)
 

@@ -22,6 +22,7 @@ STARTS = 3
 AIMED_SHARE = Aim(0.85, at_least=True, of_floor=True)
 AIMED_FAR = Aim(0.95, at_least=True, of_floor=True)
 SPREAD = Aim(1.1, at_least=False)
+COMPARED = "the same, floor that reads each file again before it is removed"
 AIMED_BATCHES = Aim(0.8, at_least=True, of_floor=True)
 
 
@@ -142,6 +143,7 @@ def drain_v2(run: Run) -> None:
     slower = 100 if run.settings.quick else 2_000
     one = Row("v2-drain-1", f"drain {count:,} pours, v2, floor on 1 connection", "/s", AIMED_SHARE)
     several = Row("v2-drain-2", "the same, floor on 2 connections", "/s", AIMED_SHARE)
+    compared = Row("v2-drain-compared", COMPARED, "/s")
     race(
         run,
         "drain v2",
@@ -149,7 +151,8 @@ def drain_v2(run: Run) -> None:
         [
             Entry(Floor(), count, (one,)),
             Entry(Floor(2), count, (several,)),
-            Entry(Program(run.settings.program), count, (one, several)),
+            Entry(Floor(compares=True), count, (compared,)),
+            Entry(Program(run.settings.program), count, (one, several, compared)),
             Entry(Original(), slower, (one,)),
             Entry(SyslogNg(), count, (one,)),
             Entry(SyslogNg(4), count, (several,)),
@@ -164,13 +167,15 @@ def drain_v3(run: Run) -> None:
     """REST v3 on loopback: so many pours that the start does not blur the rate."""
     count = 10_000 if run.settings.quick else 50_000
     rate = Row("v3-drain", f"drain {count:,} pours, v3 in batches of 500", "/s", AIMED_BATCHES)
+    compared = Row("v3-drain-compared", COMPARED, "/s")
     race(
         run,
         "drain v3",
         "v3",
         [
             Entry(Floor(), count, (rate,)),
-            Entry(Program(run.settings.program), count, (rate,)),
+            Entry(Floor(compares=True), count, (compared,)),
+            Entry(Program(run.settings.program), count, (rate, compared)),
             Entry(SyslogNg(), count, (rate,)),
         ],
         cpu=Row("v3-cpu", "CPU per pour, v3", "µs"),

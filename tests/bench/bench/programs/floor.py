@@ -2,7 +2,8 @@
 
 List the spool, read, sign, POST over a kept connection through http.client, unlink; for v3 five hundred at a
 time with their ids, as gzipped JSON, with one digest and one signature. It judges no name, checks no answer
-beyond its status, survives no fault. What it takes is what this machine, its TLS and its file system take.
+beyond its status, survives no fault. What it takes is what this machine, its TLS and its file system take. One that
+``compares`` reads each file once more before it is removed, as whoever promises that nothing newer is lost has to.
 
 The argument is a JSON object, see `Work`. When the spool is empty it waits for what inotify announces.
 """
@@ -36,6 +37,7 @@ class Work:
     spool: str
     protocol: str
     connections: int
+    compares: bool
 
 
 class Line:
@@ -51,7 +53,8 @@ class Line:
         """These pours, in one request."""
         device = self._work.device
         paths = [f"{self._work.spool}/{name}" for name in names]
-        lines = [read(path).rstrip("\n") for path in paths]
+        texts = [read(path) for path in paths]
+        lines = [text.rstrip("\n") for text in texts]
         is_v2 = self._work.protocol == "v2"
         path, headers, body = (
             v2_request(device, lines[0], self._sign) if is_v2 else v3_request(device, lines, self._sign)
@@ -61,7 +64,8 @@ class Line:
         content = response.read()
         assert response.status == 200
         assert is_v2 or json.loads(content)["accepted"] == len(names)
-        for path in paths:
+        for path, text in zip(paths, texts, strict=True):
+            assert not self._work.compares or read(path) == text
             os.unlink(path)  # noqa: PTH108 (a Path for each file is no floor)
 
 
