@@ -20,6 +20,7 @@ from kegnet_client.hub.dashboard import (
     calibrate,
     debugger,
     devices,
+    farewell,
     pours,
     profiles,
     settings,
@@ -77,6 +78,7 @@ def mount(
         return RedirectResponse(f"{request.scope.get('root_path', '')}/taps", 303)
 
     core.app.add_middleware(PageLimit, read_settings=lambda: hub.read(house.read_settings))
+    app.state.on_gone = farewell.tell_gone
     app.state.home = f"{access.PAGES_PATH}/taps"
     ui.run_with(
         app,
