@@ -148,3 +148,19 @@ def test_other_answers_are_told_for_what_they_are(
         lambda method, *rest: answer if method == "POST" else handle(method, *rest),
     )
     assert rig.send(Pour(0, 1, 0, POUR.started_ms)).disposition is disposition
+
+
+@pytest.mark.case(153)
+def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: Path) -> None:
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        rig.wire.model = rig.model
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.wire.model = rig.receiver  # type: ignore[assignment]  # it is asked in the same way
+        rig.receiver.pairing = "allowed"
+        rig.receiver.taps[METER] = True
+        second = Pour(0, 7, 900, POUR.started_ms + 60_000)
+        rig.clock.now_s += 61
+        assert rig.send(second).disposition is not ACCEPTED
+        rig.clock.now_s += 61
+        assert rig.send(second).disposition is ACCEPTED
+        assert len(rig.receiver.drinks) == 1

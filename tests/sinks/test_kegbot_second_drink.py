@@ -16,7 +16,9 @@ from kegnet_client.sinks.kegbot_journal import DEADLINE_S
 
 from .kegbot_rig import POUR, Rig, lose_answer
 
-ACCEPTED = Disposition.ACCEPTED
+ACCEPTED, DEFERRED = Disposition.ACCEPTED, Disposition.DEFERRED
+WATCHDOG_S = 150
+"""The unit's: who sends for longer is taken for hung, and all sinks end with him."""
 OTHER = Pour(1, 200, 3000, POUR.started_ms + 60_000)
 
 
@@ -45,6 +47,17 @@ def refuse_to_cancel(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         return Answer(500, {}) if url.endswith("cancel-drink") else handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(rig.model, "handle", refuse)
+
+
+def slow_down(rig: Rig, monkeypatch: pytest.MonkeyPatch, page_s: float) -> None:
+    """A page of drinks takes the server so long."""
+    handle = rig.model.handle
+
+    def work(method: str, url: str, *rest: object, **more: object) -> Answer:
+        rig.clock.now_s += page_s if "/drinks" in url else 0
+        return handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(rig.model, "handle", work)
 
 
 @pytest.mark.case(110)
@@ -114,3 +127,47 @@ def test_a_drink_that_has_got_the_id_of_the_one_to_cancel_stays(rig: Rig, monkey
     rig.send(Heartbeat(0))
     assert rig.model.drinks[second].ticks == 77
     assert rig.model.cancelled == []
+
+
+@pytest.mark.case(152)
+def test_a_long_search_on_a_slow_server_lets_the_others_go_on_between(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answer(rig)
+    (entry,) = (tmp_path / "journal").iterdir()
+    entry.write_bytes(b"")  # nobody knows any more how far back it is
+    for _ in range(3000):
+        rig.model.pour_elsewhere(7)
+    rig.restart()
+    rig.send(Heartbeat(0))
+    rig.clock.now_s += DOUBT_S + DEADLINE_S
+    slow_down(rig, monkeypatch, 8)
+    rounds = 0
+    while (verdict := rig.send(POUR)).disposition is DEFERRED:
+        assert verdict.others_go_on
+        assert verdict.retry_after_s, "else it would be its turn again at once"
+        before_s = rig.clock.now_s
+        rig.send(Pour(1, 200, 3000, POUR.started_ms + rounds))
+        assert rig.clock.now_s - before_s < WATCHDOG_S
+        rig.clock.now_s += verdict.retry_after_s
+        rounds += 1
+    assert rounds > 5
+    assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(152)
+def test_a_long_search_for_second_drinks_holds_up_nothing_and_comes_to_its_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = make_two(rig)
+    for _ in range(3000):
+        rig.model.pour_elsewhere(7)
+    rig.clock.now_s += SWEEP_S
+    slow_down(rig, monkeypatch, 8)
+    for number in range(40):
+        before_s = rig.clock.now_s
+        assert rig.send(Pour(1, 200, 3000, POUR.started_ms + number)).disposition is ACCEPTED
+        assert rig.clock.now_s - before_s < WATCHDOG_S
+        rig.clock.now_s += DOUBT_S
+    assert second not in rig.model.drinks
+    assert len(rig.drinks_of(POUR)) == 1
