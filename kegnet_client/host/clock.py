@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from kegnet_client import RELEASED_MS
 
@@ -57,11 +56,6 @@ def read_kernel_clock(libc: object | None = None) -> tuple[int, int]:
     if state < 0:
         raise OSError(ctypes.get_errno(), "adjtimex was refused")
     return state, timex.status
-
-
-def read_boot_id() -> str:
-    """What the kernel calls this boot, and no other one."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True, slots=True)

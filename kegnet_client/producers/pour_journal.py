@@ -42,7 +42,8 @@ from kegnet_client.core.errors import RecordError, SpoolError
 from kegnet_client.core.flow import Flow, FlowRules, Meter, PourDates, recover
 from kegnet_client.core.records import LAST_MS, MAX_ELAPSED_MS, POUR_SUFFIX, Pour, format_record, parse
 from kegnet_client.host.atomic_file import open_directory, owner_in, prepare_file
-from kegnet_client.host.clock import Clock, read_boot_id
+from kegnet_client.host.boot import read_boot_id
+from kegnet_client.host.clock import Clock
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
 from kegnet_client.producers.left_behind import find_ours

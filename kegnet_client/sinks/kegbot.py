@@ -34,7 +34,7 @@ from kegnet_client.sinks.base import OpenSink
 from kegnet_client.sinks.kegboard_event import KegboardEvents
 from kegnet_client.sinks.kegbot_journal import DEADLINE_S, Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
-from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
+from kegnet_client.sinks.kegbot_server import CallError, KegbotServer, Search
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,16 @@ DOUBT_S = 60.0
 """How long a pour waits after a post that ended in doubt."""
 SWEEP_S = 600.0
 """How long after the last such post a second drink is looked for."""
+SEARCH_S = 20.0
+"""How long at a time the pages of drinks are searched, of which a server may have hundreds; then others go on."""
 MAX_IN_DOUBT = 16
+"""How many pours of one pin."""
 HELD_S = 60.0
 """How long a pour waits whose tap cannot take it."""
 TAPS_S = 60.0
 """How long it is trusted what the server said of its taps."""
+_MOVED = (404, 410)
+"""So answers what is not there, or not any more: it may be a server of 2.0 by now."""
 OLD_READING_MS = 300_000
 """A temperature that waited for longer would get a wrong time there."""
 
@@ -87,6 +92,8 @@ class Kegbot:
         self._minute = 0
         self._told: set[str] = set()
         """The sensors of which a temperature was told in ``_minute``."""
+        self._searches: dict[int, Search] = {}
+        """Those that were left in the middle, by their nonces."""
         self._unswept = Condition(log)
         self.abort = server.abort
 
@@ -98,6 +105,7 @@ class Kegbot:
         except CallError as error:
             # Whatever is asked next, whether it is there at all is asked first.
             self._taps_until_s = 0.0
+            self._has_met &= error.verdict.code not in _MOVED
             return [error.verdict]
         except ConfigError as error:
             return [Verdict(Disposition.MISCONFIGURED, str(error))]
@@ -168,10 +176,11 @@ class Kegbot:
         nonce = api.nonce_of(pour, self._device)
         entry = journal.entries.get(nonce)
         if entry is not None:
+            entry.pin = pour.pin
             if (verdict := self._resolve(nonce, entry)) is not None:
                 return verdict
-        elif self._in_doubt() >= MAX_IN_DOUBT:
-            return _wait(f"{MAX_IN_DOUBT} pours are in doubt already", DOUBT_S)
+        elif self._in_doubt(pour.pin) >= MAX_IN_DOUBT:
+            return _wait(f"{MAX_IN_DOUBT} pours of pin {pour.pin} are in doubt already", DOUBT_S)
         meter = api.find_meter(taps, pour.pin, self._named)
         if (problem := _find_problem(meter, pour.pin, taps)) is not None or meter is None:
             return _wait(problem or "", HELD_S)
@@ -183,22 +192,43 @@ class Kegbot:
             left_s = entry.tried_s + DOUBT_S - self._clock.monotonic_s()
             if left_s > 0:
                 return _wait("whether it is a drink already is in doubt; it is looked for soon", left_s)
-            found = self._server.find(nonce, entry.stored.highest)
+            found = self._find(nonce, entry)
+            if found is None:
+                return _wait("whether it is a drink already is being looked for", SEARCH_S)
             if not found:
                 return None
             self._journal_here().settle(nonce, found[0])
         return Verdict(Disposition.ACCEPTED, f"it is drink {entry.stored.drink} there", 200)
 
-    def _in_doubt(self) -> int:
-        """How many pours are in doubt, of those that somebody may still be waiting for."""
-        since_s = self._clock.monotonic_s() - SWEEP_S
-        entries = self._journal_here().entries.values()
-        return sum(1 for one in entries if one.stored.drink is None and one.tried_s > since_s)
+    def _find(self, nonce: int, entry: Entry) -> list[int] | None:
+        """The drinks with ``nonce``, the lowest id first; None where the search goes on the next time."""
+        until_s = self._clock.monotonic_s() + SEARCH_S
+        search = self._searches.pop(nonce, None) or Search()
+        while self._server.search_page(search, nonce, entry.stored.highest):
+            if self._clock.monotonic_s() >= until_s:
+                self._searches[nonce] = search
+                return None
+        return sorted(search.found)
+
+    def _in_doubt(self, pin: int) -> int:
+        """How many pours of ``pin`` are in doubt, of those that somebody may still be waiting for.
+
+        A pin's own, because one tap whose posts fail must not hold up the others. What an earlier process posted may be
+        of any pin until its pour comes again, which it does soon if it still waits.
+        """
+        now_s = self._clock.monotonic_s()
+        return sum(
+            1
+            for one in self._journal_here().entries.values()
+            if one.stored.drink is None
+            and one.pin in (None, pin)
+            and one.tried_s > now_s - (DOUBT_S if one.pin is None else SWEEP_S)
+        )
 
     def _post(self, pour: Pour, meter: str, nonce: int) -> Verdict:
         journal = self._journal_here()
         was_in_doubt = nonce in journal.entries
-        journal.begin(nonce, self._highest)
+        journal.begin(nonce, self._highest, pour.pin)
         path = api.tap_path(meter)
         try:
             answer = self._server.post(path, api.format_pour(pour, meter, nonce, self._clock.wall_ms()))
@@ -216,6 +246,7 @@ class Kegbot:
             raise CallError(verdict)
         self._undo(nonce, was_in_doubt)
         self._taps_until_s = 0.0
+        self._has_met &= answer.status not in _MOVED
         if answer.status not in (400, 404):
             return verdict
         # It may be the tap that changed meanwhile, and not the pour that is wrong.
@@ -282,8 +313,13 @@ class Kegbot:
         )
         for nonce, entry in due:
             entry.look_s = now_s + DOUBT_S
-            found = self._server.find(nonce, entry.stored.highest)
-            for drink in found[1:]:
+            # One that the server does not cancel is not looked for on all pages again, until a person cancels either.
+            if not entry.found or not self._server.has(entry.found[0], nonce):
+                found = self._find(nonce, entry)
+                if found is None:
+                    return
+                entry.found = found
+            for drink in entry.found[1:]:
                 self._cancel(drink, nonce)
             journal.swept(nonce)
             self._unswept.end()

@@ -14,13 +14,17 @@ import errno
 import json
 import logging
 import os
+import secrets
 import stat
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from kegnet_client import RELEASED_MS
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.atomic_file import TEMP_SUFFIX, owner_in, sync_directory, write_file
-from kegnet_client.host.clock import Clock, read_boot_id
+from kegnet_client.host.boot import read_boot_id
+from kegnet_client.host.clock import Clock
 from kegnet_client.host.regular_file import read_regular
 
 DEADLINE_S = 20.0
@@ -33,6 +37,8 @@ KEPT_AT_MOST_MS = 30 * 86_400_000
 _PAIRED = "token"
 _MODE = 0o600
 _MAX_FILE_BYTES = 4096
+_UNTOLD_BOOT = secrets.token_hex(16)
+"""This process's name for the boot, where nobody tells it: the next process takes it for another one."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 log = logging.getLogger(__name__)
@@ -57,12 +63,15 @@ class Stored:
 @dataclass(slots=True)
 class Entry:
     """A pour that was posted. ``tried_s`` is when that ended, or may have, on the clock of intervals; ``known_s`` since
-    when this process knows of it; ``look_s`` when to look again."""
+    when this process knows of it; ``pin`` is the pour's, None until it comes to this process; ``look_s`` when to look
+    again; ``found`` are the drinks that it was found to be."""
 
     stored: Stored
     tried_s: float
     known_s: float
-    look_s: float = field(default=0.0)
+    pin: int | None = None
+    look_s: float = 0.0
+    found: Sequence[int] = ()
 
 
 class Journal:
@@ -71,7 +80,7 @@ class Journal:
     def __init__(self, directory: Path, clock: Clock) -> None:
         self.path = directory
         self._clock = clock
-        self._boot = read_boot_id()
+        self._boot = _find_boot()
         try:
             self._fd = _open(directory)
             try:
@@ -85,8 +94,9 @@ class Journal:
                 "kegnet-client, or name another under [Kegbot]"
             ) from None
 
-    def begin(self, nonce: int, highest: int) -> None:
+    def begin(self, nonce: int, highest: int, pin: int) -> None:
         """A post of ``nonce`` begins. Raises `OSError`, and nothing may be posted then."""
+        self._follow()
         entry = self.entries.get(nonce)
         now = self._clock.now()
         now_s = now.monotonic_s
@@ -94,7 +104,7 @@ class Journal:
             # From here on it is in doubt, until something else is known.
             stored = Stored(highest, None, False, now.wall_ms, self._boot, round(now_s * 1000))
             self._write(nonce, stored)
-            self.entries[nonce] = Entry(stored, now_s, now_s)
+            self.entries[nonce] = Entry(stored, now_s, now_s, pin)
         else:
             self._replace(nonce, self._begun(replace(entry.stored, may_be_two=True), now_s))
             entry.tried_s = now_s
@@ -130,6 +140,10 @@ class Journal:
 
     def read_token(self) -> str | None:
         """The token of the pairing with a server of 2.0, if there is one. Raises `OSError`."""
+        self._follow()
+        return self._find_token()
+
+    def _find_token(self) -> str | None:
         try:
             data = read_regular(_PAIRED, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False)
         except FileNotFoundError:
@@ -138,7 +152,7 @@ class Journal:
 
     def keep_token(self, token: str) -> None:
         """Keep ``token``, printable ASCII, for good. Raises `OSError`."""
-        write_file(self._fd, _PAIRED, token.encode("ascii"), _MODE, owner_in(self._fd))
+        _write_token(self._fd, token)
 
     def drop_token(self) -> None:
         """It is not taken any more. Raises `OSError`."""
@@ -163,7 +177,7 @@ class Journal:
 
     def _take_up(self, nonce: int, stored: Stored, now_s: float) -> Entry:
         """The entry of what a process before wrote."""
-        if stored.boot == self._boot:
+        if stored.boot == self._boot and stored.begun_ms <= now_s * 1000:  # a container's clock may be another one
             return Entry(stored, min(now_s, stored.begun_ms / 1000 + DEADLINE_S), now_s)
         if not _is_over(stored):
             # Nobody knows how long ago that was; from now on it is known.
@@ -186,7 +200,8 @@ class Journal:
             stored = _parse(read_regular(name, _MAX_FILE_BYTES, dir_fd=self._fd, follow_link=False))
         except ValueError:
             stored = Stored(0, None, True, wall_ms)  # damaged: whatever it said, the pour may be a drink
-        if _is_over(stored) and wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
+        is_dated = stored.at_ms > RELEASED_MS  # or the clock was not set yet
+        if is_dated and _is_over(stored) and wall_ms - stored.at_ms > KEPT_AT_MOST_MS:
             os.unlink(name, dir_fd=self._fd)
             return None
         return stored
@@ -196,8 +211,37 @@ class Journal:
         self._write(nonce, stored)
 
     def _write(self, nonce: int, stored: Stored) -> None:
-        data = json.dumps(asdict(stored)).encode("ascii")
-        write_file(self._fd, _name(nonce), data, _MODE, owner_in(self._fd))
+        _write(self._fd, nonce, stored)
+
+    def _follow(self) -> None:
+        """Where the directory was moved away or removed, as with the spool around it, go on in one at its path with all
+        that is known. Raises `OSError`."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self._fd)):  # noqa: PTH116 (as above)
+                return
+        token = self._find_token()
+        fd = _open(self.path)
+        try:
+            if token is not None:
+                _write_token(fd, token)
+            for nonce, entry in self.entries.items():
+                _write(fd, nonce, entry.stored)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        self.entries = {**self._load(), **self.entries}
+        log.warning("%s was replaced; what is known of the pours is in the new one", self.path)
+
+
+def _write(directory_fd: int, nonce: int, stored: Stored) -> None:
+    data = json.dumps(asdict(stored)).encode("ascii")
+    write_file(directory_fd, _name(nonce), data, _MODE, owner_in(directory_fd))
+
+
+def _write_token(directory_fd: int, token: str) -> None:
+    write_file(directory_fd, _PAIRED, token.encode("ascii"), _MODE, owner_in(directory_fd))
 
 
 def _parse(data: bytes) -> Stored:
@@ -210,6 +254,14 @@ def _parse(data: bytes) -> Stored:
     if not all(isinstance(number, int) for number in numbers):
         raise ValueError("no numbers")
     return stored
+
+
+def _find_boot() -> str:
+    try:
+        return read_boot_id()
+    except OSError as error:
+        log.debug("nobody tells this boot from another, so doubts begin anew with each process: %s", error)
+        return _UNTOLD_BOOT
 
 
 def _is_over(stored: Stored) -> bool:

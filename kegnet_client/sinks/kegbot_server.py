@@ -4,6 +4,7 @@ What is not answered well is a `CallError`, whose verdict is ready for the deliv
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kegnet_client.core.errors import KegnetError, TransportError
@@ -17,6 +18,14 @@ _T = TypeVar("_T")
 
 FIRST_ID_MARGIN = 100
 """How far below the highest id known before a drink may be: old databases use ids again after a cancel."""
+
+
+@dataclass(slots=True)
+class Search:
+    """How far a search among the drinks has come: it goes on with those whose id is not above ``start``."""
+
+    start: int | None = None
+    found: set[int] = field(default_factory=set)
 
 
 class Carrier(Protocol):
@@ -75,17 +84,17 @@ class KegbotServer:
             raise CallError(api.judge_nonsense(answer, self.url(path)))  # it would go on like this for ever
         return drinks
 
-    def find(self, nonce: int, highest: int) -> list[int]:
-        """The ids of the drinks with ``nonce``, the lowest first; ``highest`` was known before the first of them."""
-        found: set[int] = set()
-        start: int | None = None
-        while start is None or start >= 0:
-            page = self.ask_drinks(start)
-            found.update(drink.id for drink in page if drink.nonces is not None and nonce in drink.nonces)
-            if not page or page[-1].id <= highest - FIRST_ID_MARGIN:
-                break
-            start = page[-1].id - 1
-        return sorted(found)
+    def search_page(self, search: Search, nonce: int, highest: int) -> bool:
+        """Look at one more page for drinks with ``nonce``; whether there may be more of them below.
+
+        ``highest`` was known before the first of them.
+        """
+        page = self.ask_drinks(search.start)
+        search.found.update(drink.id for drink in page if drink.nonces is not None and nonce in drink.nonces)
+        if not page or page[-1].id <= max(1, highest - FIRST_ID_MARGIN):
+            return False
+        search.start = page[-1].id - 1
+        return True
 
     def has(self, drink: int, nonce: int) -> bool:
         """Whether there is a ``drink`` with ``nonce``."""

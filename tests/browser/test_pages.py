@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import update
 
-from kegnet_client.hub.dashboard.tap_state import OLD
+from kegnet_client.hub.dashboard.old import OLD
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.domain.rules import HOUR_MS
 from kegnet_client.hub.store import schema
@@ -219,6 +219,9 @@ def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(
     api.put("/api/settings", json=api.get("/api/settings").json()).raise_for_status()  # the page looks anew
     card.get_by_text("not current: device last heard of 3 h ago").wait_for()
     assert OLD in (card.get_by_text(" l left").first.get_attribute("class") or "")
+    pours = open_page("pours")
+    pours.get_by_text("not current: device last heard of 3 h ago").wait_for()
+    assert OLD in (pours.get_by_text(" l left · last pour").first.get_attribute("class") or "")
     devices = open_page("devices")
     assert OLD in (devices.get_by_role("cell", name="silent: last 3 h ago").get_attribute("class") or "")
     pour(api, key, 540)

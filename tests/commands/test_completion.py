@@ -19,7 +19,7 @@ from ..support.waits import WAIT_S
 CASES = [
     ("sta", {"status"}),
     ("hub ver", {"verify", "verify-export"}),
-    ("hub kegs ", {"tap", "end"}),
+    ("hub kegs ", {"tap", "change", "end"}),
     ("rejected l", {"list"}),
     ("pour --pu", {"--pulses"}),
     ("--root / pour --pu", {"--pulses"}),

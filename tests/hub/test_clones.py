@@ -86,4 +86,4 @@ def test_a_boot_is_told_apart_and_is_not_the_kernels_own_number(tmp_path: Path) 
     assert first is not None
     assert first != boot_mark(DEVICE, file)
     assert "a0f1" not in first
-    assert boot_mark(DEVICE, tmp_path / "none") is None
+    assert boot_mark(DEVICE, tmp_path / "none", {}) is None

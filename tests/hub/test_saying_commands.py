@@ -16,7 +16,7 @@ from kegnet_client.hub.app import wall_ms
 from kegnet_client.hub.domain.alarms import publish
 from kegnet_client.hub.home import Home
 from kegnet_client.hub.ingest.forms import Proven, SignedString
-from kegnet_client.hub.store import alarms, entries
+from kegnet_client.hub.store import alarms, bodies, entries, house
 from kegnet_client.hub.store.records import Store
 
 from .test_cli import run_hub
@@ -156,6 +156,73 @@ def test_an_alarm_is_shown_and_acknowledged(hub: Hub, tmp_path: Path) -> None:
     assert rows(hub("alarms", "--json")) == []
 
 
+def test_a_keg_that_was_typed_wrongly_is_changed_and_its_history_shows_both(hub: Hub, tmp_path: Path) -> None:
+    hub("taps", "add", "Left")
+    hub("kegs", "tap", "Left", "--beverage", "Hellse", "--litres", "50", "--start-litres", "10")
+    assert hub("kegs", "change", "1", "--litres", "20").startswith("Keg 1 is changed")
+    assert hub("kegs") == "1  10.0 of 20.0 l left (50 %)  at tap 1\n"
+    changed = json.loads(hub("kegs", "change", "left", "--beverage", "Helles", "--start-litres", "20", "--json"))
+    assert (changed["id"], changed["size_ml"], changed["said_by"]) == (1, 20_000, "console")
+    assert hub("kegs") == "1  20.0 of 20.0 l left (100 %)  at tap 1\n"
+    assert hub("beverages") == "1  Hellse  in no keg\n2  Helles  in keg 1\n"
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        history = store.read(lambda connection: entries.read_history(connection, "keg", 1))
+    assert [(one.body["size_ml"], one.body["start_ml"]) for one in history] == [
+        (50_000, 10_000),
+        (20_000, 10_000),
+        (20_000, 20_000),
+    ]
+
+
+def test_a_keg_that_runs_no_more_is_changed_by_its_number(hub: Hub) -> None:
+    hub("taps", "add", "Left")
+    hub("kegs", "tap", "Left", "--beverage", "Helles", "--litres", "50")
+    hub("kegs", "end", "Left")
+    with pytest.raises(UsageError, match="no keg runs from tap Left"):
+        hub("kegs", "change", "Left", "--litres", "20")
+    hub("kegs", "change", "1", "--litres", "20")
+    assert hub("kegs") == "1  20.0 of 20.0 l left (100 %)  not tapped\n"
+
+
+def test_a_beverage_is_changed_in_every_keg_that_holds_it(hub: Hub) -> None:
+    hub("taps", "add", "Left")
+    hub("kegs", "tap", "Left", "--beverage", "Hellse", "--litres", "20")
+    words = ("--name", "Helles", "--producer", "Mill", "--style", "Lager", "--abv", "4.9", "--gravity", "1.012")
+    assert hub("beverages", "change", "hellse", *words).startswith("Beverage 1 is changed")
+    assert hub("beverages") == "1  Helles  Mill, Lager, 4.9 %  in keg 1\n"
+    changed = json.loads(hub("beverages", "change", "1", "--notes", "dry", "--json"))
+    assert (changed["name"], changed["specific_gravity"], changed["notes"]) == ("Helles", 1.012, "dry")
+    assert changed["said_by"] == "console"
+
+
+def test_a_profile_is_stopped_where_it_runs(hub: Hub) -> None:
+    hub("profiles", "add", "lager", "0:10", "7:10")
+    hub("profiles", "start", "lager", SENSOR)
+    assert hub("profiles") == f"1  lager  0:10 7:10  °C  runs on {SENSOR}\n"
+    assert "runs on 28-0000057fa1b2 no more" in hub("profiles", "stop", "Lager")
+    assert hub("profiles") == "1  lager  0:10 7:10  °C\n"
+    with pytest.raises(UsageError, match="profile lager does not run; "):
+        hub("profiles", "stop", "lager")
+
+
+def test_a_profile_that_runs_in_several_places_is_stopped_in_the_one_that_is_named(hub: Hub, tmp_path: Path) -> None:
+    hub("profiles", "add", "lager", "0:10", "7:10")
+    hub("profiles", "start", "lager", SENSOR)
+    with closing(Store(Home(tmp_path / "hub").database())) as store:
+        fridge = bodies.Controller(name="fridge")
+        run = bodies.Run(profile=1, controller=1, chamber=2, started_ms=wall_ms())
+        store.write(lambda connection: house.say(connection, "controller", None, fridge, "berta", wall_ms()))
+        store.write(lambda connection: house.say(connection, "run", None, run, "berta", wall_ms()))
+    with pytest.raises(UsageError, match=f"in several places: name one of {SENSOR}, 1/2"):
+        hub("profiles", "stop", "lager")
+    with pytest.raises(UsageError, match="profile lager does not run on 1/1"):
+        hub("profiles", "stop", "lager", "1/1")
+    stopped = json.loads(hub("profiles", "stop", "lager", "1/2", "--json"))
+    assert (stopped["controller"], stopped["chamber"], stopped["said_by"]) == (1, 2, "console")
+    assert stopped["ended_ms"] is not None
+    assert json.loads(hub("profiles", "--json"))[0]["runs"] == [SENSOR]
+
+
 def test_settings_are_shown_and_changed(hub: Hub) -> None:
     assert "units = metric" in hub("settings")
     hub("settings", "units=us", "glass_ml=300")
@@ -172,6 +239,14 @@ def test_settings_are_shown_and_changed(hub: Hub) -> None:
         (("kegs", "tap", "7", "--beverage", "x", "--litres", "20"), "there is no tap 7"),
         (("kegs", "end", "7"), "no keg runs from tap 7"),
         (("kegs", "tap", "7", "--beverage", "x", "--litres", "-1"), "size_ml"),
+        (("kegs", "change", "7", "--litres", "20"), "there is no keg 7"),
+        (("kegs", "change", "x", "--litres", "20"), "there is no tap x"),
+        (("kegs", "change", "7"), "--beverage NAME, --litres SIZE or"),
+        (("beverages", "change", "7", "--abv", "5"), "there is no beverage 7"),
+        (("beverages", "change", "x", "--abv", "5"), "there is no beverage x"),
+        (("beverages", "change", "7"), "--name NAME"),
+        (("profiles", "stop", "x"), "there is no profile x"),
+        (("profiles", "stop", "7"), "profile 7 does not run"),
         (("calibrate", DEVICE, "0", "--pulses", "1", "--ml", "5000"), "no meter has"),
         (("adjust", "7", "void"), "there is no pour 7"),
         (("adjust", "7", "volume"), "volume_ml"),
@@ -252,6 +327,9 @@ def test_a_keg_that_is_not_full_is_tapped_with_what_is_in_it(hub: Hub) -> None:
     assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
     with pytest.raises(UsageError, match="start_ml: a keg of 20000 ml holds no 20500 ml"):
         hub(*keg, "20.5")
+    for words, refused in ((("--litres", "5"), "5000 ml holds no 7500 ml"), (("--litres", "nan"), "size_ml")):
+        with pytest.raises(UsageError, match=refused):
+            hub("kegs", "change", "1", *words)
     assert hub("kegs") == "1  7.5 of 20.0 l left (38 %)  at tap 1\n"
 
 

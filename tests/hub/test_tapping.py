@@ -36,11 +36,11 @@ def beverages(store: Store) -> list[tuple[str, float, float | None]]:
     return store.read(read)
 
 
-def test_a_change_is_of_the_keg_at_that_tap_alone(bar: Store) -> None:
-    def change(connection: Connection) -> bool:
+def test_a_change_is_of_that_keg_alone(bar: Store) -> None:
+    def change(connection: Connection) -> entries.Entry:
         return tapping.change_keg(connection, 2, "Helles", 30_000, None, "berta", NOW_MS + 1)
 
-    assert bar.write(change)
+    assert bar.write(change).subject == 2
     assert beverages(bar) == [("Hellse", 4.9, 20_000), ("Helles", 4.9, 30_000)]
     said = bar.read(lambda connection: entries.read_history(connection, "keg", 2))
     assert [(one.said_by, one.body["size_ml"]) for one in said] == [("anna", 20_000), ("berta", 30_000)]
@@ -52,8 +52,13 @@ def test_one_that_changes_its_size_alone_keeps_its_beverage(bar: Store) -> None:
     assert beverages(bar)[0] == ("Hellse", 4.9, 50_000)
 
 
-def test_where_no_keg_runs_there_is_none_to_be_changed(bar: Store) -> None:
+def test_a_keg_that_is_changed_after_it_ran_dry_keeps_where_it_ran(bar: Store) -> None:
     bar.write(lambda connection: tapping.end_keg(connection, 1, "anna", NOW_MS + 1))
-    assert not bar.write(
-        lambda connection: tapping.change_keg(connection, 1, "Helles", 30_000, None, "berta", NOW_MS + 2)
-    )
+    keg = bar.write(lambda connection: tapping.change_keg(connection, 1, None, 30_000, None, "berta", NOW_MS + 2))
+    assert keg.body["taps"] == [{"from_ms": 0, "until_ms": NOW_MS + 1, "tap": 1}]
+    assert beverages(bar)[0] == ("Hellse", 4.9, 30_000)
+
+
+def test_a_keg_that_nobody_spoke_of_cannot_be_changed(bar: Store) -> None:
+    with pytest.raises(house.UnknownError, match="there is no keg 7"):
+        bar.write(lambda connection: tapping.change_keg(connection, 7, "Helles", 30_000, None, "berta", NOW_MS + 2))

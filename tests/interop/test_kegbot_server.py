@@ -121,7 +121,7 @@ def test_a_second_drink_that_this_version_does_not_cancel_is_said_and_holds_up_n
     nonce = api.nonce_of(pour, DEVICE)
     body = api.format_pour(pour, "kegboard.flow0", nonce, rig.clock.now_ms)
     rig.server.post(api.tap_path("kegboard.flow0"), body)
-    rig.sink._journal_here().begin(nonce, 0)
+    rig.sink._journal_here().begin(nonce, 0, pour.pin)
     assert rig.send(pour) is Disposition.DEFERRED
     rig.clock.now_s += DOUBT_S + 1
     assert rig.send(pour) is Disposition.ACCEPTED

@@ -141,3 +141,8 @@ class Rig:
     def _open(self) -> Kegbot:
         server = KegbotServer(API, KEY, self.wire, self.clock.wall_ms)
         return Kegbot(DEVICE, server, self.named, lambda: Journal(self._directory, self.clock), self.clock)
+
+
+def lose_answer(rig: Rig, mishap: str = "lost", late_s: float = 30) -> None:
+    rig.wire.mishap, rig.wire.late_s = mishap, late_s
+    assert rig.send(POUR).disposition is Disposition.DEFERRED

@@ -1,5 +1,6 @@
 """A Kegbot server of 2.0: paired by a person, one drink a pour whatever is sent again, nothing that it would drop."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +50,23 @@ def test_it_is_paired_by_a_person_and_keeps_the_token_for_good(rig: LaterRig, tm
     rig.pair()
     token = tmp_path / "journal" / "token"
     assert (token.read_text(), token.stat().st_mode & 0o777) == (TOKEN, 0o600)
+    rig.restart()
+    assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+
+
+@pytest.mark.case(149)
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_spool_that_is_made_anew_with_the_token_in_it_stops_nothing(
+    rig: LaterRig, tmp_path: Path, is_moved: bool
+) -> None:
+    rig.pair()
+    if is_moved:
+        (tmp_path / "journal").rename(tmp_path / "moved")
+        assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+    else:
+        shutil.rmtree(tmp_path / "journal")
+        rig.receiver.token = None
+        rig.pair()
     rig.restart()
     assert rig.send(Heartbeat(0)).disposition is ACCEPTED
 
@@ -130,3 +148,19 @@ def test_other_answers_are_told_for_what_they_are(
         lambda method, *rest: answer if method == "POST" else handle(method, *rest),
     )
     assert rig.send(Pour(0, 1, 0, POUR.started_ms)).disposition is disposition
+
+
+@pytest.mark.case(153)
+def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: Path) -> None:
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        rig.wire.model = rig.model
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.wire.model = rig.receiver  # type: ignore[assignment]  # it is asked in the same way
+        rig.receiver.pairing = "allowed"
+        rig.receiver.taps[METER] = True
+        second = Pour(0, 7, 900, POUR.started_ms + 60_000)
+        rig.clock.now_s += 61
+        assert rig.send(second).disposition is not ACCEPTED
+        rig.clock.now_s += 61
+        assert rig.send(second).disposition is ACCEPTED
+        assert len(rig.receiver.drinks) == 1

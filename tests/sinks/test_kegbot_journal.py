@@ -8,7 +8,7 @@ import pytest
 from disk import Disk, Operation, State
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host import atomic_file
-from kegnet_client.host.clock import read_boot_id
+from kegnet_client.host.boot import read_boot_id
 from kegnet_client.sinks import kegbot_journal
 from kegnet_client.sinks.kegbot_journal import KEPT_AT_MOST_MS, Journal, Stored
 
@@ -27,8 +27,8 @@ def test_a_post_in_doubt_is_known_however_long_the_device_was_off(tmp_path: Path
     clock = FakeClock()
     journal = Journal(tmp_path / "journal", clock)
     for nonce in (SETTLED, IN_DOUBT, MAYBE_TWICE):
-        journal.begin(nonce, 17)
-    journal.begin(MAYBE_TWICE, 17)
+        journal.begin(nonce, 17, 0)
+    journal.begin(MAYBE_TWICE, 17, 0)
     journal.settle(MAYBE_TWICE, 19)
     journal.settle(SETTLED, 18)
     journal.close()
@@ -36,6 +36,19 @@ def test_a_post_in_doubt_is_known_however_long_the_device_was_off(tmp_path: Path
     clock.now_ms += KEPT_AT_MOST_MS + 1
     journal = Journal(tmp_path / "journal", clock)
     assert set(journal.entries) == {IN_DOUBT, MAYBE_TWICE}
+    journal.close()
+
+
+@pytest.mark.case(150)
+def test_a_drink_of_before_the_clock_was_set_is_known_after_it_was(tmp_path: Path) -> None:
+    clock = FakeClock(wall_ms=1000)
+    journal = Journal(tmp_path / "journal", clock)
+    journal.begin(SETTLED, 17, 0)
+    journal.settle(SETTLED, 18)
+    journal.close()
+
+    journal = Journal(tmp_path / "journal", FakeClock())
+    assert journal.entries[SETTLED].stored.drink == 18
     journal.close()
 
 
@@ -73,11 +86,11 @@ def test_a_power_cut_after_any_step_forgets_no_post_and_no_drink_that_it_became(
         for nonce in (SETTLED, IN_DOUBT, MAYBE_TWICE):
             posted = Stored(17, None, False, clock.now_ms, *BEGUN)
             expect(nonce, posted)
-            journal.begin(nonce, 17)
+            journal.begin(nonce, 17, 0)
             known[nonce] = {posted}
         twice = Stored(17, None, True, clock.now_ms, *BEGUN)
         expect(MAYBE_TWICE, twice)
-        journal.begin(MAYBE_TWICE, 17)
+        journal.begin(MAYBE_TWICE, 17, 0)
         known[MAYBE_TWICE] = {twice}
         for nonce, drink in ((SETTLED, 18), (MAYBE_TWICE, 19)):
             stored = Stored(17, drink, nonce == MAYBE_TWICE, clock.now_ms, *BEGUN)

@@ -42,6 +42,8 @@ class KegbotModel:
         self.calls: list[str] = []
         self.is_broken = False
         """Whether it answers 500 to every post of a drink, which it stores all the same."""
+        self.failing: set[str] = set()
+        """The meters whose drinks it answers 500 to, and does not store."""
         self._clock = clock
         self._random = random
         self._is_old = version != "1.3"
@@ -115,6 +117,8 @@ class KegbotModel:
             if date.tzinfo is None:
                 return _error(500, "ServerError", "can't compare offset-naive and offset-aware datetimes")
             at_s = date.timestamp()
+        if meter in self.failing:
+            return _error(500, "ServerError", "division by zero")
         drink = StoredDrink(meter, int(fields["ticks"]), at_s, fields.get("tick_time_series", ""))
         if late_s:
             self._working.append((self._clock.now_s + late_s, drink))

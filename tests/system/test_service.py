@@ -85,6 +85,13 @@ def test_the_bridge_is_started_by_whoever_wants_it_as_a_user_that_sees_nothing_o
     enrolled.sh("systemctl stop kegnet-hub-bridge")
 
 
+@pytest.mark.case(147)
+def test_the_service_is_told_this_boot_which_its_sandbox_hides(enrolled: Any) -> None:
+    process = enrolled.show("kegnet-client", "MainPID")
+    told = enrolled.sh(f"tr '\\0' '\\n' < /proc/{process}/environ").splitlines()
+    assert f"KEGNET_BOOT_ID={enrolled.sh('tr -d - < /proc/sys/kernel/random/boot_id')}" in told
+
+
 def test_pours_copied_and_moved_into_the_spool_reach_the_hub_and_the_log(enrolled: Any) -> None:
     for pulses, command in ((101, "cp"), (102, "mv")):
         line = f'echo "0,{pulses},8123,$(date +%s%3N)" > ~/{command}.pour && {command} ~/{command}.pour {SPOOL}/'

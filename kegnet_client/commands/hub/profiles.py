@@ -23,21 +23,29 @@ def add_arguments(parser: Parser) -> None:
     add_json(start, is_action=True)
     start.add_argument("profile", metavar="PROFILE", help="its name or number")
     start.add_argument("sensor", metavar="SENSOR")
+    stop = actions.add("stop", "let a profile run no more", _stop)
+    add_json(stop, is_action=True)
+    stop.add_argument("profile", metavar="PROFILE", help="its name or number")
+    stop.add_argument("place", metavar="PLACE", nargs="?", help="where, if it runs in several, as `hub profiles` shows")
 
 
 def _list(options: argparse.Namespace) -> int:
-    from kegnet_client.hub.store import entries, house
+    from kegnet_client.hub.store import entries, house, runs
 
-    rows = look(
-        options,
-        lambda connection: [house.describe(one) for one in entries.read_open(connection, "profile")],
-    )
-    return print_rows(options, rows, _line)
+    def read(connection: Any) -> list[dict[str, Any]]:
+        running = [(runs.tell_place(place), run) for place, run in runs.read_running(connection).items()]
+        return [
+            {**house.describe(one), "runs": [place for place, run in running if run.body["profile"] == one.subject]}
+            for one in entries.read_open(connection, "profile")
+        ]
+
+    return print_rows(options, look(options, read), _line)
 
 
 def _line(profile: dict[str, Any]) -> str:
     points = " ".join(f"{one['days']:g}:{one['temperature']:g}" for one in profile["temperatures"]) or "no points"
-    return f"{profile['id']}  {profile['name']}  {points}  °{profile['unit']}"
+    where = f"  runs on {', '.join(profile['runs'])}" if profile["runs"] else ""
+    return f"{profile['id']}  {profile['name']}  {points}  °{profile['unit']}{where}"
 
 
 def _add(options: argparse.Namespace) -> int:
@@ -76,3 +84,27 @@ def _start(options: argparse.Namespace) -> int:
 
     told = f"Profile {options.profile} runs on {options.sensor} from now on."
     return print_done(options, change(options, work), told)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from kegnet_client.hub.store import entries, house, runs
+
+    def work(connection: Any, now_ms: int) -> tuple[str, dict[str, Any]]:
+        entries.lock(connection)
+        number = number_of(connection, "profile", options.profile)
+        running = {
+            runs.tell_place(place): run
+            for place, run in runs.read_running(connection).items()
+            if run.body["profile"] == number
+        }
+        if len(running) > 1 and options.place is None:
+            raise UsageError(f"profile {options.profile} runs in several places: name one of {', '.join(running)}")
+        place = next(iter(running), None) if options.place is None else options.place
+        if place not in running:
+            where = "" if options.place is None else f" on {options.place}"
+            raise UsageError(f"profile {options.profile} does not run{where}; `kegnet-client hub profiles` shows where")
+        return place, house.describe(runs.stop(connection, running[place], CONSOLE, now_ms))
+
+    place, stopped = change(options, work)
+    told = f"Profile {options.profile} runs on {place} no more; its history stays."
+    return print_done(options, stopped, told)

@@ -48,7 +48,7 @@ def change(options: argparse.Namespace, work: Callable[["Connection", int], _T])
 
 
 def number_of(connection: "Connection", kind: str, word: str) -> int:
-    """The number of the tap or profile that ``word`` names: by its number, or its name in whatever case."""
+    """The number of the tap, profile or beverage that ``word`` names: by its number, or its name in whatever case."""
     from kegnet_client.hub.store import entries
 
     if word.isascii() and word.isdecimal():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from kegnet_client.hub.api import kegs
 from kegnet_client.hub.api.resource import add_resource
@@ -21,6 +21,14 @@ _MORE = {
     "beverage": (dict[str, Any] | None, ...),
     "temperature": (dict[str, Any] | None, ...),
 }
+
+_readings = schema.temperatures.c
+_LAST_READING = (
+    select(_readings.millidegrees, _readings.taken_ms)
+    .where(_readings.sensor == bindparam("sensor"))
+    .order_by(_readings.taken_ms.desc(), _readings.id.desc())
+    .limit(1)
+)
 
 
 def show(connection: Connection, shown: Sequence[Entry], now_ms: int) -> list[dict[str, Any]]:
@@ -44,9 +52,7 @@ def show(connection: Connection, shown: Sequence[Entry], now_ms: int) -> list[di
 
 
 def _temperature(connection: Connection, sensor: str) -> dict[str, Any] | None:
-    table = schema.temperatures.c
-    statement = select(table.millidegrees, table.taken_ms).where(table.sensor == sensor)
-    row = connection.execute(statement.order_by(table.taken_ms.desc(), table.id.desc()).limit(1)).first()
+    row = connection.execute(_LAST_READING, {"sensor": sensor}).first()
     return None if row is None else dict(row._mapping)
 
 

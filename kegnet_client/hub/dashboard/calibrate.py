@@ -17,6 +17,7 @@ from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.domain import meters
 from kegnet_client.hub.store import bodies, calibrating, entries, tapping
+from kegnet_client.hub.store.hearing import TapMeter, read_meters
 
 CHANNELS = ("pours", "adjustments", "calibrations", "taps", "kegs", "beverages")
 FAR_PERCENT = 30
@@ -45,7 +46,8 @@ async def page(hub: Hub, request: Request) -> None:
     visit = await Visit.begin(hub, request)
     words = visit.words
     begun = _Begun.of(request)
-    found = await hub.read(lambda connection: names.read_meters(connection, hub.clock_ms()))
+    read = await hub.read(lambda connection: read_meters(connection, hub.clock_ms()))
+    found = list(read.values())
     chosen = next((one for one in found if one.tap == begun.tap), found[0] if found else None)
     with frame(visit, "calibrate"):
         ui.label(words("calibrate_what")).classes("text-2xl")
@@ -70,7 +72,7 @@ async def page(hub: Hub, request: Request) -> None:
 class _Measuring:
     """The three steps: the pour, what the jug says, and the new figure with what it changes."""
 
-    def __init__(self, visit: Visit, at: names.TapMeter, begun: _Begun) -> None:
+    def __init__(self, visit: Visit, at: TapMeter, begun: _Begun) -> None:
         self._visit, self._at, self._begun = visit, at, begun
         self._counted: dict[int, tuple[calibrating.Counted, ui.checkbox]] = {}
         self._value: int | None = None

@@ -11,8 +11,8 @@ from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.dialogs import open_dialog
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.invitations import Invitations
-from kegnet_client.hub.dashboard.tap_state import OLD, STALE_MS
-from kegnet_client.hub.domain.levels import is_stale
+from kegnet_client.hub.dashboard.old import OLD
+from kegnet_client.hub.domain.levels import STALE_MS, is_stale
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.store import devices
 

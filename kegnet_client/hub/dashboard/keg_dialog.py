@@ -17,11 +17,12 @@ from kegnet_client.hub.store import bodies, entries, tapping
 
 @dataclass(frozen=True, slots=True)
 class _Keg:
-    """What a keg is: ``start_ml`` was in it at first, unless it was full."""
+    """What a keg is: ``start_ml`` was in it at first, unless it was full. A new one has no number yet."""
 
     beverage: str
     size_ml: float
     start_ml: float | None
+    number: int | None = None
 
 
 def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
@@ -47,8 +48,9 @@ def add_keg_buttons(visit: Visit, tap: int) -> ui.button:
                 if not name.value or not size.value:
                     return
                 start_ml = None if start.value is None else float(start.value) * ml
-                said = _Keg(name.value.strip(), float(size.value) * ml, start_ml)
-                if await (_tap(visit, tap, said) if keg is None else _change(visit, tap, said)):
+                number = None if keg is None else keg.number
+                said = _Keg(name.value.strip(), float(size.value) * ml, start_ml, number)
+                if await (_tap(visit, tap, said) if number is None else _change(visit, number, said)):
                     dialog.close()
 
             with ui.row():
@@ -92,7 +94,7 @@ def _read(connection: Connection, tap: int, now_ms: int) -> _Keg | None:
         return None
     beverage = entries.read_one(connection, "beverage", keg.body["beverage"] or 0)
     name = "" if beverage is None else str(beverage.body["name"])
-    return _Keg(name, keg.body["size_ml"], keg.body["start_ml"])
+    return _Keg(name, keg.body["size_ml"], keg.body["start_ml"], keg.subject)
 
 
 async def _tap(visit: Visit, tap: int, keg: _Keg) -> bool:
@@ -104,10 +106,10 @@ async def _tap(visit: Visit, tap: int, keg: _Keg) -> bool:
     )
 
 
-async def _change(visit: Visit, tap: int, keg: _Keg) -> bool:
+async def _change(visit: Visit, number: int, keg: _Keg) -> bool:
     now_ms = visit.hub.clock_ms()
     return await visit.do(
         lambda connection: tapping.change_keg(
-            connection, tap, keg.beverage, keg.size_ml, keg.start_ml, visit.who.name, now_ms
+            connection, number, keg.beverage, keg.size_ml, keg.start_ml, visit.who.name, now_ms
         )
     )

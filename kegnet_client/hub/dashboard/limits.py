@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from kegnet_client.hub.dashboard import limit_units
 from kegnet_client.hub.dashboard.context import Visit
-from kegnet_client.hub.dashboard.names import read_devices, read_meters, read_names
+from kegnet_client.hub.dashboard.names import read_devices, read_names
 from kegnet_client.hub.domain import rules
 from kegnet_client.hub.store import bodies, entries, readings
 from kegnet_client.hub.store.entries import Entry
+from kegnet_client.hub.store.hearing import read_meters
 
 ALL = "all"
 _OF = {
@@ -137,7 +138,7 @@ def _read_subjects(visit: Visit, connection: Connection) -> dict[str, str]:
         found[f"device {uuid}"] = f"{words('device')} {name}"
     for keg in entries.read_open(connection, "keg"):
         found[f"keg {keg.subject}"] = words("limits_of_keg", of=names.get(("keg", keg.subject), ""))
-    for one in read_meters(connection, now_ms):
+    for one in read_meters(connection, now_ms).values():
         uuid, pin = one.meter
         found[f"meter {uuid} {pin}"] = words("limits_of_meter", of=one.name)
     return found

@@ -1,24 +1,13 @@
-"""What taps, kegs and meters are called where they are chosen from or told."""
+"""What taps, kegs and devices are called where they are chosen from or told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from kegnet_client.hub.domain.periods import Meter
 from kegnet_client.hub.store import entries, schema
 
 Names = Mapping[tuple[str, int | str], str]
 """By kind and number, a device by its uuid."""
-
-
-@dataclass(frozen=True, slots=True)
-class TapMeter:
-    """The meter that counts at a tap now."""
-
-    tap: int
-    name: str
-    meter: Meter
 
 
 def read_names(connection: Connection) -> Names:
@@ -39,13 +28,3 @@ def read_devices(connection: Connection) -> dict[str, str]:
     table = schema.devices.c
     statement = select(table.uuid, table.name).where(table.revoked_ms.is_(None)).order_by(table.name, table.id)
     return {str(uuid): str(name) for uuid, name in connection.execute(statement)}
-
-
-def read_meters(connection: Connection, now_ms: int) -> list[TapMeter]:
-    """The meter of each tap that has one at ``now_ms``."""
-    return [
-        TapMeter(tap.subject, str(tap.body["name"]), (place["device"], place["pin"]))
-        for tap in entries.read_open(connection, "tap")
-        for place in tap.body["meters"]
-        if place["from_ms"] <= now_ms and (place["until_ms"] is None or now_ms < place["until_ms"])
-    ]

@@ -58,8 +58,7 @@ class ProfileState:
     def place(self, run: Entry) -> str:
         """What the place of ``run`` is called."""
         place = runs.place_of(run)
-        sensor, controller, chamber = place
-        return self.places.get(place) or sensor or f"{controller}/{chamber or 1}"
+        return self.places.get(place) or runs.tell_place(place)
 
 
 def read(connection: Connection, chosen: int | None, run: int | None, now_ms: int) -> ProfileState:

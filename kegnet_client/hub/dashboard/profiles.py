@@ -11,6 +11,7 @@ from kegnet_client.hub.dashboard import figures, profile_chart, profile_runs, pr
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.draft import Draft
 from kegnet_client.hub.dashboard.frame import frame
+from kegnet_client.hub.dashboard.old import set_old
 from kegnet_client.hub.dashboard.profile_editor import TYPES, Editor
 from kegnet_client.hub.dashboard.profile_state import Detail, ProfileState
 from kegnet_client.hub.domain.profiles import Progress, Run, length_days
@@ -246,7 +247,7 @@ class _Detail:
         age = words("stale", ago=ago) if is_stale else ago
         shown = figures.temperature(value, visit.settings.units)
         self._read.text = f"{words('reading')}: {shown} · {age}"
-        self._read.classes(add="opacity-60" if is_stale else "", remove="" if is_stale else "opacity-60")
+        set_old(self._read, is_stale)
 
     def _show_table(self, detail: Detail) -> None:
         started_ms = None

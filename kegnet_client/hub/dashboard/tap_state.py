@@ -3,50 +3,33 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from kegnet_client.hub.api import taps
-from kegnet_client.hub.dashboard.names import read_meters
 from kegnet_client.hub.domain.alarms import at_tap
-from kegnet_client.hub.domain.levels import is_stale
-from kegnet_client.hub.store import alarms, entries, schema
-
-STALE_MS = 30 * 60_000
-"""What was heard before is shown as old: a device is heard of every ten minutes."""
-
-OLD = "opacity-60"
-"""How it looks."""
+from kegnet_client.hub.store import alarms, entries
+from kegnet_client.hub.store.hearing import TapMeter, find_silent, read_meters
 
 
 @dataclass(frozen=True, slots=True)
 class TapState:
-    """A tap as `kegnet_client.hub.api.taps` shows it, the device of its meter, and the texts of its alarms."""
+    """A tap as `kegnet_client.hub.api.taps` shows it, its meter if that is silent, and the texts of its alarms."""
 
     tap: dict[str, Any]
-    has_meter: bool
-    heard_ms: int | None
+    silent: TapMeter | None
     alarms: tuple[str, ...]
-
-    def is_level_stale(self, now_ms: int) -> bool:
-        """Whether more may have been poured than is known of: its device is silent.
-
-        Without a meter the level is what people say, which is as good as ever.
-        """
-        return self.has_meter and is_stale(self.heard_ms, now_ms, STALE_MS)
 
 
 def read(connection: Connection, now_ms: int) -> list[TapState]:
     """All taps."""
-    meters = {one.tap: one.meter for one in read_meters(connection, now_ms)}
-    table = schema.devices.c
-    heard = {str(uuid): seen_ms for uuid, seen_ms in connection.execute(select(table.uuid, table.last_seen_ms))}
+    meters = read_meters(connection, now_ms)
     standing = [alarm for _, alarm in alarms.read_standing(connection).values()]
-    return [
-        TapState(
-            tap,
-            (meter := meters.get(tap["id"])) is not None,
-            None if meter is None else heard.get(meter[0]),
-            tuple(one.text for one in at_tap(standing, (tap["keg"] or {}).get("id"), tap["sensor"], meter)),
+    found = []
+    for tap in taps.show(connection, entries.read_open(connection, "tap"), now_ms):
+        meter, keg = meters.get(tap["id"]), tap["keg"]
+        wrong = at_tap(
+            standing, None if keg is None else keg["id"], tap["sensor"], None if meter is None else meter.meter
         )
-        for tap in taps.show(connection, entries.read_open(connection, "tap"), now_ms)
-    ]
+        silent = find_silent(meters, [tap["id"]], now_ms)
+        found.append(TapState(tap, silent, tuple(one.text for one in wrong)))
+    return found

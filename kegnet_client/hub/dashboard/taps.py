@@ -10,8 +10,9 @@ from kegnet_client.hub.dashboard import figures, tap_state
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.keg_dialog import add_keg_buttons
-from kegnet_client.hub.dashboard.tap_state import OLD, TapState
-from kegnet_client.hub.domain.levels import is_stale
+from kegnet_client.hub.dashboard.old import set_old, tell_silence
+from kegnet_client.hub.dashboard.tap_state import TapState
+from kegnet_client.hub.domain.levels import STALE_MS, is_stale
 from kegnet_client.hub.store import alarms, first_run
 
 CHANNELS = (
@@ -97,14 +98,11 @@ class _Card:
         if tap["keg"] is not None:
             ago = words("never_poured") if last_ms is None else words("last_pour", ago=words.ago(now_ms - last_ms))
             self._last.text = ago
-        is_old = tap["keg"] is not None and state.is_level_stale(now_ms)
-        self._is_old.set_visibility(is_old)
-        heard_ms = state.heard_ms
-        self._is_old.text = (
-            words("level_unheard") if heard_ms is None else words("level_stale", ago=words.ago(now_ms - heard_ms))
-        )
+        silent = None if tap["keg"] is None else state.silent
+        self._is_old.set_visibility(silent is not None)
+        self._is_old.text = "" if silent is None else tell_silence(words, silent, now_ms)
         for one in (self._left, self._glasses, self._level):
-            _set_old(one, is_old)
+            set_old(one, silent is not None)
         self._show_temperature(tap, now_ms)
 
     def _show_level(self, tap: dict[str, Any]) -> None:
@@ -131,11 +129,7 @@ class _Card:
             self._temperature.text, self._age.text = "", words("no_temperature") if tap["sensor"] else ""
             return
         age = words.ago(now_ms - reading["taken_ms"])
-        is_old = is_stale(reading["taken_ms"], now_ms, tap_state.STALE_MS)
+        is_old = is_stale(reading["taken_ms"], now_ms, STALE_MS)
         self._temperature.text = figures.temperature(reading["millidegrees"], self._visit.settings.units)
-        _set_old(self._temperature, is_old)
+        set_old(self._temperature, is_old)
         self._age.text = words("stale", ago=age) if is_old else age
-
-
-def _set_old(element: ui.element, is_old: bool) -> None:
-    element.classes(add=OLD if is_old else "", remove="" if is_old else OLD)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML
 
+STALE_MS = 30 * 60_000
+"""What was heard before is shown as old: a device is heard of every ten minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:

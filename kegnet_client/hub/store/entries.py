@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from kegnet_client.core.errors import KegnetError
 from kegnet_client.hub.store import schema
@@ -74,10 +74,7 @@ def say(
 
 def read_all(connection: Connection, kind: str) -> list[Entry]:
     """What holds of each subject of ``kind``, in the order of their numbers."""
-    table = schema.entries.c
-    newest = select(func.max(table.id)).where(table.kind == kind).group_by(table.subject)
-    statement = _SELECT.where(table.id.in_(newest)).order_by(table.subject)
-    return [_entry(row) for row in connection.execute(statement)]
+    return [_entry(row) for row in connection.execute(_HOLDING, {"kind": kind})]
 
 
 def read_open(connection: Connection, kind: str) -> list[Entry]:
@@ -87,24 +84,28 @@ def read_open(connection: Connection, kind: str) -> list[Entry]:
 
 def read_one(connection: Connection, kind: str, subject: int) -> Entry | None:
     """What holds of ``subject``, if anything was said."""
-    row = connection.execute(_about(kind, subject).order_by(schema.entries.c.id.desc()).limit(1)).first()
+    row = connection.execute(_NEWEST, {"kind": kind, "subject": subject}).first()
     return None if row is None else _entry(row)
 
 
 def read_history(connection: Connection, kind: str, subject: int) -> list[Entry]:
     """All that was said of ``subject``, the oldest first."""
-    return [_entry(row) for row in connection.execute(_about(kind, subject).order_by(schema.entries.c.id))]
-
-
-def _about(kind: str, subject: int) -> Select[Any]:
-    table = schema.entries.c
-    return _SELECT.where(table.kind == kind, table.subject == subject)
+    return [_entry(row) for row in connection.execute(_HISTORY, {"kind": kind, "subject": subject})]
 
 
 def _entry(row: Row[Any]) -> Entry:
     return Entry(row.id, row.kind, row.subject, json.loads(row.body), row.said_by, row.recorded_ms)
 
 
+# Built once: every page asks for these again and again, and to build one takes longer than to run it.
+_entries = schema.entries.c
 _SELECT = select(schema.entries)
+_KIND = _entries.kind == bindparam("kind")
+_ABOUT = _SELECT.where(_KIND, _entries.subject == bindparam("subject"))
+_HISTORY = _ABOUT.order_by(_entries.id)
+_NEWEST = _ABOUT.order_by(_entries.id.desc()).limit(1)
+_HOLDING = _SELECT.where(
+    _entries.id.in_(select(func.max(_entries.id)).where(_KIND).group_by(_entries.subject))
+).order_by(_entries.subject)
 _APPEND = insert(schema.entries).returning(schema.entries.c.id)
 _NEXT = select(func.max(schema.entries.c.subject) + 1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Select, cast, distinct, func, literal, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, Select, cast, distinct, func, literal, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from kegnet_client.core.records import LAST_MS
@@ -31,6 +31,23 @@ def read_sensors(connection: Connection, now_ms: int) -> list[str]:
     hours = schema.readings_by_hour.c
     recent = select(hours.sensor).where(hours.sensor != "", hours.hour >= (now_ms - _RECENT_MS) // HOUR_MS)
     return sorted(connection.scalars(recent.distinct()))
+
+
+def read_gone(connection: Connection, now_ms: int) -> list[str]:
+    """The sensors that are none any more, but were as long ago as twice that."""
+    hours = schema.readings_by_hour.c
+    ended = (now_ms - _RECENT_MS) // HOUR_MS
+    known = select(hours.sensor).where(hours.sensor != "", hours.hour >= ended - _RECENT_MS // HOUR_MS)
+    return sorted(connection.scalars(known.group_by(hours.sensor).having(func.max(hours.hour) < ended)))
+
+
+def read_last_told(connection: Connection, sensor: str) -> Row[Any] | None:
+    """The last reading of ``sensor``: ``taken_ms``, ``millidegrees``, and the ``name`` of the device that sent it."""
+    table, devices = schema.temperatures.c, schema.devices.c
+    joined = schema.temperatures.join(schema.devices, table.device == devices.uuid)
+    statement = select(table.taken_ms, table.millidegrees, devices.name).select_from(joined)
+    newest: Select[Any] = statement.where(table.sensor == sensor).order_by(table.taken_ms.desc(), table.id.desc())
+    return connection.execute(newest.limit(1)).first()
 
 
 def read_last(connection: Connection, sensor: str) -> tuple[int, int] | None:

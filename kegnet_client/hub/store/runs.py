@@ -16,6 +16,12 @@ def place_of(run: Entry) -> Place:
     return body.get("sensor"), body.get("controller"), body.get("chamber")
 
 
+def tell_place(place: Place) -> str:
+    """A place in one word that nobody had to name: the sensor, or the numbers of controller and chamber."""
+    sensor, controller, chamber = place
+    return sensor or f"{controller}/{chamber or 1}"
+
+
 def read_versions(connection: Connection, profile: int) -> list[Version]:
     """All that was said of a profile, the oldest first."""
     return [to_version(one) for one in entries.read_history(connection, "profile", profile)]

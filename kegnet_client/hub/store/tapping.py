@@ -65,19 +65,27 @@ def tap_keg(
 
 
 def change_keg(
-    connection: Connection, tap: int, beverage: str, size_ml: float, start_ml: float | None, said_by: str, now_ms: int
-) -> bool:
-    """Say of the keg that runs from ``tap`` what it is, because it was said wrongly; whether there is one."""
+    connection: Connection,
+    number: int,
+    beverage: str | None,
+    size_ml: float,
+    start_ml: float | None,
+    said_by: str,
+    now_ms: int,
+) -> Entry:
+    """Say of keg ``number`` what it is, because it was said wrongly; with ``beverage`` None that stays.
+
+    Raises as `house.say` does.
+    """
     entries.lock(connection)
-    keg = read_running(connection, now_ms).get(tap)
+    keg = entries.read_one(connection, "keg", number)
     if keg is None:
-        return False
+        raise house.UnknownError(f"there is no keg {number}")
     body = bodies.Keg.model_validate(keg.body)
     known = None if body.beverage is None else entries.read_one(connection, "beverage", body.beverage)
-    if known is None or known.body["name"] != beverage:
+    if beverage is not None and (known is None or known.body["name"] != beverage):
         # One of its own: another keg may hold what that one was.
         wanted = bodies.Beverage.model_validate({**({} if known is None else known.body), "name": beverage})
         body.beverage = house.say(connection, "beverage", None, wanted, said_by, now_ms).subject
-    body.size_ml, body.start_ml = size_ml, start_ml
-    house.say(connection, "keg", keg.subject, body, said_by, now_ms)
-    return True
+    changed = bodies.Keg.model_validate({**body.model_dump(), "size_ml": size_ml, "start_ml": start_ml})
+    return house.say(connection, "keg", number, changed, said_by, now_ms)

@@ -14,11 +14,13 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
     Select,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -131,15 +133,13 @@ def read_left(connection: Connection, kegs: Collection[int] | None = None) -> di
     """What left each keg, or each of ``kegs``, that anything left."""
     volumes: dict[int, int] = defaultdict(int)
     last: dict[int, int] = {}
-    statement = _SUMS if kegs is None else _SUMS.where(_periods.keg.in_(list(kegs)))
-    for row in connection.execute(statement):
+    sums, adjusted = (_SUMS, _ADJUSTED) if kegs is None else (_SUMS_OF, _ADJUSTED_OF)
+    which = {} if kegs is None else {"kegs": list(kegs)}
+    for row in connection.execute(sums, which):
         volumes[row.keg] += (row.early + row.whole + row.late) * row.nanolitres_per_pulse
         if row.last_ms is not None:
             last[row.keg] = max(row.last_ms, last.get(row.keg, 0))
-    adjusted = _ADJUSTED
-    if kegs is not None:
-        adjusted = adjusted.where(or_(_periods.keg.in_(list(kegs)), _adjustments.keg.in_(list(kegs))))
-    for row in connection.execute(adjusted):
+    for row in connection.execute(adjusted, which):
         if row.metered_keg is not None:
             volumes[row.metered_keg] -= row.metered_nl or 0
         if row.keg is not None:
@@ -230,3 +230,6 @@ _ADJUSTED = (
     .select_from(POURS)
     .where(_adjustments.pour.is_not(None))
 )
+_KEGS: BindParameter[list[int]] = bindparam("kegs", expanding=True)
+_SUMS_OF = _SUMS.where(_periods.keg.in_(_KEGS))
+_ADJUSTED_OF = _ADJUSTED.where(or_(_periods.keg.in_(_KEGS), _adjustments.keg.in_(_KEGS)))

@@ -9,6 +9,7 @@ from kegnet_client.core.records import Pour
 from kegnet_client.hub.dashboard import tap_state
 from kegnet_client.hub.dashboard.tap_state import TapState
 from kegnet_client.hub.domain.alarms import publish
+from kegnet_client.hub.domain.levels import STALE_MS
 from kegnet_client.hub.domain.rules import MINUTE_MS
 from kegnet_client.hub.store import alarms
 from kegnet_client.hub.store.records import Store
@@ -33,19 +34,22 @@ def look(bar: House) -> list[TapState]:
 
 
 def test_a_level_is_old_once_its_device_is_silent_and_current_when_it_is_heard_of_again(bar: House) -> None:
-    assert look(bar)[0].is_level_stale(bar.now_ms)  # it was never heard of
+    (never, _) = look(bar)
+    assert never.silent is not None
+    assert never.silent.heard_ms is None
     bar.send(Pour(0, 54, 4000, bar.now_ms - 5000))
-    assert not look(bar)[0].is_level_stale(bar.now_ms)
-    bar.now_ms += tap_state.STALE_MS + 1
+    assert look(bar)[0].silent is None
+    bar.now_ms += STALE_MS + 1
     (left, _) = look(bar)
-    assert (left.is_level_stale(bar.now_ms), left.heard_ms) == (True, NOW_MS)
+    assert left.silent is not None
+    assert left.silent.heard_ms == NOW_MS
     bar.send(Pour(0, 54, 4000, bar.now_ms - 5000))
-    assert not look(bar)[0].is_level_stale(bar.now_ms)
+    assert look(bar)[0].silent is None
 
 
 def test_a_level_that_no_meter_counts_does_not_age(bar: House) -> None:
-    bar.now_ms += 100 * tap_state.STALE_MS
-    assert not look(bar)[1].is_level_stale(bar.now_ms)
+    bar.now_ms += 100 * STALE_MS
+    assert look(bar)[1].silent is None
 
 
 def test_each_tap_shows_its_own_alarms(bar: House) -> None:

@@ -108,7 +108,8 @@ def test_a_tap_is_described_once_with_all_its_components(hub: Hub, broker: Mosqu
         config = json.loads(heard.last[hub.discovery(tap)])
     assert config["device"]["name"] == NAME
     assert config["origin"]["name"] == "kegnet-client"
-    assert config["availability_topic"] == f"kegnet/{hub.id}/availability"
+    hubs = {"topic": f"kegnet/{hub.id}/availability"}
+    assert config["availability"] == [hubs]
     components = config["components"]
     assert {key: (one["platform"], one.get("device_class")) for key, one in components.items()} == {
         "left": ("sensor", "volume_storage"),
@@ -120,6 +121,10 @@ def test_a_tap_is_described_once_with_all_its_components(hub: Hub, broker: Mosqu
         "alarm": ("binary_sensor", "problem"),
     }
     assert components["temperature"]["expire_after"] == EXPIRES_S
+    assert {key for key, one in components.items() if "availability" in one} == {"left", "level", "poured"}
+    for key in ("left", "level", "poured"):
+        assert components[key]["availability"] == [hubs, {"topic": hub.topic(tap, "availability")}]
+        assert components[key]["availability_mode"] == "all"
     assert len({one["unique_id"] for one in components.values()}) == len(components)
     assert "object_id" not in json.dumps(config)
     fields = set(json.loads(heard.last[hub.topic(tap, "state")])) | {"celsius"}
@@ -200,10 +205,48 @@ def test_a_tap_that_ended_is_removed(hub: Hub, broker: Mosquitto) -> None:
         assert hub.web.delete(f"/api/taps/{tap}").is_success
         wait_until(lambda: heard.last[hub.discovery(tap)] == "", "the tap is not removed")
         wait_until(lambda: heard.last[hub.topic(tap, "state")] == "", "its state is not removed")
+        wait_until(lambda: heard.last[hub.topic(tap, "availability")] == "", "its availability is not removed")
     with Listener(broker) as later:
         later.publish("x/done", "1")
         wait_until(lambda: "x/done" in later.last, "the broker does not answer")
         assert not [topic for topic in later.retained if "tap" in topic]
+
+
+def test_a_level_is_available_while_its_device_is_heard_of(
+    hub: Hub, broker: Mosquitto, post_record: Callable[..., None]
+) -> None:
+    tap, now_ms = hub.make_tap(), time.time_ns() // 1_000_000
+    with Listener(broker) as heard:
+        topic = hub.topic(tap, "availability")
+        wait_until(lambda: heard.last.get(topic) == "offline", "a level is told of which nothing is known")
+        post_record(hub, "pour", pin=3, pulses=5400, et=9000, ts=now_ms)
+        wait_until(lambda: heard.last[topic] == "online", "the level is not available")
+
+
+def test_a_sensor_at_no_tap_is_found_under_its_devices_name_and_at_one_it_is_the_taps(
+    hub: Hub, broker: Mosquitto, device_key: Any, submission: Callable[..., Any], record: Callable[..., Any]
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    hub.store.add_device(DEVICE, device_key.public_key(), "bar", 1)
+    word = SENSOR.replace("-", "_")
+    topic, discovery = f"kegnet/{hub.id}/sensor/{word}/temperature", f"kegnet_{hub.id}_sensor_{word}"
+    reading = record("reading", DEVICE, sensor=SENSOR, millidegrees=4250, taken_ms=now_ms)
+    with Listener(broker) as heard:
+        hub.store.ingest([submission(DEVICE, [reading])], now_ms)
+        wait_until(lambda: '"celsius":4.25' in heard.last.get(topic, ""), "the reading is not told")
+        config = json.loads(heard.last[f"homeassistant/device/{discovery}/config"])
+        assert config["device"]["name"] == f"bar {SENSOR}"
+        assert config["device"]["identifiers"] == [discovery]
+        (component,) = config["components"].values()
+        assert (component["state_topic"], component["expire_after"]) == (topic, EXPIRES_S)
+        assert "state_topic" not in config
+        tap = hub.make_tap()
+        wait_until(lambda: heard.last[f"homeassistant/device/{discovery}/config"] == "", "it is not removed")
+        wait_until(lambda: '"celsius":4.25' in heard.last.get(hub.topic(tap, "temperature"), ""), "the tap has none")
+    with Listener(broker) as later:
+        later.publish("x/done", "1")
+        wait_until(lambda: "x/done" in later.last, "the broker does not answer")
+        assert topic not in later.retained, "an old one would be given as new"
 
 
 def test_the_hub_says_when_it_stops(make_home: Callable[[], Home], tmp_path: Path, broker: Mosquitto) -> None:
