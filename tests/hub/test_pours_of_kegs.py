@@ -23,7 +23,7 @@ NAMES = ["id", "started_ms", "device", "pin", "tap", "keg", "volume_nl", "adjust
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
 def bar(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Four meters, of which one has no tap; one keg after the other at each, and some adjusted pours. All tests read it."""
+    """Four meters, one without a tap; one keg after the other at each, some adjusted pours. The tests only read it."""
     if request.param == "sqlite":
         where: Path | str = tmp_path_factory.mktemp("bar") / "hub.db"
     else:
