@@ -60,7 +60,7 @@ now; 77 the server refuses this device, or did not prove to be the server;
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(arguments)
     for name in ("root", "config"):
         if getattr(options, name) is not None and name not in options.taken:
@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """The parser of the whole program; it imports a command when it comes to it."""
     parser = Parser(
         prog="kegnet-client",
         description="Delivers every pour and temperature of a kegerator to a KegNet server.",

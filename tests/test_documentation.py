@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.cli import main
+from kegnet_client.cli import make_parser
 from kegnet_client.commands.configuration import SECTIONS
 from kegnet_client.config.settings import Setting
 from kegnet_client.core import errors, records
@@ -32,13 +32,17 @@ COMMON = {"--help", "--version", "--root", "--config", "--dir"}
 """What stands in the page once, not with every command."""
 
 
+PARSER = make_parser()
+"""One for all of the commands: the program makes its parser anew for each call."""
+
+
 def help_of(*command: str) -> str:
     """What ``kegnet-client COMMAND --help`` prints on a terminal of 80 columns."""
     columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "80"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            main([*command, "--help"])
+            PARSER.parse_args([*command, "--help"])
     finally:
         os.environ.pop("COLUMNS")
         if columns is not None:

@@ -174,9 +174,9 @@ class Daemon:
         self._state.write(state)
 
     def _serve(self) -> None:
-        tick_s = (self._supervisor.watchdog_s or 0) / 2
+        tick_s = self._feed_watchdog()
         while True:
-            caught = signal.sigtimedwait(SIGNALS, tick_s) if tick_s else signal.sigwaitinfo(SIGNALS)
+            caught = signal.sigwaitinfo(SIGNALS) if tick_s is None else signal.sigtimedwait(SIGNALS, tick_s)
             if caught is not None:
                 if caught.si_signo != signal.SIGHUP:
                     return
@@ -184,14 +184,19 @@ class Daemon:
                 # The engine before is a ring of references that holds a backlog's names and a CA store: left to
                 # itself, the collector comes for it once in dozens of reloads.
                 gc.collect()
-            self._feed_watchdog()
+            tick_s = self._feed_watchdog()
 
-    def _feed_watchdog(self) -> None:
-        if self._supervisor.watchdog_s is None:
-            return
-        if self.clock.monotonic_s() - self._engine.alive_at_s < self._supervisor.watchdog_s:
+    def _feed_watchdog(self) -> float | None:
+        """In how many seconds that is to be done again; None where nobody waits for it."""
+        watchdog_s = self._supervisor.watchdog_s
+        if watchdog_s is None:
+            return None
+        is_alive = self.clock.monotonic_s() - self._engine.alive_at_s < watchdog_s
+        if is_alive:
             self._supervisor.alive()
         self._engine.nudge()  # else it would sleep for as long as there is nothing to do
+        # After a suspend it was long ago, though nothing hangs: there is another look soon.
+        return watchdog_s / (2 if is_alive else 10)
 
     def _make_engine(self, config: Config, spool: Spool) -> Engine:
         destinations = open_all(config, self.clock, self._environ)

@@ -15,7 +15,7 @@ A token that opens nothing is told in the log as other refusals are (`kegnet_cli
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -70,6 +70,12 @@ Find = Callable[[str], Principal | None]
 """Who has the secret with this SHA-256, as the database says; raises `StoreError`."""
 OnWrong = Callable[[HTTPConnection], None]
 """Told of each request with a token that opens nothing."""
+OnGone = Callable[[Scope], Awaitable[None]]
+"""Told of each websocket and stream whose token opens nothing any more, before it is cut off."""
+
+
+async def _say_nothing(_scope: Scope) -> None:
+    pass
 
 
 class TokenMiddleware:
@@ -81,6 +87,7 @@ class TokenMiddleware:
         find: Find,
         *,
         on_wrong: OnWrong = lambda _connection: None,
+        on_gone: OnGone = _say_nothing,
         is_public: bool = False,
         public_paths: Collection[str] = (),
         origins: Collection[str] = (),
@@ -88,6 +95,7 @@ class TokenMiddleware:
         self._app = app
         self._find = find
         self._on_wrong = on_wrong
+        self._on_gone = on_gone
         self._is_public = is_public
         self._public_paths = public_paths
         self._origins = origins
@@ -188,7 +196,10 @@ class TokenMiddleware:
                 except StoreError:
                     continue  # that says nothing of the token
                 if not is_good:
-                    cut(scope)
+                    try:
+                        await self._on_gone(scope)
+                    finally:
+                        cut(scope)
                     return
             await serving
         finally:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 import kegnet_client
 from kegnet_client.host.condition import Condition
@@ -113,10 +114,16 @@ def create_app(
     def on_wrong(connection: HTTPConnection) -> None:
         refusals.tell(connection, "", RefusedError("its token opens nothing here: it is wrong, or was revoked"))
 
+    async def on_gone(scope: Scope) -> None:
+        tell = getattr(app.state, "on_gone", None)  # the pages', if they are there
+        if tell is not None and scope["type"] == "websocket":
+            await tell(scope)
+
     app.add_middleware(
         access.TokenMiddleware,
         find=find,
         on_wrong=on_wrong,
+        on_gone=on_gone,
         is_public=settings.public_view,
         public_paths={health.PATH, *((metrics.PATH,) if settings.public_metrics else ())},
         origins=settings.origins,

@@ -119,11 +119,12 @@ def test_who_is_logged_in_sees_as_whom_and_logs_out(open_page: OpenPage, hub: Hu
     page.wait_for_url("**/login")
 
 
-def test_a_page_that_is_open_is_cut_off_when_its_token_is_revoked(open_page: OpenPage, hub: Hub) -> None:
+def test_an_open_page_whose_token_is_revoked_says_so_at_the_login(open_page: OpenPage, hub: Hub) -> None:
     page = open_page("taps", hub.token("a lost phone", Role.OPERATE))
     page.get_by_text("Logged in as a lost phone.").wait_for()
     with closing(Store(hub.home.database())) as store:
         store.write(lambda connection: tokens.revoke(connection, "a lost phone", "", wall_ms()))
-    page.get_by_text("Connection lost").wait_for()
+    page.get_by_role("alert").get_by_text("was revoked or has expired: log in again").wait_for()
+    assert page.get_by_label("Token").is_visible()
     page.goto(f"{hub.url}/ui/taps")
     page.wait_for_url("**/login")

@@ -59,9 +59,10 @@ def test_subscribers_hear_on_after_a_fault_in_the_bus(
         bus = Bus(store)
         async with Background(store, bus, lambda: NOW_MS, 7, ()).running(), asyncio.timeout(10):
             while faults:
-                await asyncio.sleep(0)
+                bus.wake()
+                await asyncio.sleep(0.01)
             while bus._loop is None:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
             async with bus.subscribe({"test"}) as subscription:
                 await asyncio.to_thread(
                     store.write, lambda connection: events.append(connection, NOW_MS, [("test", 1)])

@@ -1,7 +1,9 @@
 """The pours of a keg or a tap are those that a look at each pour would find, and are found without such a look."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +21,20 @@ KEGS_A_METER = 40
 NAMES = ["id", "started_ms", "device", "pin", "tap", "keg", "volume_nl", "adjustment"]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
-def bar(request: pytest.FixtureRequest) -> Store:
-    """Four meters, of which one has no tap; one keg after the other at each, and some adjusted pours."""
-    store: Store = request.getfixturevalue("store" if request.param == "sqlite" else "postgresql_store")
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+def bar(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Four meters, one without a tap; one keg after the other at each, some adjusted pours. The tests only read it."""
+    if request.param == "sqlite":
+        where: Path | str = tmp_path_factory.mktemp("bar") / "hub.db"
+    else:
+        where = request.getfixturevalue("postgresql_server").make_database()
+    with closing(Store(where)) as store:
+        store.prepare()
+        fill(store)
+        yield store
+
+
+def fill(store: Store) -> None:
     meters = [(device, pin) for device in DEVICES for pin in range(2)]
     chance = random.Random(7)  # noqa: S311 - no secret
     proof = {"protocol": "v3", "signed": b"", "signature": b"", "key": "f", "received_ms": BEGIN}
@@ -55,7 +67,6 @@ def bar(request: pytest.FixtureRequest) -> Store:
     store.write(work)
     if not store.is_sqlite:
         store.write(lambda connection: connection.execute(text("ANALYZE")))
-    return store
 
 
 ASKED: Sequence[dict[str, Any]] = [
@@ -102,14 +113,15 @@ def test_the_pours_of_a_keg_or_tap_are_those_that_a_look_at_each_would_find(bar:
 @pytest.mark.parametrize("form", Form)
 def test_no_other_pours_are_looked_at_for_those_of_a_keg_or_tap(bar: Store, asked: dict[str, Any], form: Form) -> None:
     statements: list[tuple[str, Any]] = []
-    event.listen(
-        bar._engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, values, *_: statements.append((statement, values)),
-    )
+
+    def note(_connection: object, _cursor: object, statement: str, values: object, *_: object) -> None:
+        statements.append((statement, values))
+
     query = Query(100)
     rows = volumes.select_pours(query, **asked)
+    event.listen(bar._engine, "before_cursor_execute", note)
     bar.read(lambda connection: pages.read_page(connection, rows, NAMES, "started_ms", query, form))
+    event.remove(bar._engine, "before_cursor_execute", note)
     statement, values = statements[-1]
 
     def explain(connection: Connection) -> list[str]:

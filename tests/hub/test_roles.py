@@ -114,8 +114,13 @@ PAGES = ("/", "/docs", "/docs/start.js", "/docs/{name}", "/openapi.json")
 OPEN = {*enrolment.PATHS, "/login", "/logout"}
 
 
-def test_no_route_is_left_out_here(store: Store) -> None:
-    app = create_app(store, "t" * 43, b"")
+@pytest.fixture(scope="module")
+def app(hub_store: Store) -> FastAPI:
+    """The hub's routes; nobody asks this one."""
+    return create_app(hub_store, "t" * 43, b"")
+
+
+def test_no_route_is_left_out_here(app: FastAPI) -> None:
     contexts = [context for context in iter_route_contexts(app.routes) if context.methods]  # a websocket has none
     paths = {context.path for context in contexts}
     assert len(paths) > 30
@@ -133,9 +138,9 @@ ADMIN = {("POST", "/api/invitations"), ("DELETE", "/api/devices/{uuid}")}
 ADMIN |= {("GET", "/api/tokens"), ("POST", "/api/tokens"), ("DELETE", "/api/tokens/{name}")}
 
 
-def test_every_route_needs_the_role_that_is_expected_of_it(store: Store) -> None:
-    assert len(list(routes(create_app(store, "t" * 43, b"")))) > 60
-    for method, path in routes(create_app(store, "t" * 43, b"")):
+def test_every_route_needs_the_role_that_is_expected_of_it(app: FastAPI) -> None:
+    assert len(list(routes(app))) > 60
+    for method, path in routes(app):
         if path.startswith("/rest/") or path in enrolment.PATHS:
             continue
         expected = Role.ADMIN if (method, path) in ADMIN else Role.READ if method == "GET" else Role.OPERATE
@@ -163,9 +168,9 @@ def client_of(hub_store: Store, web: httpx.Client, trust: object) -> Iterator[Ca
         one.close()
 
 
-def test_no_role_does_what_it_may_not(hub_store: Store, client_of: Callable[[Role], httpx.Client]) -> None:
+def test_no_role_does_what_it_may_not(app: FastAPI, client_of: Callable[[Role], httpx.Client]) -> None:
     count = 0
-    for method, path in routes(create_app(hub_store, "t" * 43, b"")):
+    for method, path in routes(app):
         if path.startswith("/rest/") or path in enrolment.PATHS:
             continue
         for role in Role:

@@ -75,7 +75,7 @@ def _end(options: argparse.Namespace) -> int:
         number = number_of(connection, "tap", options.tap)
         entry = entries.read_one(connection, "tap", number)
         if entry is None:
-            raise house.UnknownError(f"there is no tap {number}")
+            raise house.UnknownError("no-such", kind="tap", number=number)
         body = bodies.Tap.model_validate({**entry.body, "ended_ms": now_ms})
         return house.say(connection, "tap", entry.subject, body, CONSOLE, now_ms)
 

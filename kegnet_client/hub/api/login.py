@@ -53,12 +53,14 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "token": "Token",
         "button": "Log in",
+        "gone": "The token of this browser was revoked or has expired: log in again.",
         "wrong": "This is no token of this hub, or it was revoked.",
         "used": "This link was used already or is too old: `kegnet-client hub login-link` makes another.",
     },
     "de": {
         "token": "Token",
         "button": "Anmelden",
+        "gone": "Das Token dieses Browsers wurde gesperrt oder ist abgelaufen: bitte neu anmelden.",
         "wrong": "Das ist kein Token dieses Hubs, oder es wurde gesperrt.",
         "used": "Dieser Link wurde schon benutzt oder ist zu alt: `kegnet-client hub login-link` macht einen neuen.",
     },
@@ -83,9 +85,10 @@ def make_router(store: Store, find: access.Find, on_wrong: access.OnWrong, clock
         return _PAGE.format(language=language, told=told, field=field, button=texts["button"])
 
     @router.get(access.LOGIN_PATH)
-    def page(code: str = "") -> Response:
-        """The form."""
-        return HTMLResponse(show(find_language(), code), headers={"Cache-Control": "no-store"})
+    def page(code: str = "", gone: str = "") -> Response:
+        """The form, and why somebody whose token is ``gone`` has come here."""
+        shown = show(find_language(), code, "gone" if gone else "")
+        return HTMLResponse(shown, headers={"Cache-Control": "no-store"})
 
     @router.post(access.LOGIN_PATH)
     async def log_in(request: Request) -> Response:

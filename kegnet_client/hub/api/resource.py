@@ -100,7 +100,7 @@ def add_resource(
         def work(connection: Connection) -> tuple[Entry, dict[str, Any]]:
             entry = entries.read_one(connection, kind, number)
             if entry is None:
-                raise house.UnknownError(f"there is no {kind} {number}")
+                raise house.UnknownError("no-such", kind=kind, number=number)
             return entry, show(connection, [entry], clock_ms())[0]
 
         entry, found = store.look(work)
@@ -131,7 +131,7 @@ def add_resource(
             entries.lock(connection)
             entry = entries.read_one(connection, kind, number)
             if entry is None:
-                raise house.UnknownError(f"there is no {kind} {number}")
+                raise house.UnknownError("no-such", kind=kind, number=number)
             if entry.body.get("ended_ms") is not None:
                 return entry
             now_ms = clock_ms()
@@ -147,7 +147,7 @@ def add_resource(
         """All that was said of one, the oldest first."""
         found = store.read(lambda connection: entries.read_history(connection, kind, number))
         if not found:
-            raise house.UnknownError(f"there is no {kind} {number}")
+            raise house.UnknownError("no-such", kind=kind, number=number)
         return {"items": [house.describe(one) for one in found]}
 
 

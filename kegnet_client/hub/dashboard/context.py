@@ -16,6 +16,7 @@ from kegnet_client.hub.access import principal
 from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
 from kegnet_client.hub.dashboard.together import Together
 from kegnet_client.hub.dashboard.words import Words
+from kegnet_client.hub.dashboard.wrong import tell_why
 from kegnet_client.hub.domain.roles import Principal, Role
 from kegnet_client.hub.entrance import Entrance
 from kegnet_client.hub.store import bodies, entries, house
@@ -119,12 +120,7 @@ class Visit:
 
     def tell_wrong(self, error: Exception) -> None:
         """Tell on the page what cannot be."""
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            text = ": ".join([*map(str, first["loc"][:1]), first["msg"]])
-        else:
-            text = str(error)
-        ui.notify(self.words("wrong", text=text), type="negative")
+        ui.notify(self.words("wrong", text=tell_why(self.words, error)), type="negative")
 
     def follow(
         self, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float = PAUSE_S

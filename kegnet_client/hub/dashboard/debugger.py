@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from kegnet_client.hub.dashboard.context import Hub, Visit
 from kegnet_client.hub.dashboard.frame import frame
 from kegnet_client.hub.dashboard.monitor import Monitor
+from kegnet_client.hub.dashboard.wrong import tell_why
 from kegnet_client.hub.maelstrom import calls, channels, shapes, simulations
 from kegnet_client.hub.store import bodies, entries, house, runs
 from kegnet_client.hub.store.database import StoreError
@@ -166,7 +167,7 @@ class _Runner:
             try:
                 await self._visit.hub.write(partial(_publish, self._visit, channel="data", data=data))
             except StoreError as error:
-                self._told.text = words("wrong", text=str(error))
+                self._told.text = words("wrong", text=tell_why(words, error))
                 break
             self._told.text = words("simulation_step", title=title, step=step + 1, steps=simulations.STEPS)
         self._stop_button.set_visibility(False)

@@ -20,6 +20,7 @@ from kegnet_client.hub.dashboard import (
     calibrate,
     debugger,
     devices,
+    farewell,
     pours,
     profiles,
     settings,
@@ -28,10 +29,15 @@ from kegnet_client.hub.dashboard import (
     temperatures,
 )
 from kegnet_client.hub.dashboard.context import Hub
+from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.entrance import Entrance
+from kegnet_client.hub.store import bodies, house
+from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
 MAX_PAGES = 60
+"""Twenty people with two pages each, who go from page to page: one that was just left counts for `RECONNECT_S`,
+too, and with forty they are turned away."""
 RECONNECT_S = 15.0
 ARRIVAL_S = 5.0
 """For a page's websocket, where pages are short."""
@@ -71,7 +77,8 @@ def mount(
     def first(request: Request) -> RedirectResponse:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/taps", 303)
 
-    core.app.add_middleware(PageLimit)
+    core.app.add_middleware(PageLimit, read_settings=lambda: hub.read(house.read_settings))
+    app.state.on_gone = farewell.tell_gone
     app.state.home = f"{access.PAGES_PATH}/taps"
     ui.run_with(
         app,
@@ -93,10 +100,11 @@ def _show(hub: Hub, module: ModuleType) -> Callable[[Request], Awaitable[Respons
 
 
 class PageLimit:
-    """ASGI middleware that makes no page beyond `MAX_PAGES`."""
+    """ASGI middleware that makes no page beyond `MAX_PAGES`, and says so in the language of the settings."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, read_settings: Callable[[], Awaitable[bodies.Settings]]) -> None:
         self._app = app
+        self._read_settings = read_settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = str(scope.get("path", "")).rpartition("/")[2]
@@ -104,7 +112,11 @@ class PageLimit:
         if is_page and len(Client.instances) >= MAX_PAGES:
             Client.prune_instances(client_age_threshold=ARRIVAL_S)
         if is_page and len(Client.instances) >= MAX_PAGES:
-            text = f"{MAX_PAGES} pages are open already: close one, or try again in a minute.\n"
-            await PlainTextResponse(text, 503, {"Retry-After": "60"})(scope, receive, send)
+            try:
+                language = (await self._read_settings()).language
+            except StoreError:
+                language = "en"
+            text = Words(language)("pages_open", count=MAX_PAGES)
+            await PlainTextResponse(f"{text}\n", 503, {"Retry-After": "60"})(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from kegnet_client.hub.dashboard import words_brewing, words_doing, words_settings
-
-LANGUAGES = ("en", "de")
+from kegnet_client.hub.dashboard import words_brewing, words_doing, words_settings, words_wrong
+from kegnet_client.hub.domain.alarm_texts import LANGUAGES, Language
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "taps": ("Taps", "Zapfhähne"),
@@ -103,6 +102,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     **words_brewing.WORDS,
     **words_doing.WORDS,
     **words_settings.WORDS,
+    **words_wrong.WORDS,
 }
 
 
@@ -110,8 +110,11 @@ class Words:
     """The texts in one language."""
 
     def __init__(self, language: str) -> None:
-        self.language = language if language in LANGUAGES else LANGUAGES[0]
+        self.language: Language = next((one for one in LANGUAGES if one == language), LANGUAGES[0])
         self._place = LANGUAGES.index(self.language)
+
+    def __contains__(self, name: str) -> bool:
+        return name in _WORDS
 
     def __call__(self, name: str, **fields: object) -> str:
         """The text called ``name``, with ``fields`` put in."""

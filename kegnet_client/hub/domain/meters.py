@@ -4,6 +4,8 @@ A meter is calibrated by a measured pour: by the volume that a jug shows, or by 
 from its maker holds.
 """
 
+from kegnet_client.hub.domain.refusal_texts import WrongValueError
+
 NANOLITRES_PER_ML = 1_000_000
 
 DEFAULTS = {
@@ -27,21 +29,21 @@ MAX_GRAVITY = 1.3
 def by_volume(pulses: int, millilitres: float) -> int:
     """Nanolitres a pulse, where ``pulses`` were counted for ``millilitres``; `ValueError` where no meter has that."""
     if pulses < 1:
-        raise ValueError("pulses: the pour that was measured has none")
+        raise WrongValueError("no-pulses")
     if not 0 < millilitres <= 1e9:  # not a number is neither
-        raise ValueError("volume_ml: expected more than nothing")
+        raise WrongValueError("no-volume")
     result = round(millilitres * NANOLITRES_PER_ML / pulses)
     if not 1 <= result <= MAX_NANOLITRES_PER_PULSE:
-        raise ValueError(f"{millilitres:g} ml of {pulses} pulses are {result} nanolitres a pulse, which no meter has")
+        raise WrongValueError("no-such-meter", millilitres=millilitres, pulses=pulses, result=result)
     return result
 
 
 def by_weight(pulses: int, grams: float, gravity: float = USUAL_GRAVITY) -> int:
     """Nanolitres a pulse, where what weighs ``grams`` without the jug has the specific gravity ``gravity``."""
     if not MIN_GRAVITY <= gravity <= MAX_GRAVITY:
-        raise ValueError(f"specific_gravity: expected {MIN_GRAVITY} to {MAX_GRAVITY}")
+        raise WrongValueError("gravity-out-of-range", least=MIN_GRAVITY, most=MAX_GRAVITY)
     if not 0 < grams <= 1e9:
-        raise ValueError("weight_g: expected more than nothing")
+        raise WrongValueError("no-weight")
     return by_volume(pulses, grams / gravity)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from kegnet_client.hub.domain.refusal_texts import WrongValueError
+
 MAX_DAYS = 3650.0
 DAY_MS = 86_400_000
 _HOURS = 24
@@ -22,12 +24,12 @@ def check(points: Sequence[Point]) -> None:
     """`ValueError` unless the days of ``points`` rise; one day may have two points, if they differ."""
     for number, ((before, earlier), (after, later)) in enumerate(pairwise(points), 2):
         if not before <= after:
-            raise ValueError(f"temperatures: point {number} is of day {after:g}, after day {before:g}")
+            raise WrongValueError("days-backwards", number=number, after=after, before=before)
         if before == after and earlier == later:
-            raise ValueError(f"temperatures: point {number} is the one before it again, of day {after:g}")
+            raise WrongValueError("point-again", number=number, day=after)
     for number, (first, third) in enumerate(zip(points, points[2:], strict=False), 3):
         if first[0] == third[0]:
-            raise ValueError(f"temperatures: point {number} is the third of day {third[0]:g}, where a step has two")
+            raise WrongValueError("third-of-a-day", number=number, day=third[0])
 
 
 def set_point(points: Sequence[Point], days: float) -> float | None:

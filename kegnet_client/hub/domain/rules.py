@@ -16,6 +16,7 @@ from kegnet_client.hub.domain.levels import Level
 from kegnet_client.hub.domain.measures import Units
 from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML, is_drips
 from kegnet_client.hub.domain.profiles import Run
+from kegnet_client.hub.domain.refusal_texts import WrongValueError
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -67,16 +68,16 @@ class Rules:
             if value is None and name != "off_for_ms":
                 continue
             if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"{name}: expected {least} to {most}")
+                raise WrongValueError("limit-out-of-range", name=name, least=least, most=most)
         low, high = self.lowest_millidegrees, self.highest_millidegrees
         if low is not None and high is not None and low > high:
-            raise ValueError("lowest_millidegrees: it is above highest_millidegrees")
+            raise WrongValueError("low-above-high")
 
     def with_own(self, own: Mapping[str, int | None]) -> "Rules":
         """These, but ``own`` for what it names: what a person said of one sensor, meter, keg or device."""
         unknown = own.keys() - {one.name for one in fields(self)}
         if unknown:
-            raise ValueError(f"{min(unknown)}: there is no such rule")
+            raise WrongValueError("no-such-limit", name=min(unknown))
         values: dict[str, Any] = dict(own)
         return replace(self, **values)
 

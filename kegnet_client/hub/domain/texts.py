@@ -6,6 +6,8 @@ cleaned: its alarm has to be shown in any case.
 
 from unicodedata import category
 
+from kegnet_client.hub.domain.refusal_texts import WrongValueError
+
 MAX_NAME = 100
 MAX_LINE = 500
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -16,7 +18,7 @@ def check_visible(text: str) -> str:
     """``text``; `ValueError` if it holds a character that moves, hides or ends other text."""
     hidden = next((one for one in text if category(one) in _HIDDEN), None)
     if hidden is not None:
-        raise ValueError(f"it holds the character U+{ord(hidden):04X}, which nobody can see")
+        raise WrongValueError("hidden-character", number=ord(hidden))
     return text
 
 

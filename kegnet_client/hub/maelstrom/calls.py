@@ -67,7 +67,7 @@ def find(connection: Connection, kind: str, number: int) -> Entry:
     """What holds of a subject that was not ended; else `house.UnknownError`."""
     entry = entries.read_one(connection, kind, number)
     if entry is None or entry.body.get("ended_ms") is not None:
-        raise house.UnknownError(f"there is no {kind} {number}")
+        raise house.UnknownError("no-such", kind=kind, number=number)
     return entry
 
 

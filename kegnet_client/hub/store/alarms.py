@@ -79,7 +79,7 @@ def acknowledge_one(connection: Connection, number: int, said_by: str, now_ms: i
     """Say that ``said_by`` knows of the alarm ``number``; `UnknownError` unless it stands."""
     key = next((key for key, (known, _) in read_standing(connection).items() if known == number), None)
     if key is None:
-        raise UnknownError(f"there is no alarm {number} that stands")
+        raise UnknownError("no-standing-alarm", number=number)
 
     def decide(found: Mapping[Key, Alarm]) -> Sequence[Moment]:
         return acknowledge(found[key], said_by, now_ms) if key in found else []

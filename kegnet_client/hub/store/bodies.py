@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from kegnet_client.core.records import LAST_MS, MAX_PIN, MAX_PULSES
 from kegnet_client.hub.domain import meters, profiles, rules, texts
 from kegnet_client.hub.domain.colours import READABLE, contrast_with_white
+from kegnet_client.hub.domain.refusal_texts import WrongValueError
 
 MAX_ML = 10_000_000
 """Ten thousand litres."""
@@ -56,7 +57,7 @@ class _Interval(BaseModel):
     @model_validator(mode="after")
     def _runs_forward(self) -> "_Interval":
         if self.until_ms is not None and self.until_ms <= self.from_ms:
-            raise ValueError("until_ms: it ends before it begins")
+            raise WrongValueError("ends-before")
         return self
 
 
@@ -118,17 +119,17 @@ class Calibration(Body):
     @model_validator(mode="after")
     def _is_worked_out(self) -> "Calibration":
         if self.pulses is not None and (self.volume_ml is None) == (self.weight_g is None):
-            raise ValueError("volume_ml, weight_g: one of them goes with pulses")
+            raise WrongValueError("one-measure")
         if self.pulses is not None and self.volume_ml is not None:
             measured = meters.by_volume(self.pulses, self.volume_ml)
         elif self.pulses is not None and self.weight_g is not None:
             measured = meters.by_weight(self.pulses, self.weight_g, self.specific_gravity)
         elif self.nanolitres_per_pulse is None:
-            raise ValueError("nanolitres_per_pulse: expected it, or pulses with volume_ml or weight_g")
+            raise WrongValueError("no-figure")
         else:
             return self
         if self.nanolitres_per_pulse not in (None, measured):
-            raise ValueError(f"nanolitres_per_pulse: what was measured says {measured}")
+            raise WrongValueError("other-figure", measured=measured)
         self.nanolitres_per_pulse = measured
         return self
 
@@ -144,21 +145,21 @@ class Adjustment(Body):
     @model_validator(mode="after")
     def _is_told(self) -> "Adjustment":
         if self.what == "volume" and self.volume_ml is None:
-            raise ValueError("volume_ml: expected the volume that it was")
+            raise WrongValueError("volume-missing")
         if self.what == "keg" and self.keg is None:
-            raise ValueError("keg: expected the keg that it was from")
+            raise WrongValueError("keg-missing")
         return self
 
 
 def _zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError("expected a time zone such as Europe/Berlin")
+        raise WrongValueError("no-zone")
     return name
 
 
 def _dark(colour: str) -> str:
     if contrast_with_white(colour) < READABLE:
-        raise ValueError("white text on this colour cannot be read: take a darker one")
+        raise WrongValueError("too-light")
     return colour
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 
-from kegnet_client.core.errors import KegnetError
 from kegnet_client.hub.domain import meters
 from kegnet_client.hub.domain.periods import (
     NEVER_MS,
@@ -19,6 +18,7 @@ from kegnet_client.hub.domain.periods import (
     find_overlap,
     lay_out,
 )
+from kegnet_client.hub.domain.refusal_texts import RefusalError
 from kegnet_client.hub.store import bodies, entries, events, periods, schema
 from kegnet_client.hub.store.entries import Entry
 
@@ -32,15 +32,15 @@ _PLURALS = {"settings": "settings"}
 _B = TypeVar("_B", bound=bodies.Body)
 
 
-class WrongEntryError(KegnetError):
+class WrongEntryError(RefusalError):
     """What is said does not go with what holds; ``field`` is where it says so."""
 
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, field: str, text: str, /, **fields: object) -> None:
+        super().__init__(text, **fields)
         self.field = field
 
 
-class UnknownError(KegnetError):
+class UnknownError(RefusalError):
     """Nothing was ever said of this subject."""
 
 
@@ -65,7 +65,7 @@ def say(
     entries.lock(connection)
     was_known = subject is not None and entries.read_one(connection, kind, subject) is not None
     if subject is not None and kind not in _CHOSEN and not was_known:
-        raise UnknownError(f"there is no {kind} {subject}")
+        raise UnknownError("no-such", kind=kind, number=subject)
     _check_references(connection, subject, body)
     entry = entries.say(connection, kind, subject, body.model_dump(mode="json"), said_by, now_ms, seen_id)
     if kind in _AT_METERS:
@@ -119,21 +119,20 @@ def _lay_out(connection: Connection) -> list[Period]:
         if both is not None:
             raise WrongEntryError(
                 "meters",
-                f"pin {meter[1]} of {meter[0]} would count for taps {both[0].tap} and {both[1].tap} at one time: "
-                "end the first with until_ms",
+                "meter-at-two-taps",
+                pin=meter[1],
+                device=meter[0],
+                first=both[0].tap,
+                second=both[1].tap,
             )
     for tap in {one.tap for one in at_taps}:
         two = find_overlap(one for one in at_taps if one.tap == tap)
         if two is not None:
-            raise WrongEntryError("meters", f"tap {tap} would have two meters at one time: end the first with until_ms")
+            raise WrongEntryError("meters", "two-meters", tap=tap)
     for tap in {one.tap for one in kegs}:
         rivals = find_overlap(one for one in kegs if one.tap == tap)
         if rivals is not None:
-            raise WrongEntryError(
-                "taps",
-                f"kegs {rivals[0].keg} and {rivals[1].keg} would run from tap {tap} at one time: "
-                "end the first with until_ms",
-            )
+            raise WrongEntryError("taps", "two-kegs", first=rivals[0].keg, second=rivals[1].keg, tap=tap)
     return lay_out(at_taps, kegs, calibrations)
 
 
@@ -153,18 +152,18 @@ def _check_references(connection: Connection, subject: int | None, body: bodies.
         case bodies.Keg():
             named = [("beverage", "beverage", body.beverage), *(("taps", "tap", one.tap) for one in body.taps)]
             if body.start_ml is not None and body.start_ml > body.size_ml:
-                raise WrongEntryError("start_ml", f"a keg of {body.size_ml:g} ml holds no {body.start_ml:g} ml")
+                raise WrongEntryError("start_ml", "holds-no-more", size_ml=body.size_ml, start_ml=body.start_ml)
         case bodies.Adjustment():
             named = [("keg", "keg", body.keg)]
             if connection.scalar(select(schema.pours.c.id).where(schema.pours.c.id == subject)) is None:
-                raise UnknownError(f"there is no pour {subject}")
+                raise UnknownError("no-such", kind="pour", number=subject)
         case bodies.Run():
             named = [("profile", "profile", body.profile), ("controller", "controller", body.controller)]
             if (body.sensor is None) == (body.controller is None):
-                raise WrongEntryError("sensor", "a profile runs on a sensor or on a controller's chamber: name one")
+                raise WrongEntryError("sensor", "one-place")
     for field, kind, number in named:
         if number is not None and entries.read_one(connection, kind, number) is None:
-            raise WrongEntryError(field, f"there is no {kind} {number}")
+            raise WrongEntryError(field, "no-such", kind=kind, number=number)
 
 
 def _adjust(connection: Connection, pour: int, body: bodies.Adjustment) -> None:

@@ -80,7 +80,7 @@ def change_keg(
     entries.lock(connection)
     keg = entries.read_one(connection, "keg", number)
     if keg is None:
-        raise house.UnknownError(f"there is no keg {number}")
+        raise house.UnknownError("no-such", kind="keg", number=number)
     body = bodies.Keg.model_validate(keg.body)
     known = None if body.beverage is None else entries.read_one(connection, "beverage", body.beverage)
     if beverage is not None and (known is None or known.body["name"] != beverage):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
-from kegnet_client.core.errors import UsageError
+from kegnet_client.hub.domain.refusal_texts import WrongUseError
 from kegnet_client.hub.domain.roles import FIRST, Principal, Role
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.database import insert_new
@@ -51,7 +51,7 @@ def make(connection: Connection, name: str, role: Role, now_ms: int, expires_ms:
     """A new token's secret, which is told this once; `UsageError` where there is one of this name."""
     secret = secrets.token_urlsafe(32)
     if name == FIRST.name or not _insert(connection, hash_of(secret), name, role, now_ms, expires_ms):
-        raise UsageError(f"there is a token named {name!r} already: choose another name")
+        raise WrongUseError("token-is-there", name=name)
     return secret
 
 
@@ -73,7 +73,7 @@ def revoke(connection: Connection, name: str, first_sha256: str, now_ms: int) ->
         if not _insert(connection, first_sha256, name, FIRST.role, now_ms, None):
             _insert_numbered(connection, first_sha256, name, FIRST.role, now_ms, None)
     if connection.scalar(select(table.c.name).where(is_it)) is None:
-        raise UsageError(f"there is no token named {name!r}; `kegnet-client hub token list` shows them")
+        raise WrongUseError("no-token", name=name)
     connection.execute(update(table).where(is_it, table.c.revoked_ms.is_(None)).values(revoked_ms=now_ms))
 
 

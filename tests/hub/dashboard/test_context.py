@@ -63,6 +63,7 @@ def test_a_page_that_takes_long_to_read_rests_longer(store: Store) -> None:
             while len(began_s) < 2:
                 await asyncio.to_thread(store.write, partial(events.append, now_ms=NOW_MS, news=[("data", 1)]))
                 bus.wake()
+                await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

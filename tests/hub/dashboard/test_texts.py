@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing, words_settings
+from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing, words_settings, words_wrong
 from kegnet_client.hub.dashboard.words import Words
+from kegnet_client.hub.domain.alarm_texts import LANGUAGES
 
 
 def test_every_text_stands_in_every_language_with_the_same_places() -> None:
     for name, texts in words._WORDS.items():
-        assert len(texts) == len(words.LANGUAGES), name
-        places = [re.findall(r"{(\w+)}", text) for text in texts]
+        assert len(texts) == len(LANGUAGES), name
+        places = [re.findall(r"{(\w+)", text) for text in texts]
         assert all(sorted(one) == sorted(places[0]) for one in places), name
         assert all(texts), name
 
 
 def test_no_text_takes_the_place_of_another_one() -> None:
-    parts = [words_brewing.WORDS, words_doing.WORDS, words_settings.WORDS]
+    parts = [words_brewing.WORDS, words_doing.WORDS, words_settings.WORDS, words_wrong.WORDS]
     names = re.findall(r'^    "(\w+)": \(', Path(words.__file__).read_text(), re.MULTILINE)
     names += [name for part in parts for name in part]
     assert len(names) == len(set(names)) == len(words._WORDS)

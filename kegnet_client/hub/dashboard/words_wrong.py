@@ -1,0 +1,63 @@
+"""The texts of what cannot be: what is wrong with a field, and what a field is called. Pure.
+
+Each in English and in German, as in `kegnet_client.hub.dashboard.words`. What is wrong has pydantic's name for it.
+"""
+
+from collections.abc import Mapping
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "pages_open": (
+        "{count} pages are open already: close one, or try again in a minute.",
+        "{count} Seiten sind schon offen: bitte eine schließen, oder es in einer Minute noch einmal versuchen.",
+    ),
+    "store_away": ("the database cannot answer now", "die Datenbank kann gerade nicht antworten"),
+    "wrong_value": ("this value is not possible", "dieser Wert ist nicht möglich"),
+    "wrong_missing": ("it is missing", "fehlt"),
+    "wrong_greater_than": ("it has to be more than {gt:g}", "muss größer als {gt:g} sein"),
+    "wrong_greater_than_equal": ("it has to be at least {ge:g}", "muss mindestens {ge:g} sein"),
+    "wrong_less_than": ("it has to be less than {lt:g}", "muss kleiner als {lt:g} sein"),
+    "wrong_less_than_equal": ("it has to be at most {le:g}", "darf höchstens {le:g} sein"),
+    "wrong_finite_number": ("it is no number", "ist keine Zahl"),
+    "wrong_float_parsing": ("it is no number", "ist keine Zahl"),
+    "wrong_float_type": ("it is no number", "ist keine Zahl"),
+    "wrong_int_parsing": ("it is no whole number", "ist keine ganze Zahl"),
+    "wrong_int_from_float": ("it is no whole number", "ist keine ganze Zahl"),
+    "wrong_int_type": ("it is no whole number", "ist keine ganze Zahl"),
+    "wrong_string_type": ("it is no text", "ist kein Text"),
+    "wrong_string_too_short": ("it is empty", "ist leer"),
+    "wrong_string_too_long": (
+        "it has more than {max_length} characters",
+        "hat mehr als {max_length} Zeichen",
+    ),
+    "wrong_string_pattern_mismatch": ("it is not written as it has to be", "ist nicht geschrieben, wie es sein muss"),
+    "wrong_too_long": ("it has more than {max_length} entries", "hat mehr als {max_length} Einträge"),
+    "field_abv_percent": ("alcohol", "Alkohol"),
+    "field_accent": ("colour", "Farbe"),
+    "field_address": ("address", "Adresse"),
+    "field_beverage": ("beverage", "Getränk"),
+    "field_chambers": ("chambers", "Kammern"),
+    "field_device": ("device", "Gerät"),
+    "field_events": ("events", "Ereignisse"),
+    "field_glass_ml": ("glass", "Glas"),
+    "field_keg": ("keg", "Fass"),
+    "field_limits": ("limits", "Grenzwerte"),
+    "field_logo": ("logo", "Logo"),
+    "field_meters": ("meter", "Zähler"),
+    "field_name": ("name", "Name"),
+    "field_notes": ("notes", "Notizen"),
+    "field_pin": ("pin", "Pin"),
+    "field_port": ("port", "Port"),
+    "field_profile": ("profile", "Profil"),
+    "field_reason": ("reason", "Grund"),
+    "field_sensor": ("thermometer", "Thermometer"),
+    "field_size_ml": ("size", "Größe"),
+    "field_socket": ("socket", "Socket"),
+    "field_specific_gravity": ("specific gravity", "relative Dichte"),
+    "field_start_ml": ("in it at first", "anfangs darin"),
+    "field_started_ms": ("start", "Beginn"),
+    "field_taps": ("tap", "Zapfhahn"),
+    "field_temperatures": ("temperatures", "Temperaturen"),
+    "field_timezone": ("time zone", "Zeitzone"),
+    "field_volume_ml": ("volume", "Menge"),
+    "field_weight_g": ("weight", "Gewicht"),
+}
