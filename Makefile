@@ -56,9 +56,10 @@ WHOLE = (process or wheel) and not (system or alone or slow)
 # Of most of these tests each starts a hub of its own, which takes half of the time of all fast tests.
 OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/test_websocket.py
 
-# Most of what a test writes is synced, which on a disk is half of the time that it takes: the inner loop writes to memory
-# where it can, and all the rest to the disk. With less to wait for, fewer workers, each of which reads all of the tests.
+# Most of what a test writes is synced, which on a disk is half of the time that it takes: where they can, the inner loop and
+# the tests with other Pythons write to memory, and all the rest to the disk.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
+# With less to wait for, fewer workers, each of which reads all of the tests.
 CHECK_WORKERS = $(shell echo $$((1 + $$(nproc))))
 
 # The inner loop: the working tree as it is, in less than a minute on two cores.
@@ -136,7 +137,7 @@ test-%:
 	set -e; \
 	$(call install_wheel,.venv-$*,$$python); \
 	echo "Python $*"; \
-	PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) $(FAST) --hypothesis-profile quick
+	$(IN_MEMORY) PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) $(FAST) --hypothesis-profile quick
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20
