@@ -11,10 +11,10 @@ from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 
 from ..support.authority import Authority
 from ..support.descriptors import open_descriptors
+from ..support.sockets import Behaviour, Connection, Serve, Server
 from ..support.threads import threads_named
 from ..support.waits import WAIT_S, wait_until
 from .exchange import DEADLINE_S, FORM, NOW_MS, Connect, expired, post
-from .server import Behaviour, Connection, Serve, Server
 
 # What breaks
 
