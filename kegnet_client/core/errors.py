@@ -98,9 +98,17 @@ class DaemonError(KegnetError):
 
 
 class ControllerError(KegnetError):
-    """A controller of temperatures does not answer as one: see to it and to its entry; the others go on."""
+    """A controller of temperatures does not answer as one: see to it and to its entry; the others go on.
+
+    ``template`` has the places of ``fields``, so that it can be told in another language, too.
+    """
 
     exit_code = 75
+
+    def __init__(self, template: str, **fields: object) -> None:
+        super().__init__(template.format(**fields))
+        self.template = template
+        self.fields = fields
 
 
 class ServerRefusalError(KegnetError):

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 import pytest
 
 from kegnet_client.core.records import Pour
+from kegnet_client.sinks import kegbot_journal
 
 from .kegbot_rig import Killed, Rig
 
@@ -27,11 +29,15 @@ def directory() -> Iterator[Path]:
 def play(directory: Path, seed: int) -> None:
     random = Random(seed)  # noqa: S311 (no secret)
     version, reuses_ids = random.choice(["1.2", "1.3"]), random.random() < 0.3
-    with closing(Rig(directory / "journal", random, version, reuses_ids=reuses_ids)) as rig:
-        play_on(rig, random)
+    boots = ["the first"]
+    with (
+        mock.patch.object(kegbot_journal, "read_boot_id", side_effect=lambda: boots[-1]),
+        closing(Rig(directory / "journal", random, version, reuses_ids=reuses_ids)) as rig,
+    ):
+        play_on(rig, random, boots)
 
 
-def play_on(rig: Rig, random: Random) -> None:
+def play_on(rig: Rig, random: Random, boots: list[str]) -> None:
     poured: list[Pour] = []
     others = [rig.model.pour_elsewhere(100 + number) for number in range(random.choice([0, 5, 250]))]
     for _ in range(random.randint(10, 60)):
@@ -49,12 +55,17 @@ def play_on(rig: Rig, random: Random) -> None:
             case 5:
                 rig.clock.now_s += random.choice([1, 20, 61, 300, 700])
             case 6 if random.random() < 0.3:
+                if random.random() < 0.5:
+                    boots.append(str(random.random()))
                 rig.restart()
+            case 7 if random.random() < 0.1:
+                rig.model.failing ^= {"kegboard.flow0"}
             case _ if rig.spool:
                 step(rig, random)
     rig.restart()
     rig.model.key = "0123456789abcdef0123456789abcdef"
     rig.model.taps["kegboard.flow0"] = True
+    rig.model.failing.clear()
     rig.finish()
 
     for pour in poured:

@@ -110,6 +110,7 @@ def _poll_once(link: HubLink) -> int:
     controllers = link.controllers()
     if not controllers:
         print("The hub has no controllers: add one on its page, or by POST /iocontrollers.")
+    language = link.language()
     failed = False
     for controller in controllers:
         said: list[str] = []
@@ -118,7 +119,7 @@ def _poll_once(link: HubLink) -> int:
             said.append(f"{channel}: {json.dumps(payload)}")
             link.publish(channel, number, payload)
 
-        poller = Poller(controller, publish)
+        poller = Poller(controller, publish, lambda: language)
         failed |= poller.poll() is not None
         for line in said:
             print(f"{poller.name}: {line}", flush=True)

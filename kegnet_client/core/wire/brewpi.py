@@ -84,14 +84,14 @@ def parse_display(reply: bytes) -> Display:
         or not 1 <= len(lines) <= MAX_LINES
         or not all(isinstance(one, str) for one in lines)
     ):
-        raise ControllerError(f"its display is not 1 to {MAX_LINES} lines of text")
+        raise ControllerError("its display is not 1 to {most} lines of text", most=MAX_LINES)
     values: dict[str, str] = {}
     for line in lines[:-1]:
         if not line.startswith(_NAMES):
             continue
         shown = _SHOWN.match(line)
         if shown is None:
-            raise ControllerError(f"its display shows no temperature in {clean(line)[:40]!a}")
+            raise ControllerError("its display shows no temperature in {line!a}", line=clean(line)[:40])
         values[shown[1]] = shown[2]
     return Display(values, clean(lines[-1]))
 
@@ -165,7 +165,9 @@ def parse_controllers(body: bytes) -> list[Controller]:
 def parse_port(text: str) -> int:
     """The port that ``text`` is. Raises `ControllerError`."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PORT):
-        raise ControllerError(f"its port {text[:20]!a} is none; write a whole number from 1 to {MAX_PORT}")
+        raise ControllerError(
+            "its port {port!a} is none; write a whole number from 1 to {most}", port=text[:20], most=MAX_PORT
+        )
     return int(text)
 
 
@@ -181,7 +183,7 @@ def _decode(reply: bytes) -> Any:
     except (ValueError, RecursionError):
         if not reply.strip():
             raise ControllerError("it closed the connection without an answer") from None
-        raise ControllerError(f"its answer of {len(reply)} bytes is not one whole JSON document") from None
+        raise ControllerError("its answer of {count} bytes is not one whole JSON document", count=len(reply)) from None
 
 
 def _refuse(constant: str) -> None:
@@ -193,5 +195,5 @@ def _set_point(found: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not -MAX_TEMPERATURE <= value <= MAX_TEMPERATURE:
-        raise ControllerError(f"its {name} is no temperature")
+        raise ControllerError("its {name} is no temperature", name=name)
     return float(value) if isinstance(value, float) else int(value)

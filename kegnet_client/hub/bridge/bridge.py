@@ -14,6 +14,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.hub.bridge.exchange import DEADLINE_S
 from kegnet_client.hub.bridge.hub_link import HubLink, MessageError
 from kegnet_client.hub.bridge.poller import INTERVAL_S, Poller
+from kegnet_client.hub.domain.alarm_texts import Language
 
 REFRESH_S = 60.0
 RETRY_S = 5.0
@@ -43,6 +44,7 @@ class Bridge:
         self._deadline_s = deadline_s
         self._refresh_s = refresh_s
         self._retry_s = retry_s
+        self._language: Language = "en"
         self._pollers: dict[int, Poller] = {}
         self._threads: list[threading.Thread] = []
         self._absence = Condition(_log)
@@ -80,6 +82,7 @@ class Bridge:
                 if self._link.send():
                     self._refusal.end("the hub takes every message again")
                 if time.monotonic() >= refresh_at_s:
+                    self._language = self._link.language()
                     self._follow(self._link.controllers())
                     refresh_at_s = time.monotonic() + self._refresh_s
             except MessageError as error:
@@ -105,7 +108,11 @@ class Bridge:
         for number, controller in wanted.items():
             if number not in self._pollers:
                 poller = Poller(
-                    controller, self._link.publish, interval_s=self._interval_s, deadline_s=self._deadline_s
+                    controller,
+                    self._link.publish,
+                    lambda: self._language,
+                    interval_s=self._interval_s,
+                    deadline_s=self._deadline_s,
                 )
                 self._pollers[number] = poller
                 self._start_thread(f"controller {number}", poller.run)

@@ -22,10 +22,10 @@ def ask(controller: brewpi.Controller, word: bytes, deadline_s: float = DEADLINE
             connection.sendall(word)
             return _read(connection, until_s)
     except TimeoutError:
-        raise ControllerError(f"no whole answer within {deadline_s:g} s") from None
+        raise ControllerError("no whole answer within {seconds:g} s", seconds=deadline_s) from None
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError, so is a name that IDNA refuses
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "that is no address"
-        raise ControllerError(f"no connection to {_where(controller)} ({reason})") from None
+        raise ControllerError("no connection to {where} ({reason})", where=_where(controller), reason=reason) from None
 
 
 def _connect(controller: brewpi.Controller, deadline_s: float) -> socket.socket:
@@ -53,7 +53,7 @@ def _read(connection: socket.socket, until_s: float) -> bytes:
             raise ControllerError("it cut the connection") from None
         reply += more
         if len(reply) > MAX_REPLY_BYTES:
-            raise ControllerError(f"its answer is longer than {MAX_REPLY_BYTES} bytes")
+            raise ControllerError("its answer is longer than {most} bytes", most=MAX_REPLY_BYTES)
         if not more or brewpi.is_whole(reply):
             return reply
 

@@ -4,6 +4,7 @@ What cannot be published now waits, the newest of each controller and channel; a
 is dropped with a line in the log.
 """
 
+import json
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from kegnet_client.core.errors import ServerRefusalError, TransportError
 from kegnet_client.core.wire import brewpi
 from kegnet_client.core.wire.answer import Answer, quote
+from kegnet_client.hub.domain.alarm_texts import Language
 from kegnet_client.net.client import Transport
 
 
@@ -39,6 +41,16 @@ class HubLink:
             except ValueError as error:
                 raise ServerRefusalError(f"{url}: {error}") from None
         raise ServerRefusalError(f"{url}: it answered {answer.status}{quote(answer.body)}; see that this is a hub")
+
+    def language(self) -> Language:
+        """That of the hub's settings; English where it tells none. Raises `TransportError`, `ServerRefusalError`."""
+        answer = self._transport.get(f"{self._url}/api/settings", self._headers)
+        self._judge(answer)
+        try:
+            told = json.loads(answer.body)["language"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            told = None
+        return "de" if told == "de" else "en"
 
     def publish(self, channel: str, number: int, payload: Mapping[str, Any]) -> None:
         """Have ``payload`` published soon, in the place of what waits of the controller ``number`` there."""

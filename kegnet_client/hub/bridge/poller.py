@@ -10,6 +10,8 @@ from kegnet_client.core.errors import ControllerError
 from kegnet_client.core.wire import brewpi
 from kegnet_client.host.condition import Condition
 from kegnet_client.hub.bridge.exchange import DEADLINE_S, ask
+from kegnet_client.hub.bridge.texts import tell_fault
+from kegnet_client.hub.domain.alarm_texts import Language
 
 INTERVAL_S = 5.0
 
@@ -20,18 +22,23 @@ Publish = Callable[[str, int, Mapping[str, Any]], None]
 
 
 class Poller:
-    """Asks ``controller``. What it shows goes to ``publish``; so do, once, that it fails and that it is well again."""
+    """Asks ``controller``. What it shows goes to ``publish``; so do, once, that it fails and that it is well again.
+
+    An alarm is told in the language that ``find_language`` gives then.
+    """
 
     def __init__(
         self,
         controller: brewpi.Controller,
         publish: Publish,
+        find_language: Callable[[], Language] = lambda: "en",
         *,
         interval_s: float = INTERVAL_S,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self.controller = controller
         self._publish = publish
+        self._find_language = find_language
         self._interval_s = interval_s
         self._deadline_s = deadline_s
         self._values: dict[str, str] = {}
@@ -56,7 +63,8 @@ class Poller:
             payload = self.read()
         except ControllerError as error:
             if self._silence.text is None:
-                self._publish("alarms", self.controller.id, brewpi.alarm_payload(self.name, str(error)))
+                text = tell_fault(self._find_language(), error)
+                self._publish("alarms", self.controller.id, brewpi.alarm_payload(self.name, text))
             self._silence.begin(str(error), f"{self.name}: {error}; the other controllers go on")
             return str(error)
         if self._silence.text is not None:

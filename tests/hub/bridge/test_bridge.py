@@ -169,6 +169,27 @@ def test_a_silence_is_told_at_its_beginning_and_at_its_end_alone(make_brewpi: Ma
 
 
 @pytest.mark.case(75)
+def test_an_alarm_is_in_the_language_of_the_hub(
+    make_brewpi: MakeBrewPi,
+    add: Add,
+    bridge_to: Any,
+    hub_url: str,
+    reader: httpx.Client,
+    listen: Callable[..., dict[str, Any]],
+) -> None:
+    brewpi = make_brewpi("unix")
+    brewpi.close()
+    add(brewpi.entry, "stumm")
+    before = reader.get("/api/settings").json()
+    reader.put("/api/settings", json={**before, "language": "de"}).raise_for_status()
+    try:
+        with bridge_to(hub_url):
+            alarm = listen("alarms", "stumm")
+    finally:
+        reader.put("/api/settings", json=before).raise_for_status()
+    assert "keine Verbindung zu" in json.dumps(alarm, ensure_ascii=False)
+
+
 def test_an_answer_that_is_split_or_long_or_late_is_taken_whole(brewpi: BrewPi) -> None:
     brewpi.answer = brewpi.answer_in_pieces
     controller = wire.Controller(1, "", **brewpi.entry)
