@@ -57,7 +57,8 @@ WHOLE = (process or wheel) and not (system or alone or slow)
 OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/test_websocket.py
 
 # Most of what a test writes is synced, which on a disk is half of the time that it takes: the inner loop writes to memory
-# where it can, and all the rest to the disk. With less to wait for, fewer workers, each of which reads all of the tests.
+# where it can, of which what failed is kept, and all the rest to the disk. With less to wait for, fewer workers, each of
+# which reads all of the tests.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 CHECK_WORKERS = $(shell echo $$((1 + $$(nproc))))
 
@@ -67,7 +68,7 @@ check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
 	$(IN_MEMORY) .venv-test/bin/python -m pytest -q -n $(CHECK_WORKERS) --dist worksteal $(FAST) \
-	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick
+	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick -o tmp_path_retention_policy=failed
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist
