@@ -57,7 +57,7 @@ WHOLE = (process or wheel) and not (system or alone or slow)
 OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/test_websocket.py
 
 # Most of what a test writes is synced, which on a disk is half of the time that it takes: where they can, the inner loop and
-# the tests with other Pythons write to memory, and all the rest to the disk.
+# the tests with other Pythons write to memory, and all the rest to the disk. The inner loop keeps only what failed there.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 # With less to wait for, fewer workers, each of which reads all of the tests.
 CHECK_WORKERS = $(shell echo $$((1 + $$(nproc))))
@@ -68,7 +68,7 @@ check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
 	$(IN_MEMORY) .venv-test/bin/python -m pytest -q -n $(CHECK_WORKERS) --dist worksteal $(FAST) \
-	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick
+	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick -o tmp_path_retention_policy=failed
 
 dist/stamp: $(SOURCES) | .venv-test/editable
 	rm -rf build dist

@@ -57,6 +57,14 @@ def _to_idle_ms(text: str, _root: Path) -> int:
     return idle_ms
 
 
+CHIP = Setting(
+    "chip",
+    "chip",
+    ("The chip that has the line. Unless set, a name is looked for, and a number is of /dev/gpiochip0.",),
+    to_path,
+    example="/dev/gpiochip0",
+)
+
 FLOW_METER = Section(
     "FlowMeter",
     FlowMeterSettings,
@@ -77,13 +85,7 @@ FLOW_METER = Section(
             example="0",
             required=True,
         ),
-        Setting(
-            "chip",
-            "chip",
-            ("The chip that has the line. Unless set, a name is looked for, and a number is of /dev/gpiochip0.",),
-            to_path,
-            example="/dev/gpiochip0",
-        ),
+        CHIP,
         Setting(
             "bias",
             "bias",

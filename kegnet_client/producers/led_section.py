@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kegnet_client.config.settings import Section, Setting, to_path
-from kegnet_client.producers.flow_meter_section import to_line
+from kegnet_client.producers.flow_meter_section import CHIP, to_line
 
 _NAME = re.compile(r"(?!\.)[^\s/]{1,64}")
 
@@ -53,13 +53,7 @@ LED = Section(
             to_line,
             example="GPIO27",
         ),
-        Setting(
-            "chip",
-            "chip",
-            ("The chip that has the line. Unless set, a name is looked for, and a number is of /dev/gpiochip0.",),
-            to_path,
-            example="/dev/gpiochip0",
-        ),
+        CHIP,
         Setting("directory", "directory", ("Where the kernel shows its LEDs.",), to_path, default="/sys/class/leds"),
     ),
 )

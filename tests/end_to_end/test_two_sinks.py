@@ -16,13 +16,13 @@ import pytest
 from kegnet_client.core.records import Pour
 from kegnet_client.core.wire.kegbot_api import KEY_HEADER, nonce_of
 
-from ..net.server import Connection, Server
 from ..sinks.kegbot_server import serve
 from ..support.authority import Authority
 from ..support.clock import FakeClock
 from ..support.kegbot import KEY, KegbotModel
 from ..support.kegbot_site import KegbotSite
 from ..support.program import COMMAND, Program
+from ..support.sockets import Connection, Server
 from ..support.waits import WAIT_S, wait_until
 
 STARTED_MS = 1_700_000_000_000

@@ -1,6 +1,5 @@
 """Servers that misbehave as a test says; they keep each request as it was sent."""
 
-import contextlib
 import gzip
 import json
 import socket
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ..support.sockets import Connection
+from ..support.sockets import Server as Sockets
 from ..support.waits import WAIT_S
 
 
@@ -70,8 +71,6 @@ class Server:
         self.answer: Answer = lambda _: 200
         self.connections = 0
         self.handshake_faults: list[str] = []
-        self.released = threading.Event()
-        """What a handler waits for that hangs; set at the end."""
         self.context: ssl.SSLContext | None = None
         if chain is not None:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -79,32 +78,22 @@ class Server:
         self._came = threading.Condition()
         self._asked: list[Asked] = []
         self._rows: dict[tuple[object, ...], int] = {}
-        self._open: dict[threading.Thread, socket.socket] = {}
-        self._address = address
-        self._port = 0
-        self._listener: socket.socket | None = None
+        self._address = (address, 0)
         self.start()
-        self.url = f"{'http' if chain is None else 'https'}://{host}:{self._port}/rest/{version}"
+        self.url = f"{'http' if chain is None else 'https'}://{host}:{self._sockets.port}/rest/{version}"
+
+    @property
+    def released(self) -> threading.Event:
+        """What a handler waits for that hangs; set at the end."""
+        return self._sockets.closing
 
     def start(self) -> None:
-        self._listener = socket.create_server((self._address, self._port))
-        self._port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, args=(self._listener,))
-        self._thread.start()
+        self._sockets = Sockets(self.context, self._serve, shake_hands=False, address=self._address)
+        self._address = (self._address[0], self._sockets.port)
 
     def stop(self) -> None:
         """Away, with every connection."""
-        if self._listener is None:
-            return
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(WAIT_S)
-        self._listener.close()
-        self._listener = None
-        self.released.set()
-        for thread, connection in list(self._open.items()):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            thread.join(WAIT_S)
+        self._sockets.close()
 
     def asked(self, pulses: int | None = None) -> list[Asked]:
         """All requests so far, or those with that pour."""
@@ -146,31 +135,16 @@ class Server:
             assert came, f"not stored: {sorted(wanted - set(got))}"
             assert all(got.count(number) == 1 for number in wanted)
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                plain, _ = listener.accept()
-            except OSError:
-                return
+    def _serve(self, connection: Connection) -> None:
+        with self._came:
             self.connections += 1
-            thread = threading.Thread(target=self._serve, args=(plain,))
-            self._open[thread] = plain
-            thread.start()
-
-    def _serve(self, plain: socket.socket) -> None:
-        me = threading.current_thread()
-        # A client that refuses or goes away is what many of these tests are about.
         try:
-            stream = plain
-            if self.context is not None:
-                stream = self._open[me] = self.context.wrap_socket(plain, server_side=True)
-            with stream, contextlib.suppress(OSError):
-                while asked := _read_request(stream):
-                    self._reply(stream, asked)
+            connection.shake_hands()
         except OSError as error:
             self.handshake_faults.append(str(error))
-        plain.close()
-        self._open.pop(me, None)
+            return
+        while asked := _read_request(connection):
+            self._reply(connection.stream, asked)
 
     def _reply(self, stream: socket.socket, asked: Asked) -> None:
         with self._came:
@@ -200,21 +174,12 @@ def reset(stream: socket.socket) -> None:
     stream.close()
 
 
-def _read_request(stream: socket.socket) -> Asked | None:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        more = stream.recv(65536)
-        if not more:
-            return None
-        data += more
-    head, _, body = data.partition(b"\r\n\r\n")
+def _read_request(connection: Connection) -> Asked | None:
+    head, is_whole, body = connection.request().partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
-    while len(body) < int(headers.get("content-length", "0")):
-        more = stream.recv(65536)
-        if not more:
-            return None
-        body += more
+    if not is_whole or len(body) < int(headers.get("content-length", "0")):
+        return None
     return Asked(first.split(" ")[1], headers, body)
 
 

@@ -136,6 +136,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
     assert file.written == []
     file.go_on.set()
+    writer.close()  # waits for its thread now, which would write into the log of the next test
 
 
 class CountingFile(StateFile):

@@ -11,9 +11,9 @@ from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
 
 from ..support.authority import Authority
+from ..support.sockets import Behaviour, Serve, Server, answer_all
 from ..support.waits import WAIT_S
 from .exchange import Connect
-from .server import Behaviour, Serve, Server, answer_all
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from kegnet_client.core.wire.answer import Answer
 from kegnet_client.net.client import Transport
 
 from ..support.authority import Authority
-from .server import Server
+from ..support.sockets import Server
 
 FORM = "application/x-www-form-urlencoded"
 DEADLINE_S = 0.5

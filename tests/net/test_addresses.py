@@ -12,9 +12,9 @@ import pytest
 
 from kegnet_client.core.errors import TransportError
 
+from ..support.sockets import Serve
 from ..support.waits import WAIT_S, wait_until
 from .exchange import AT_ONCE_S, Connect
-from .server import Serve
 
 FORM = "application/x-www-form-urlencoded"
 DEADLINE_S = 2.0

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from kegnet_client.core.errors import TransportError
 from kegnet_client.net.client import MAX_BODY_BYTES, Transport
 
+from ..support.sockets import Connection, Serve
 from ..support.waits import WAIT_S
 from .exchange import NOW_MS, post
-from .server import Connection, Serve
 
 PARTS = [
     b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n", b"HTTP/1.1 103 Early Hints\r\n", b"HTTP/1.0 204 No\r\n",

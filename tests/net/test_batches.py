@@ -15,8 +15,8 @@ from kegnet_client.keys import Identity
 from kegnet_client.sinks.kegnet_batch import KegnetBatch
 
 from ..support.authority import Authority
+from ..support.sockets import Connection, Serve, Server
 from .exchange import Connect
-from .server import Connection, Serve, Server
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
 WALL_MS = 1_800_000_000_000

@@ -11,9 +11,9 @@ import pytest
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 from kegnet_client.net.client import Transport
 
+from ..support.sockets import Behaviour, Connection, Serve, Server
 from ..support.waits import WAIT_S
 from .exchange import AT_ONCE_S, DEADLINE_S, Connect, post
-from .server import Behaviour, Connection, Serve, Server
 
 
 def drip_the_status_line(connection: Connection) -> None:

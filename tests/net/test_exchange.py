@@ -12,9 +12,9 @@ from kegnet_client.core.errors import TransportError
 from kegnet_client.net.client import Transport
 
 from ..support.authority import Authority
+from ..support.sockets import Connection, Serve
 from ..support.waits import WAIT_S
 from .exchange import FORM, NOW_MS, Connect, header, post
-from .server import Connection, Serve
 
 
 def test_the_body_and_the_headers_arrive_exactly(serve: Serve, connect: Connect) -> None:

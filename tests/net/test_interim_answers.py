@@ -6,8 +6,8 @@ import pytest
 
 from kegnet_client.core.errors import TransportError
 
+from ..support.sockets import Connection, Serve
 from .exchange import Connect
-from .server import Connection, Serve
 
 FORM = "application/x-www-form-urlencoded"
 

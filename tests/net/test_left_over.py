@@ -2,8 +2,8 @@
 
 import pytest
 
+from ..support.sockets import Connection, Serve
 from .exchange import Connect, post
-from .server import Connection, Serve
 
 READ_AHEAD_BYTES = 8192
 """What http.client reads at once: an answer of just this size leaves the one behind it in TLS, where nothing shows."""

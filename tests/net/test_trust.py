@@ -11,8 +11,8 @@ import pytest
 from kegnet_client.core.errors import TransportError, UntrustedServerError
 
 from ..support.authority import Authority
+from ..support.sockets import Connection, Serve, Server
 from .exchange import FORM, NOW_MS, Connect, expired, post
-from .server import Connection, Serve, Server
 
 
 def not_yet_valid(authority: Authority) -> Path:

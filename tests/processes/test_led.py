@@ -58,7 +58,7 @@ def test_it_is_on_while_the_server_takes_records_and_off_when_nothing_delivers(
 
 
 @pytest.mark.parametrize(
-    ("status", "shows"), [(503, "blinking slowly: records wait"), (403, "blinking fast: something is to be mended")]
+    ("status", "shows"), [(503, "blinking slowly: records wait"), (403, "blinking fast: something needs fixing")]
 )
 def test_on_a_gpio_line_it_blinks_while_records_wait_or_something_is_to_be_mended(
     device: Device, server: Server, right_clock: None, tmp_path: Path, status: int, shows: str

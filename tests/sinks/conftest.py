@@ -22,9 +22,9 @@ from kegnet_client.sinks.mqtt_section import MqttSettings
 from kegnet_client.sinks.open import connect
 from kegnet_client.sinks.xively_section import XivelySettings
 
-from ..net.server import Behaviour, Connection, Server
 from ..support.authority import Authority
 from ..support.kegbot import KEY
+from ..support.sockets import Behaviour, Connection, Server
 from . import kegbot_server, mqtt_server
 
 sys.path.append(str(Path(__file__).parents[1] / "torture"))

@@ -1,4 +1,4 @@
-"""The Kegbot server of the tests on real sockets, on `..net.server`."""
+"""The Kegbot server of the tests on real sockets, on `..support.sockets`."""
 
 import ssl
 import threading
@@ -8,10 +8,10 @@ from random import Random
 
 from kegnet_client.core.wire.answer import Answer
 
-from ..net.server import Connection, Server
 from ..support.clock import FakeClock
 from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KegbotModel
+from ..support.sockets import Connection, Server
 
 _LOCK = threading.Lock()
 _WRONG_EVENT = Answer(400, {}, b'{"error": "invalid", "detail": "no such pin"}')

@@ -1,10 +1,10 @@
-"""An MQTT 5 broker that says what no real one can be made to say, on `..net.server`."""
+"""An MQTT 5 broker that says what no real one can be made to say, on `..support.sockets`."""
 
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..net.server import Behaviour, Connection
+from ..support.sockets import Behaviour, Connection
 
 CONNECT, CONNACK, PUBLISH, PUBACK, DISCONNECT = 0x10, 0x20, 0x30, 0x40, 0xE0
 SUCCESS = 0x00

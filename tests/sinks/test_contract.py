@@ -8,8 +8,8 @@ import pytest
 from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Disposition
 
-from ..net.server import Connection
 from ..support.authority import Authority
+from ..support.sockets import Connection
 from ..support.waits import WAIT_S
 from .conftest import Kind, Open, Start
 

@@ -19,8 +19,8 @@ from kegnet_client.sinks import mqtt
 from kegnet_client.sinks.base import Sink
 from kegnet_client.sinks.mqtt_section import MqttSettings
 
-from ..net.server import Connection
 from ..support.mosquitto import USER, Listener, Mosquitto
+from ..support.sockets import Connection
 from ..support.waits import wait_until
 from . import mqtt_server
 from .conftest import DEVICE, SINKS, Kind, Open, Start

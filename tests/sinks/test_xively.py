@@ -14,7 +14,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.sinks import xively
 from kegnet_client.sinks.xively_section import XivelySettings
 
-from ..net.server import Behaviour, Connection
+from ..support.sockets import Behaviour, Connection
 from .conftest import SINKS, Kind, Open, Start
 
 POUR = Pour(0, 586, 8000, 1_372_686_435_000)

@@ -16,8 +16,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import kegnet_client
 from kegnet_client import cli
@@ -33,12 +31,8 @@ class Preloaded:
         self._directory = tempfile.TemporaryDirectory(prefix="kegnet-preloaded-")
         self._process = subprocess.Popen([sys.executable, "-P", __file__], stdin=subprocess.PIPE, cwd="/", bufsize=0)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()

@@ -193,7 +193,7 @@ def run(*command: str | Path) -> None:
 @pytest.fixture(scope="session")
 def preloaded() -> Iterator[Preloaded]:
     """What runs the commands of a walk without a machine of its own."""
-    with Preloaded() as program:
+    with contextlib.closing(Preloaded()) as program:
         yield program
 
 

@@ -42,7 +42,7 @@ def run(bench: Bench, seconds: float) -> None:
     met: dict[str, int] = {}
     by_sinks = {1: 0, 2: 0}
     say_what_is_missing(bench)
-    with closing(Servers(bench)) as servers, Zygote() as zygote:
+    with closing(Servers(bench)) as servers, closing(Zygote()) as zygote:
         started_s = time.monotonic()
         until_s = started_s + seconds
         while time.monotonic() < until_s:
@@ -73,7 +73,7 @@ def run(bench: Bench, seconds: float) -> None:
 
 def replay(bench: Bench, case: dict[str, Any]) -> None:
     """A case that says only ``at`` which system call is that at each of these."""
-    with closing(Servers(bench)) as servers, Zygote() as zygote:
+    with closing(Servers(bench)) as servers, closing(Zygote()) as zygote:
         if "at" not in case:
             play(bench, servers, zygote, case)
             return

@@ -44,7 +44,7 @@ def run(bench: Bench, seconds: float) -> None:
     played = {1: 0, 2: 0}
     turn = 0
     say_what_is_missing(bench)
-    with closing(Servers(bench)) as servers, Zygote() as zygote:
+    with closing(Servers(bench)) as servers, closing(Zygote()) as zygote:
         started_s = time.monotonic()
         until_s = started_s + seconds
         while time.monotonic() < until_s:
@@ -69,7 +69,7 @@ def run(bench: Bench, seconds: float) -> None:
 
 def replay(bench: Bench, case: Case) -> None:
     """A case without ``files`` is that in each state that a cut may leave."""
-    with closing(Servers(bench)) as servers, Zygote() as zygote:
+    with closing(Servers(bench)) as servers, closing(Zygote()) as zygote:
         cases = [case]
         if "files" not in case:
             cases = record(bench, servers, zygote, (case["scenario"], case["version"], case["sinks"]), 0)

@@ -19,11 +19,11 @@ from kegnet_client.core.wire.kegbot_api import nonce_of
 from kegnet_client.sinks.kegbot_section import KEGBOT
 from ledger import Ledger
 from server import Server
-from tests.net.server import Connection
-from tests.net.server import Server as Sockets
 from tests.sinks.kegbot_server import serve
 from tests.support.clock import FakeClock
 from tests.support.kegbot import KEY, KegbotModel, StoredDrink
+from tests.support.sockets import Connection
+from tests.support.sockets import Server as Sockets
 from tests.support.users import NOBODY, PRODUCER, python_for_others
 
 PROTECTED = Path("/proc/sys/fs/protected_hardlinks")

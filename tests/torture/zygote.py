@@ -18,8 +18,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import kegnet_client
 from bench import Device, wait_until
@@ -50,12 +49,8 @@ class Zygote:
         )
         self._child: int | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it, and the child where one runs."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""Servers that misbehave on real sockets."""
+"""Servers on real sockets that behave, or misbehave, as they are told."""
 
 import socket
 import ssl
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..support.waits import WAIT_S
+from .waits import WAIT_S
 
 
 class Connection:
@@ -55,9 +55,16 @@ Behaviour = Callable[[Connection], None]
 
 
 class Server:
-    """Accepts on a port of localhost and behaves as told, in a thread for each connection."""
+    """Accepts on a port of this machine and behaves as told, in a thread for each connection."""
 
-    def __init__(self, context: ssl.SSLContext | None, behave: Behaviour, *, shake_hands: bool) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        behave: Behaviour,
+        *,
+        shake_hands: bool,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.context = context
         self.connections = 0
         self.handshakes = 0
@@ -67,9 +74,10 @@ class Server:
         self.left = threading.Event()
         """A connection is over at this end."""
         self.closing = threading.Event()
+        """Set at the end: a behaviour that hangs waits for it."""
         self._behave = behave
         self._shakes_hands = shake_hands
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(address)
         self._open: dict[threading.Thread, Connection] = {}
         self.port: int = self._listener.getsockname()[1]
         scheme = "http" if context is None else "https"
@@ -84,10 +92,13 @@ class Server:
             assert not thread.is_alive()
 
     def close(self) -> None:
-        self.closing.set()
+        """Away, with every connection."""
+        if self.closing.is_set():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(WAIT_S)
         self._listener.close()
+        self.closing.set()
         self.hang_up()
         self.settle()
 
@@ -98,7 +109,7 @@ class Server:
                 socket.socket.shutdown(connection.stream, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        while not self.closing.is_set():
+        while True:
             try:
                 plain, _ = self._listener.accept()
             except OSError:
