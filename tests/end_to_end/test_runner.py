@@ -224,7 +224,9 @@ def test_an_operator_who_read_the_readme_signs_pushes_changes_breaks_runs_and_re
         assert lab.operate("push", signed).startswith("tap: tap ")
 
     def has_poured(device: Device) -> bool:
-        return "tap: poured" in lab.operate("log", str(device.mac_id))
+        words = [COMMAND, "module", "log", str(device.mac_id), *lab.where]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        return "tap: poured" in done.stdout  # it fails as long as there is none
 
     def status(*words: str) -> None:
         wait_until(lambda: all(lab.operate("status").count(word) >= 2 for word in words), f"not {words} on both", 90)
