@@ -224,7 +224,7 @@ def test_an_operator_who_read_the_readme_signs_pushes_changes_breaks_runs_and_re
         assert lab.operate("push", signed).startswith("tap: tap ")
 
     def has_poured(device: Device) -> bool:
-        words = [COMMAND, "module", "log", str(device.mac_id), *lab.where]
+        words = [str(COMMAND), "module", "log", str(device.mac_id), *lab.where]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
         return "tap: poured" in done.stdout  # it fails as long as there is none
 
