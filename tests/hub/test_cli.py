@@ -192,10 +192,11 @@ def test_what_is_not_installed_is_told_with_its_remedy(tmp_path: Path, missing: 
 
 
 @contextmanager
-def running(directory: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """``hub run`` as a process of its own, ready; with its first line."""
+def running(directory: Path, *words: str, before: str = "") -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """``hub run`` as a process of its own, ready; with its first line. The process does ``before`` first."""
+    words = (before + PROGRAM, "run", "--dir", str(directory), *(words or ("--port", "0")))
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PROGRAM, "run", "--dir", str(directory), *(words or ("--port", "0"))],
+        [sys.executable, "-W", "error", "-c", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -247,6 +248,23 @@ def test_run_says_where_it_answers_and_stops_on_a_signal(hub: Hub, tmp_path: Pat
             out, err = process.communicate(timeout=10)
         assert time.monotonic() - begin < 2
         assert (process.returncode, out, err) == (0, "", "")
+
+
+TELL_OBJECTS = """
+import gc
+from kegnet_client.host.systemd import Supervisor
+Supervisor.ready = lambda _: print(gc.get_freeze_count(), len(gc.get_objects()), flush=True)
+"""
+
+
+@pytest.mark.process
+def test_what_a_hub_is_made_of_is_not_looked_through_for_garbage_while_it_answers(hub: Hub, tmp_path: Path) -> None:
+    hub("init")
+    with running(tmp_path / "hub", before=TELL_OBJECTS) as (process, _):
+        assert process.stdout is not None
+        made, looked_through = map(int, process.stdout.readline().split())
+    assert made > 50_000
+    assert looked_through < made / 20
 
 
 @pytest.mark.process

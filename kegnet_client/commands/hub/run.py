@@ -59,6 +59,10 @@ def handle(options: argparse.Namespace) -> int:
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
         def say_ready() -> None:
+            # What is here by now stays for good. To look through all of it for garbage takes a tenth of a second, in
+            # which nobody is answered, and beside busy readers that is due every other second.
+            gc.collect()
+            gc.freeze()
             tell(f"The hub answers at {url} and is read at {url}/?token=TOKEN; the token is in {home.token_file}")
             supervisor = Supervisor(os.environ)
             supervisor.status(f"answers at {url}")
