@@ -59,15 +59,15 @@ OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/tes
 # Most of what a test writes is synced, which on a disk is half of the time that it takes: where they can, the inner loop and
 # the tests with other Pythons write to memory, and all the rest to the disk. The inner loop keeps only what failed there.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
-# With less to wait for, fewer workers, each of which reads all of the tests.
-CHECK_WORKERS = $(shell echo $$((1 + $$(nproc))))
+# For what waits for less than other tests do, or has a booted machine beside it: more would only be late.
+FEWER = -n $(shell echo $$((1 + $$(nproc)))) --dist worksteal
 
 # The inner loop: the working tree as it is, in less than a minute on two cores.
 check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	$(IN_MEMORY) .venv-test/bin/python -m pytest -q -n $(CHECK_WORKERS) --dist worksteal $(FAST) \
+	$(IN_MEMORY) .venv-test/bin/python -m pytest -q $(FEWER) $(FAST) \
 	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick -o tmp_path_retention_policy=failed
 
 dist/stamp: $(SOURCES) | .venv-test/editable
@@ -105,7 +105,7 @@ test-system:
 	$(IN_WHEEL) -m pytest -q -m 'not slow' tests/system
 
 test-beside:
-	$(IN_WHEEL) -m pytest -q $(PARALLEL) -m '$(WHOLE)' --ignore tests/end_to_end
+	$(IN_WHEEL) -m pytest -q $(FEWER) -m '$(WHOLE)' --ignore tests/end_to_end
 	$(foreach version,$(OTHER_PYTHONS),$(MAKE) -s test-$(version) &&) true
 
 # What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests. And what

@@ -67,6 +67,7 @@ def handle(options: argparse.Namespace) -> int:
                 tell(f"{line.strip()}: {error}")
         threading.Event().wait()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already, and the link goes first
         simulated.close()
     return 0
 

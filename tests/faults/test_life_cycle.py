@@ -40,6 +40,7 @@ sys.exit(main(sys.argv[2:]))
 @BOTH
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stored", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.alone
 def test_a_stop_in_the_middle_of_a_request_takes_two_seconds_at_most_and_the_resend_is_no_second_row(
     device: Device, server: Server, number: signal.Signals, stored: bool
 ) -> None:

@@ -25,6 +25,8 @@ from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
+from ..support.waits import WAIT_S
+
 UUID = "3f2b8c1e-5d47-4a96-8e0b-7c1d2a9f6b54"
 PROGRAM = """
 from kegnet_client.commands import hub
@@ -276,11 +278,11 @@ def test_run_serves_though_it_cannot_say_where(hub: Hub, tmp_path: Path) -> None
     words = ["hub", "run", "--dir", str(tmp_path / "hub"), "--bind", "127.0.0.1", "--port", str(port)]
     with Path("/dev/full").open("wb") as full:
         process = subprocess.Popen([sys.executable, "-m", "kegnet_client.cli", *words], stdout=full)
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + WAIT_S
     status = 0
     with httpx.Client(verify=context, trust_env=False) as client:
         while not status and process.poll() is None and time.monotonic() < until_s:
-            with suppress(httpx.ConnectError):
+            with suppress(httpx.TransportError):  # it takes connections before it answers
                 status = client.get(f"https://localhost:{port}/api/pours").status_code
             time.sleep(0.01)
     process.terminate()

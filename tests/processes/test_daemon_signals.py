@@ -21,6 +21,7 @@ STOPS_WITHIN_S = 2.0
 # Ends
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", ["idle", "request", "sensor"])
 def test_it_stops_within_two_seconds(
@@ -80,6 +81,7 @@ def looking_up(device: Device, timeout_s: int) -> Iterator[Program]:
         yield program
 
 
+@pytest.mark.alone
 def test_it_stops_within_two_seconds_while_a_name_lookup_hangs(device: Device) -> None:
     with looking_up(device, timeout_s=30) as program:
         code, took_s = program.stop()
@@ -205,6 +207,7 @@ def test_a_reload_leaves_the_thermometer_alone_unless_its_settings_change(device
     assert len(program.log.lines("no temperatures, pours go on")) == 2
 
 
+@pytest.mark.alone
 def test_a_stop_during_a_reload_is_a_stop(device: Device, server: Server) -> None:
     hang(server)
     program = device.run()
