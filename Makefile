@@ -59,7 +59,7 @@ OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/tes
 # Most of what a test writes is synced, which on a disk is half of the time that it takes: where they can, the inner loop and
 # the tests with other Pythons write to memory, and all the rest to the disk. The inner loop keeps only what failed there.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
-# For what waits for less than other tests do, or has a booted machine beside it: more would only be late.
+# Where tests seldom wait, or a booted machine takes its share beside them: with more workers they come too late.
 FEWER = -n $(shell echo $$((1 + $$(nproc)))) --dist worksteal
 
 # The inner loop: the working tree as it is, in less than a minute on two cores.

@@ -217,7 +217,7 @@ class Journal:
         """Where the directory was moved away or removed, as with the spool around it, go on in one at its path with all
         that is known. Raises `OSError`."""
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self._fd)):  # noqa: PTH116 (as above)
+            if os.path.samestat(self.path.stat(follow_symlinks=False), os.fstat(self._fd)):
                 return
         token = self._find_token()
         fd = _open(self.path)

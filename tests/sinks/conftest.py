@@ -4,8 +4,10 @@ import json
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -26,6 +28,7 @@ from ..support.authority import Authority
 from ..support.kegbot import KEY
 from ..support.sockets import Behaviour, Connection, Server
 from . import kegbot_server, mqtt_server
+from .kegbot_rig import Rig
 
 sys.path.append(str(Path(__file__).parents[1] / "torture"))
 
@@ -162,6 +165,13 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of sink in turn."""
     found: Kind = request.param
     return found
+
+
+@pytest.fixture(params=["1.2", "1.3"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """A Kegbot sink and a server of that version, whose ids do not jump."""
+    with closing(Rig(tmp_path / "journal", Random(1), request.param)) as rig:  # noqa: S311 (no secret)
+        yield rig
 
 
 @pytest.fixture

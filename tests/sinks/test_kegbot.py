@@ -4,10 +4,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -23,13 +20,6 @@ from .kegbot_rig import POUR, Killed, Rig, lose_answer
 ACCEPTED, DEFERRED = Disposition.ACCEPTED, Disposition.DEFERRED
 MISCONFIGURED, REJECTED = Disposition.MISCONFIGURED, Disposition.REJECTED
 OTHER = Pour(1, 200, 3000, POUR.started_ms + 60_000)
-
-
-@pytest.fixture(params=["1.2", "1.3"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    """A sink and a server whose ids do not jump."""
-    with closing(Rig(tmp_path / "journal", Random(1), request.param)) as rig:  # noqa: S311 (no secret)
-        yield rig
 
 
 def posts(rig: Rig) -> int:

@@ -1,10 +1,7 @@
 """A pour that became two drinks at a Kegbot of 1.x: one stays, whatever keeps the other from being cancelled."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -20,13 +17,6 @@ ACCEPTED, DEFERRED = Disposition.ACCEPTED, Disposition.DEFERRED
 WATCHDOG_S = 150
 """The unit's: who sends for longer is taken for hung, and all sinks end with him."""
 OTHER = Pour(1, 200, 3000, POUR.started_ms + 60_000)
-
-
-@pytest.fixture(params=["1.2", "1.3"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    """A sink and a server whose ids do not jump."""
-    with closing(Rig(tmp_path / "journal", Random(1), request.param)) as rig:  # noqa: S311 (no secret)
-        yield rig
 
 
 def make_two(rig: Rig) -> int:

@@ -1,12 +1,6 @@
 """Temperatures to a Kegbot server of 1.x: one a minute a sensor, dated by the server."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-from random import Random
-
-import pytest
 
 from kegnet_client.core.records import Reading
 from kegnet_client.core.verdict import Disposition
@@ -14,12 +8,6 @@ from kegnet_client.core.verdict import Disposition
 from .kegbot_rig import Rig
 
 ACCEPTED, REJECTED = Disposition.ACCEPTED, Disposition.REJECTED
-
-
-@pytest.fixture(params=["1.2", "1.3"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    with closing(Rig(tmp_path / "journal", Random(1), request.param)) as rig:  # noqa: S311 (no secret)
-        yield rig
 
 
 def test_temperatures_are_told_once_a_minute_a_sensor_and_not_when_they_are_old(rig: Rig) -> None:
