@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -151,16 +152,18 @@ def test_other_answers_are_told_for_what_they_are(
 
 
 @pytest.mark.case(153)
-def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [Pour(0, 7, 900, POUR.started_ms + 60_000), Reading("28-0316a2795c5b", 3875, 0)])
+def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: Path, first: Pour | Reading) -> None:
     with closing(LaterRig(tmp_path / "journal")) as rig:
         rig.wire.model = rig.model
         assert rig.send(POUR).disposition is ACCEPTED
         rig.wire.model = rig.receiver  # type: ignore[assignment]  # it is asked in the same way
         rig.receiver.pairing = "allowed"
         rig.receiver.taps[METER] = True
-        second = Pour(0, 7, 900, POUR.started_ms + 60_000)
         rig.clock.now_s += 61
-        assert rig.send(second).disposition is not ACCEPTED
+        if isinstance(first, Reading):
+            first = replace(first, taken_ms=rig.clock.now_ms)
+        assert rig.send(first).disposition is not ACCEPTED
         rig.clock.now_s += 61
-        assert rig.send(second).disposition is ACCEPTED
+        assert rig.send(Pour(0, 7, 900, POUR.started_ms + 60_000)).disposition is ACCEPTED
         assert len(rig.receiver.drinks) == 1

@@ -297,6 +297,19 @@ def test_a_spool_that_is_made_anew_with_the_journal_in_it_stops_no_pour_and_doub
     assert posts(rig) == 2
 
 
+@pytest.mark.case(149)
+def test_what_a_journal_knows_that_is_put_back_in_the_place_of_another_is_known(rig: Rig, tmp_path: Path) -> None:
+    assert rig.send(POUR).disposition is ACCEPTED
+    (tmp_path / "journal").rename(tmp_path / "kept")
+    rig.restart()
+    assert rig.send(OTHER).disposition is ACCEPTED
+    shutil.rmtree(tmp_path / "journal")
+    (tmp_path / "kept").rename(tmp_path / "journal")
+    assert rig.send(Pour(1, 9, 900, POUR.started_ms + 90_000)).disposition is ACCEPTED
+    assert rig.send(POUR).disposition is ACCEPTED
+    assert posts(rig) == 3
+
+
 @pytest.mark.case(109)
 def test_a_pour_that_is_a_drink_already_is_not_posted_though_its_file_comes_again(rig: Rig) -> None:
     for _ in range(3):
