@@ -59,15 +59,15 @@ OWN_HUBS = enrolment hub/bridge hub/ledger hub/outlets hub/test_serve.py hub/tes
 # Most of what a test writes is synced, which on a disk is half of the time that it takes: where they can, the inner loop and
 # the tests with other Pythons write to memory, and all the rest to the disk. The inner loop keeps only what failed there.
 IN_MEMORY = $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
-# Where tests seldom wait, or a booted machine takes its share beside them: with more workers they come too late.
+# Beside a booted machine, which takes its share: with more workers whole programs come too late.
 FEWER = -n $(shell echo $$((1 + $$(nproc)))) --dist worksteal
 
-# The inner loop: the working tree as it is, in less than a minute on two cores.
+# The inner loop: the working tree as it is, in about a minute on two cores.
 check: test-packages .venv-test/editable
 	.venv-test/bin/python -m ruff check
 	.venv-test/bin/python -m ruff format --check
 	.venv-test/bin/python -m mypy
-	$(IN_MEMORY) .venv-test/bin/python -m pytest -q $(FEWER) $(FAST) \
+	$(IN_MEMORY) .venv-test/bin/python -m pytest -q $(PARALLEL) $(FAST) \
 	    $(OWN_HUBS:%=--ignore tests/%) --hypothesis-profile quick -o tmp_path_retention_policy=failed
 
 dist/stamp: $(SOURCES) | .venv-test/editable
