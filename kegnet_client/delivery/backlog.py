@@ -8,8 +8,9 @@ import logging
 from kegnet_client.delivery.pickup import log_stuck
 from kegnet_client.delivery.state import DeliveryState, Shared
 from kegnet_client.host.condition import Condition
-from kegnet_client.spool.directory import Scanner, Spool, explain
+from kegnet_client.spool.directory import Spool, explain
 from kegnet_client.spool.removal import SpoolRemoval
+from kegnet_client.spool.scan import Scanner
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Backlog:
         with self._shared as state:
             known = state.known() | state.progress.stuck.keys()
         try:
-            self._scanner = self._spool.scan(MAX_BACKLOG, known | self._removal.pending())
+            self._scanner = Scanner(self._spool.fd, MAX_BACKLOG, known | self._removal.pending())
         except OSError as error:
             self._fail(error)
 

@@ -13,12 +13,10 @@ makes fit for messages.
 
 import errno
 import hashlib
-import itertools
 import os
 import secrets
 import stat
-from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,16 +73,6 @@ class SpoolFile(NamedTuple):
         if self.size > MAX_FILE_BYTES:
             raise RecordError(f"the file has {self.size} bytes, a record fits in {MAX_FILE_BYTES}")
         return parse(self.name, self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What stands in the spool: the oldest records' names, oldest first, how many more there are, and the names
-    that are like a record's with why they cannot be taken (directories, links, pipes, damaged files)."""
-
-    oldest: list[str]
-    more: int
-    stuck: dict[str, str]
 
 
 def printable(name: str) -> str:
@@ -252,10 +240,6 @@ class Spool:
         self._lock_fd = lock_fd
         return True
 
-    def scan(self, limit: int, skip: Container[str] = ()) -> "Scanner":
-        """A look for the ``limit`` oldest records whose names are not in ``skip``, by modification time."""
-        return Scanner(self.fd, limit, skip)
-
     def read(self, name: str) -> SpoolFile:
         """The file ``name`` as it is now.
 
@@ -267,7 +251,7 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StuckFileError(_why_stuck(error)) from error
+            raise StuckFileError(why_stuck(error)) from error
         if found is None:
             raise StuckFileError(NOT_REGULAR)
         return found
@@ -291,15 +275,16 @@ class Spool:
         Raises `OSError` when it cannot be compared.
         """
         try:
-            found = self._read(file.name)
+            # One byte more shows what has grown. Of what is condensed or too large there are no bytes.
+            found = self._read(file.name, len(file.data) + 1 if file.data else MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return False
         if found is not None and file.digest:
             found = found.condensed()
         return found == file
 
-    def _read(self, name: str) -> SpoolFile | None:
-        """The file ``name`` as it is now; None for what is not a regular file."""
+    def _read(self, name: str, most_bytes: int = MAX_FILE_BYTES + 1) -> SpoolFile | None:
+        """The file ``name`` as it is now, ``most_bytes`` of it; None for what is not a regular file."""
         try:
             fd = os.open(name, _READ, dir_fd=self.fd)
         except OSError as error:
@@ -311,7 +296,7 @@ class Spool:
             if not stat.S_ISREG(status.st_mode):
                 return None
             too_large = status.st_size > MAX_FILE_BYTES
-            data = b"" if too_large else os.read(fd, MAX_FILE_BYTES + 1)
+            data = b"" if too_large else os.read(fd, most_bytes)
         finally:
             os.close(fd)
         size = status.st_size if too_large else len(data)
@@ -335,63 +320,11 @@ class Spool:
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-class Scanner:
-    """A scan of the open directory in pieces, because of a hundred thousand files it takes most of a second.
-
-    Memory is bounded by ``limit``, whatever stands in the directory.
-    """
-
-    def __init__(self, fd: int, limit: int, skip: Container[str]) -> None:
-        self._entries = os.scandir(fd)
-        self._limit = limit
-        self._skip = skip
-        self._more = 0
-        self._oldest: list[tuple[int, str]] = []
-        """By modification time, sorted only when it is cut down to ``limit``."""
-        self._stuck: dict[str, str] = {}
-
-    def look(self, entries: int) -> bool:
-        """Go on for so many ``entries``; whether there are more. Raises `OSError` where the directory fails."""
-        seen = 0
-        for entry in itertools.islice(self._entries, entries):
-            seen += 1
-            name = entry.name
-            if not is_record_name(name) or name in self._skip:
-                continue
-            try:
-                if not entry.is_file(follow_symlinks=False):
-                    self._stuck[name] = NOT_REGULAR
-                    continue
-                self._oldest.append((entry.stat(follow_symlinks=False).st_mtime_ns, name))
-            except FileNotFoundError:
-                pass
-            except OSError as error:  # one bad file must not hide the others
-                self._stuck[name] = _why_stuck(error)
-        if len(self._oldest) > self._limit * 5 // 4:
-            self._cut()
-        return seen == entries
-
-    def close(self) -> None:
-        """Give it up before its end."""
-        self._entries.close()
-
-    def finish(self) -> Scan:
-        """What was found, after a look at what is left. Raises `OSError` where the directory fails."""
-        while self.look(self._limit):
-            pass
-        self._cut()
-        return Scan([name for _, name in self._oldest], self._more, self._stuck)
-
-    def _cut(self) -> None:
-        self._oldest.sort()
-        self._more += max(0, len(self._oldest) - self._limit)
-        del self._oldest[self._limit :]
-
-
 NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"
 
 
-def _why_stuck(error: OSError) -> str:
+def why_stuck(error: OSError) -> str:
+    """Why a file that is named like a record cannot be taken, and what to do."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return "cannot be read; give it to the group of the spool (chgrp) and make it readable for that (chmod g+r)"

@@ -59,7 +59,8 @@ class SpoolRemoval:
     def remove(self, *files: SpoolFile) -> None:
         """The server has the records in ``files``."""
         for file, went in zip(files, self._take_out(files), strict=True):
-            self._note(file, None, self._judge(went, None))
+            if went is not True or self._pending:  # mostly there is nothing to note
+                self._note(file, None, self._judge(went, None))
 
     def reject(self, file: SpoolFile, reason: str) -> bool:
         """The record in ``file`` will never be taken, or is none. False when another stands there by now."""
@@ -74,6 +75,8 @@ class SpoolRemoval:
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
+        if not self._pending:  # mostly; who has the file in hand is the only one who decides of it
+            return False
         with self._lock:
             decision = self._pending.get(file.name)
         return decision is not None and decision.file == file.condensed()

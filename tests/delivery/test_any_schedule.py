@@ -18,6 +18,7 @@ from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected, retry
+from kegnet_client.spool.scan import Scanner
 
 from ..support.clock import FakeClock
 from ..support.sink import MemorySink
@@ -178,7 +179,7 @@ class Schedule(RuleBasedStateMachine):
 
     def waiting(self) -> list[bytes]:
         """What stands in the spool."""
-        names = self.spool.scan(10_000).finish().oldest
+        names = Scanner(self.spool.fd, 10_000).finish().oldest
         return [self.spool.read(name).data.rstrip(b"\n") for name in names]
 
     def rejected(self) -> dict[bytes, str]:

@@ -8,6 +8,7 @@ import pytest
 from kegnet_client.core.records import parse
 from kegnet_client.delivery.state import MAX_ANNOUNCED
 from kegnet_client.spool.directory import enqueue
+from kegnet_client.spool.scan import Scanner
 
 from .rig import ACCEPTED, REFUSED, SLOW_LINE, SLOW_PREFIX, YEAR_S, Gate, Rig, line, pour
 
@@ -219,7 +220,7 @@ class TestOrder:
 
         assert rig.tried()[1] == 999_999
         assert Counter(rig.numbers()) == Counter([*range(1, backlog + 1), 999_999])
-        assert rig.spool.scan(1).finish().oldest == []
+        assert Scanner(rig.spool.fd, 1).finish().oldest == []
 
     def test_more_than_can_be_kept_in_mind_at_once_is_all_delivered(self, rig: Rig) -> None:
         gate = rig.answer = Gate()

@@ -9,6 +9,7 @@ import pytest
 from kegnet_client.core.records import Heartbeat, parse
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.verdict import Verdict
+from kegnet_client.spool.scan import Scanner
 
 from .rig import (
     ACCEPTED,
@@ -51,7 +52,7 @@ class TestEnd:
         rig.stop()
 
         assert rig.numbers() == [1]
-        assert rig.spool.scan(10).finish().oldest == ["2.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["2.pour"]
 
     def test_a_sign_of_life_after_the_end_does_no_harm(self, rig: Rig) -> None:
         rig.start()
@@ -88,7 +89,7 @@ class TestDrain:
         rig.uploader.drain()
 
         assert rig.tried() == [1, 2, 3, 4]
-        assert rig.spool.scan(10).finish().oldest == ["2.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["2.pour"]
         assert rig.progress.deferred == rig.progress.rejected == 1
 
     @pytest.mark.parametrize("verdict", [NO_ROUTE, FORBIDDEN])
@@ -99,7 +100,7 @@ class TestDrain:
         rig.uploader.drain()
 
         assert rig.tried() == [1]
-        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["1.pour", "2.pour"]
 
     def test_it_waits_for_what_is_still_being_written(self, rig: Rig) -> None:
         with (rig.spool.path / "x.pour").open("wb", buffering=0) as writer:

@@ -7,7 +7,8 @@ import pytest
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.spool.directory import Scanner, Spool
+from kegnet_client.spool.directory import Spool
+from kegnet_client.spool.scan import Scanner
 
 from ..support.sink import MemorySink
 

@@ -13,8 +13,9 @@ from kegnet_client.delivery import backlog, pickup
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
-from kegnet_client.spool.directory import Scanner, Spool, enqueue
+from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.spool.removal import SpoolRemoval
+from kegnet_client.spool.scan import Scanner
 
 from ..support.sink import MemorySink
 from ..support.waits import wait_until
@@ -79,14 +80,13 @@ def test_the_spool_is_not_searched_again_before_what_was_found_is_done_with(
     monkeypatch.setattr(pickup, "LOOK_S", 0.01)
     monkeypatch.setattr(backlog, "MAX_BACKLOG", 50)
     scans = 0
-    scan = Spool.scan
 
-    def count(spool: Spool, limit: int, known: Collection[str]) -> Scanner:
+    def count(spool_fd: int, limit: int, known: Collection[str]) -> Scanner:
         nonlocal scans
         scans += 1
-        return scan(spool, limit, known)
+        return Scanner(spool_fd, limit, known)
 
-    monkeypatch.setattr(Spool, "scan", count)
+    monkeypatch.setattr(backlog, "Scanner", count)
     for number in range(150):
         (spool.path / f"{number}.pour").write_bytes(b"nonsense\n")
     with at_work(spool, MemorySink(max_records=500)) as at:

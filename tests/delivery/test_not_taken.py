@@ -11,6 +11,7 @@ import pytest
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.rejected import retry
+from kegnet_client.spool.scan import Scanner
 
 from .rig import ACCEPTED, NO_ROUTE, REFUSED, Rig, always, line, messages, script
 
@@ -211,7 +212,7 @@ class TestRejection:
             assert rig.tried()[-1] == number
         assert len(rig.tries) == 14
         assert len(rig.rejected()) == 10
-        assert rig.spool.scan(10).finish().oldest == ["11.pour", "12.pour", "13.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["11.pour", "12.pour", "13.pour"]
         assert len([text for text in messages(caplog) if "rejected 10 records in a row" in text]) == 1
 
         rig.answer = always(ACCEPTED)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.spool.directory import Spool
+from kegnet_client.spool.scan import Scanner
 
 from .rig import Rig, Stubborn, line, messages
 
@@ -33,12 +34,12 @@ class TestDisk:
         assert rig.tried() == rig.numbers() == [1, 2]
         assert rig.progress.spool_problem
         assert len(messages(caplog, logging.ERROR)) == 1
-        assert sorted(spool.scan(10).finish().oldest) == ["1.pour", "2.pour", "bad.pour"]
+        assert sorted(Scanner(spool.fd, 10).finish().oldest) == ["1.pour", "2.pour", "bad.pour"]
 
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         rig.pass_time(60)
         rig.stop()
-        assert spool.scan(10).finish().oldest == []
+        assert Scanner(spool.fd, 10).finish().oldest == []
         assert list(rig.rejected()) == ["bad.pour"]
         assert rig.tried() == [1, 2]
         assert rig.progress.spool_problem is None
@@ -62,7 +63,7 @@ class TestDisk:
         rig.stop()
 
         assert rig.tried() == rig.numbers() == [1, 2]
-        assert spool.scan(10).finish().oldest == []
+        assert Scanner(spool.fd, 10).finish().oldest == []
         assert list(rig.rejected()) == ["bad.pour"], "what was sent has made room for the reason"
         spool.close()
 
@@ -79,7 +80,7 @@ class TestDisk:
             rig.stop()
 
             assert rig.tried() == rig.numbers() == [1, 2, 3]
-            assert spool.scan(10).finish().oldest == ["stubborn.pour"]
+            assert Scanner(spool.fd, 10).finish().oldest == ["stubborn.pour"]
 
 
 @pytest.mark.slow
@@ -131,14 +132,14 @@ def work():
 
 def check(died):
     stored = log.read_text().split()
-    waiting = {spool.read(name).data[:3] for name in spool.scan(10).finish().oldest}
+    waiting = {spool.read(name).data[:3] for name in Scanner(spool.fd, 10).finish().oldest}
     rejected = {(spool.path / "rejected" / one.name).read_bytes()[:3] for one in list_rejected(spool.path)}
     assert (b"bad" in waiting) != (b"bad" in rejected)
     assert (b"0,2" in waiting) != (b"0,2" in rejected)
     assert b"0,1" in waiting or stored == ["1"]
     assert died or not waiting
     work()
-    assert spool.scan(10).finish().oldest == []
+    assert Scanner(spool.fd, 10).finish().oldest == []
     assert {*log.read_text().split()} == {"1"}
     kept = list_rejected(spool.path)
     assert len(kept) == 2

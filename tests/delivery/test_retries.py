@@ -10,6 +10,7 @@ import pytest
 from kegnet_client.core.records import Heartbeat
 from kegnet_client.core.retry_policy import LinkState
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.spool.scan import Scanner
 
 from ..support.descriptors import open_descriptors
 from ..support.threads import threads_named
@@ -85,7 +86,7 @@ class TestLink:
         rig.pass_time_waiting(1)
         assert rig.tried() == [1, 1]
         assert rig.progress.link is LinkState.DEFERRED
-        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour", "3.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["1.pour", "2.pour", "3.pour"]
         rig.answer = always(ACCEPTED)
         rig.clock.now_s += 300
         rig.idle()
@@ -106,7 +107,7 @@ class TestLink:
         for _ in range(100):
             rig.pass_time_waiting(301)
         assert len(rig.tries) >= 100
-        assert len(rig.spool.scan(100).finish().oldest) == 20
+        assert len(Scanner(rig.spool.fd, 100).finish().oldest) == 20
         told = messages(caplog)
         assert len([text for text in told if "stay in the spool" in text]) == 1
         assert len(told) <= 2, "a line for the link, one for the first that stepped aside"
@@ -188,7 +189,7 @@ class TestLink:
             rig.pass_time_waiting(1)
             assert len(rig.tries) == number + 1
         assert rig.tried()[:4] == [1, 2, 1, 2]
-        assert rig.spool.scan(10).finish().oldest == ["1.pour", "2.pour"]
+        assert Scanner(rig.spool.fd, 10).finish().oldest == ["1.pour", "2.pour"]
         assert rig.progress.link is LinkState.MISCONFIGURED
         assert rig.progress.last_status == 403
         assert messages(caplog) == [f"{FORBIDDEN.reason}. Records stay in the spool; next try in 300 s or on reload"]

@@ -8,6 +8,7 @@ import pytest
 
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.spool.directory import Spool, count_waiting, enqueue
+from kegnet_client.spool.scan import Scanner
 
 from ..support.descriptors import open_descriptors
 from ..support.spool_files import POUR, names, put
@@ -20,7 +21,7 @@ class TestOneInstance:
             with closing(Spool(spool.path)) as second, pytest.raises(SpoolInUseError, match="systemctl stop"):
                 second.lock()
 
-        [name] = spool.scan(10).finish().oldest
+        [name] = Scanner(spool.fd, 10).finish().oldest
         assert spool.remove(spool.read(name))
 
     def test_the_lock_leaves_nothing_among_the_records(self, spool: Spool) -> None:
@@ -58,9 +59,9 @@ class TestReplacement:
 
         assert spool.reopen_if_replaced()
         assert not spool.reopen_if_replaced()
-        assert spool.scan(10).finish().oldest == []
+        assert Scanner(spool.fd, 10).finish().oldest == []
         put(spool, "new.pour")
-        assert spool.scan(10).finish().oldest == ["new.pour"]
+        assert Scanner(spool.fd, 10).finish().oldest == ["new.pour"]
         with closing(Spool(spool.path)) as second, pytest.raises(SpoolInUseError):
             second.lock()
 
@@ -71,7 +72,7 @@ class TestReplacement:
             other.lock()
             with pytest.raises(SpoolInUseError):
                 spool.reopen_if_replaced()
-            assert spool.scan(10).finish().oldest == ["old.pour"]
+            assert Scanner(spool.fd, 10).finish().oldest == ["old.pour"]
         assert spool.reopen_if_replaced()
 
     def test_what_is_no_directory_leaves_this_one_its_old(self, spool: Spool) -> None:
@@ -81,7 +82,7 @@ class TestReplacement:
 
         with pytest.raises(SpoolError, match=r"spool: .*; fix|spool: File exists"):
             spool.reopen_if_replaced()
-        assert spool.scan(10).finish().oldest == ["old.pour"]
+        assert Scanner(spool.fd, 10).finish().oldest == ["old.pour"]
 
     def test_no_descriptor_is_lost_in_it(self, spool: Spool) -> None:
         before = len(open_descriptors(below=spool.path))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kegnet_client.core.errors import RecordError, SpoolError
 from kegnet_client.core.records import Record, format_record, is_record_name, parse
 from kegnet_client.spool.directory import Spool, StuckFileError, count_waiting, enqueue, explain, printable
+from kegnet_client.spool.scan import Scanner
 
 from ..support.spool_files import LINE, POUR, READING, names, put, unprivileged
 
@@ -26,7 +27,7 @@ class TestEnqueue:
 
         assert names(spool) == [name]
         assert is_record_name(name)
-        assert spool.scan(10).finish().oldest == [name]
+        assert Scanner(spool.fd, 10).finish().oldest == [name]
         assert spool.read(name).record() == record
         assert spool.read(name).data.endswith(b"\n")
 
@@ -92,6 +93,7 @@ class TestEnqueue:
 from pathlib import Path
 from kegnet_client.core.records import Pour
 from kegnet_client.spool.directory import Spool, count_waiting, enqueue
+from kegnet_client.spool.scan import Scanner
 
 spool = Spool(Path(sys.argv[1]))
 pour = Pour(0, 2, 3000, 1_800_000_000_000)
@@ -101,7 +103,7 @@ def prepare():
         path.unlink()
 
 def check(died):
-    found = spool.scan(10).finish().oldest
+    found = Scanner(spool.fd, 10).finish().oldest
     assert len(found) <= 1, found
     assert died or found
     assert all(spool.read(name).record() == pour for name in found)
@@ -114,31 +116,31 @@ class TestScan:
     def test_the_oldest_comes_first_and_no_more_than_asked_for(self, spool: Spool) -> None:
         for age in range(3000):
             put(spool, f"{age:04}.pour", mtime_s=1e9 - age)
-        scan = spool.scan(100).finish()
+        scan = Scanner(spool.fd, 100).finish()
 
         assert scan.oldest == [f"{age:04}.pour" for age in range(2999, 2899, -1)]
         assert (scan.more, scan.stuck) == (2900, {})
-        assert spool.scan(3000).finish().more == 0
+        assert Scanner(spool.fd, 3000).finish().more == 0
 
     def test_what_is_skipped_takes_no_place(self, spool: Spool) -> None:
         for age in range(3):
             put(spool, f"{age}.pour", mtime_s=1e9 - age)
 
-        assert spool.scan(1, {"2.pour"}).finish().oldest == ["1.pour"]
-        assert spool.scan(1, {"2.pour"}).finish().more == 1
+        assert Scanner(spool.fd, 1, {"2.pour"}).finish().oldest == ["1.pour"]
+        assert Scanner(spool.fd, 1, {"2.pour"}).finish().more == 1
 
     def test_files_that_are_not_ours_are_not_seen(self, spool: Spool) -> None:
         for name in ("README", "a.pour.tmp", ".a.pour", "a.pour~", "a.POUR", "pour"):
             put(spool, name)
         (spool.path / "rejected").mkdir()
 
-        assert (spool.scan(10).finish().oldest, spool.scan(10).finish().stuck) == ([], {})
+        assert (Scanner(spool.fd, 10).finish().oldest, Scanner(spool.fd, 10).finish().stuck) == ([], {})
         assert count_waiting(spool.path) == 0
 
     @pytest.mark.parametrize("name", [b"\xff\xfe.pour", b"a\nb.pour", b"\x1b[2J.pour", "tap \u202e.pour".encode()])
     def test_every_name_is_found_read_and_removed(self, spool: Spool, name: bytes) -> None:
         put(spool, os.fsdecode(name))
-        [found] = spool.scan(10).finish().oldest
+        [found] = Scanner(spool.fd, 10).finish().oldest
 
         assert os.fsencode(found) == name
         file = spool.read(found)
@@ -181,8 +183,8 @@ class TestRead:
         put(spool, "whole")
         make(spool.path / "x.pour")
 
-        assert list(spool.scan(10).finish().stuck) == ["x.pour"]
-        assert spool.scan(10).finish().oldest == []
+        assert list(Scanner(spool.fd, 10).finish().stuck) == ["x.pour"]
+        assert Scanner(spool.fd, 10).finish().oldest == []
         started_s = time.monotonic()
         with pytest.raises(StuckFileError, match="not a regular file; a record is one, so remove it or rename it"):
             spool.read("x.pour")

@@ -10,6 +10,7 @@ from kegnet_client.core.errors import SpoolError
 from kegnet_client.core.records import Pour
 from kegnet_client.spool.directory import REJECTED, Spool, enqueue
 from kegnet_client.spool.rejected import count_rejected, list_rejected, reject, retry
+from kegnet_client.spool.scan import Scanner
 
 WALL_MS = 1_800_000_000_000
 WHEN = "2027-01-15T08:00:00+00:00"
@@ -87,7 +88,7 @@ def test_every_name_can_be_rejected_and_put_back(spool: Spool, name: bytes) -> N
     assert [one.name for one in list_rejected(spool.path)] == sorted(targets)
     assert [one.reason for one in list_rejected(spool.path)] == [f"{WHEN} bad"] * 2
     back = [retry(spool.path, target) for target in targets]
-    assert sorted(spool.scan(10).finish().oldest) == sorted(back)
+    assert sorted(Scanner(spool.fd, 10).finish().oldest) == sorted(back)
     assert {spool.read(one).data for one in back} == {b"1", b"2"}
 
 
@@ -195,18 +196,19 @@ def test_a_process_that_dies_while_it_puts_a_record_back_does_not_lose_it(
 from pathlib import Path
 from kegnet_client.spool.rejected import list_rejected, retry
 from kegnet_client.spool.directory import Spool
+from kegnet_client.spool.scan import Scanner
 
 spool = Spool(Path(sys.argv[1]) / "spool")
 (spool.path / "rejected").mkdir(exist_ok=True)
 
 def prepare():
-    for name in spool.scan(10).finish().oldest:
+    for name in Scanner(spool.fd, 10).finish().oldest:
         (spool.path / name).unlink()
     (spool.path / "rejected" / "x.pour").write_bytes(b"bytes")
     (spool.path / "rejected" / "x.pour.reason").write_bytes(b"why")
 
 def check(died):
-    waiting, rejected = spool.scan(10).finish().oldest, list_rejected(spool.path)
+    waiting, rejected = Scanner(spool.fd, 10).finish().oldest, list_rejected(spool.path)
     assert len(waiting) + len(rejected) == 1
     assert died or waiting
     assert all(spool.read(name).data == b"bytes" for name in waiting)

@@ -15,6 +15,7 @@ from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Spool, SpoolFile
 from kegnet_client.spool.rejected import list_rejected
 from kegnet_client.spool.removal import SpoolRemoval
+from kegnet_client.spool.scan import Scanner
 
 
 class StubbornSpool(Spool):
@@ -67,7 +68,7 @@ def test_what_the_server_has_is_removed_and_what_it_refuses_is_kept_aside(
     removal.reject(put(spool, "bad.pour"), "no pour")
 
     assert lines(caplog) == [(logging.WARNING, "rejected bad.pour: no pour; it is kept in rejected/")]
-    assert spool.scan(10).finish().oldest == []
+    assert Scanner(spool.fd, 10).finish().oldest == []
     [one] = list_rejected(spool.path)
     assert (one.name, one.reason.split(" ", 1)[1]) == ("bad.pour", "no pour")
     assert (removal.pending(), removal.problem) == (set(), None)
@@ -107,7 +108,7 @@ def test_on_a_read_only_disk_decisions_wait_with_one_error_line_and_are_carried_
     removal.retry()
 
     assert not removal.pending()
-    assert spool.scan(10).finish().oldest == []
+    assert Scanner(spool.fd, 10).finish().oldest == []
     assert [one.name for one in list_rejected(spool.path)] == ["refused.pour"]
     assert lines(caplog)[-1] == (logging.WARNING, "the spool can be changed again")
     removal.retry()

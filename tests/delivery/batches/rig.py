@@ -11,6 +11,7 @@ from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.rejected import list_rejected
+from kegnet_client.spool.scan import Scanner
 
 from ...support.sink import MemorySink
 from ...support.waits import WAIT_S
@@ -111,11 +112,11 @@ def drain(spool: Spool, server: Server) -> Progress:
 
 
 def waiting(spool: Spool) -> set[int]:
-    return {int(name.removesuffix(".pour")) for name in spool.scan(10_000).finish().oldest}
+    return {int(name.removesuffix(".pour")) for name in Scanner(spool.fd, 10_000).finish().oldest}
 
 
 def waiting_names(spool: Spool) -> list[str]:
-    return spool.scan(10_000).finish().oldest
+    return Scanner(spool.fd, 10_000).finish().oldest
 
 
 def rejected(spool: Spool) -> set[int]:
