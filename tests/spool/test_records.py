@@ -243,6 +243,16 @@ class TestRemove:
         assert not spool.remove(old)
         assert path.read_bytes() == data
 
+    def test_a_record_that_has_grown_in_place_with_its_time_kept_stays(self, spool: Spool) -> None:
+        path = put(spool, "x.pour", mtime_s=1e9)
+        old = spool.read("x.pour")
+        path.write_bytes(LINE + b"0")
+        os.utime(path, (1e9, 1e9))
+
+        assert not spool.holds(old)
+        assert not spool.remove(old)
+        assert path.read_bytes() == LINE + b"0"
+
     def test_a_record_rewritten_in_place_with_its_time_kept_stays(self, spool: Spool) -> None:
         path = put(spool, "x.pour", mtime_s=1e9)
         old = spool.read("x.pour")

@@ -201,6 +201,18 @@ def test_a_record_written_in_place_of_a_decided_one_with_its_time_kept_is_not_de
     assert removal.pending() == set()
 
 
+def test_a_newer_record_that_is_taken_out_leaves_nothing_to_be_done_for_the_decided_one(
+    stubborn: StubbornSpool,
+) -> None:
+    removal = SpoolRemoval(stubborn, Clock())
+    stubborn.stubborn = {"x.pour"}
+    removal.remove(put(stubborn, "x.pour", b"old"))
+    stubborn.stubborn = set()
+    removal.remove(put(stubborn, "x.pour", b"newer"))
+
+    assert removal.pending() == set()
+
+
 def test_another_spool_starts_without_decisions(stubborn: StubbornSpool) -> None:
     removal = SpoolRemoval(stubborn, Clock())
     stubborn.stubborn = {"x.pour"}
