@@ -31,7 +31,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo check test faults bench bench-quick lint deb debs clean
+.PHONY: demo check test pythons faults bench bench-quick lint deb debs clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -91,22 +91,24 @@ test: test-packages .venv-wheel/stamp node-packages
 	$(IN_WHEEL) -m coverage combine -q --append
 	$(IN_WHEEL) -m coverage report --skip-covered --fail-under $(COVERED)
 	$(IN_WHEEL) -m pytest -q -m 'alone and not (system or slow)'
-	$(MAKE) -s -j 2 --output-sync test-system test-beside
+	$(MAKE) -s -j 2 --output-sync test-system test-programs
 
-.PHONY: test-core test-system test-beside
+.PHONY: test-core test-system test-programs
 test-core:
 	$(IN_WHEEL) -m coverage erase
 	$(IN_WHEEL) -m coverage run -m pytest -q tests/core
 	$(IN_WHEEL) -m coverage combine -q
 	$(IN_WHEEL) -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
 
-# What boots a machine waits for it most of the time, so the rest runs beside it.
+# What boots a machine waits for it most of the time, so what starts programs runs beside it.
 test-system:
 	$(IN_WHEEL) -m pytest -q -m 'not slow' tests/system
 
-test-beside:
+test-programs:
 	$(IN_WHEEL) -m pytest -q $(FEWER) -m '$(WHOLE)' --ignore tests/end_to_end
-	$(foreach version,$(OTHER_PYTHONS),$(MAKE) -s test-$(version) &&) true
+
+# The fast tests with every other supported Python that is here.
+pythons: test-packages .venv-wheel/stamp $(OTHER_PYTHONS:%=test-%)
 
 # What goes wrong, and whether the program keeps its promise then: a table, of the quick and the slow tests. And what
 # else takes its time.
@@ -127,17 +129,17 @@ endef
 	@set -e; $(call install_wheel,.venv-wheel,$(PYTHON))
 	touch $@
 
-# Another Python, where there is one: on the path or among pyenv's.
-test-%:
+# Another Python, where there is one: on the path or among pyenv's. It tests the same wheel.
+test-3.%: .venv-wheel/stamp
 	@python=; \
-	for candidate in python$* $$HOME/.pyenv/versions/$*.*/bin/python; do \
+	for candidate in python3.$* $$HOME/.pyenv/versions/3.$*.*/bin/python; do \
 	    if $$candidate -c '' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
-	if [ -z "$$python" ]; then echo "Python $* is not here: its tests are left out"; exit 0; fi; \
+	if [ -z "$$python" ]; then echo "Python 3.$* is not here: its tests are left out"; exit 0; fi; \
 	set -e; \
-	$(call install_wheel,.venv-$*,$$python); \
-	echo "Python $*"; \
-	$(IN_MEMORY) PYTHONSAFEPATH=1 .venv-$*/bin/python -m pytest -q $(PARALLEL) $(FAST) --hypothesis-profile quick
+	$(call install_wheel,.venv-3.$*,$$python); \
+	echo "Python 3.$*"; \
+	$(IN_MEMORY) PYTHONSAFEPATH=1 .venv-3.$*/bin/python -m pytest -q $(PARALLEL) $(FAST) --hypothesis-profile quick
 
 # Random schedules, kills at every system call, power cuts, mutated bytes, a month of pours; MINUTES and SEED choose.
 MINUTES = 20
