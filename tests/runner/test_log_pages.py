@@ -52,6 +52,7 @@ def read(reader: Reader) -> list[str]:
     return [line for _, _, line in reader.read() or ()]
 
 
+@pytest.mark.slow
 def test_the_last_fifty_thousand_lines_are_there(couch: SmallCouch) -> None:
     lines = [f"line {number}" for number in range(MOST_LINES + 1500)]
     tell(connect(couch), lines[:1500])
