@@ -25,7 +25,8 @@ from kegnet_client.hub.store.events import Event
 LOOK_S = 2.0
 MAX_WAITING = 1000
 """Events that a subscription holds for one who does not read them."""
-MAX_SUBSCRIPTIONS = 500
+MAX_CLIENTS = 500
+"""Subscriptions of clients. The hub's own, for alarms, outlets and pages, are few, and no client keeps them out."""
 _PAGE = 500
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class CutOffError(KegnetError):
 
 
 class TooManyError(KegnetError):
-    """There are `MAX_SUBSCRIPTIONS` already."""
+    """There are `MAX_CLIENTS` already."""
 
 
 class LostError(KegnetError):
@@ -100,6 +101,7 @@ class Bus:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._subscriptions: set[Subscription] = set()
+        self._clients = 0
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_id = 0
@@ -137,36 +139,48 @@ class Bus:
             subscription.cut_off()
 
     @asynccontextmanager
-    async def subscribe(self, channels: Collection[str] | None = None) -> AsyncIterator[Subscription]:
-        """A subscription of ``channels``, or of all, to what comes from now on; raises `TooManyError`, `StoreError`."""
+    async def subscribe(
+        self, channels: Collection[str] | None = None, *, is_client: bool = False
+    ) -> AsyncIterator[Subscription]:
+        """A subscription of ``channels``, or of all, to what comes from now on; raises `StoreError`.
+
+        Where it ``is_client``, somebody outside of the hub holds it: `TooManyError` if there are as many as may be.
+        """
         async with self._looking:
-            if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-                raise TooManyError(f"{MAX_SUBSCRIPTIONS} subscriptions are open already: try again later")
+            if is_client and self._clients >= MAX_CLIENTS:
+                raise TooManyError(f"{MAX_CLIENTS} subscriptions are open already: try again later")
             if not self._subscriptions:  # nobody has looked since the last one went
                 _, self._last_id = await run_in_threadpool(self._source.event_bounds)
             subscription = Subscription(channels, self._last_id)
             self._subscriptions.add(subscription)
+            self._clients += is_client
         try:
             if self._is_over:
                 subscription.cut_off()
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self._clients -= is_client
 
     async def follow(
-        self, channels: Collection[str] | None = None, after: int | None = None, ping_s: float | None = None
+        self,
+        channels: Collection[str] | None = None,
+        after: int | None = None,
+        ping_s: float | None = None,
+        *,
+        is_client: bool = False,
     ) -> AsyncGenerator[Event | None, None]:
         """Every event of ``channels`` after the one with the id ``after``, or from now on, each once and in order.
 
         None is given whenever nothing came for ``ping_s``. Raises `LostError` where some are not kept any more,
-        `CutOffError`, `TooManyError` and `StoreError`.
+        `CutOffError`, `StoreError` and, for a client, `TooManyError`.
         """
         if after is not None:
             # Most of it before there is a queue, which would overflow meanwhile.
             async for event in self._read(channels, after, None):
                 after = event.id
                 yield event
-        async with self.subscribe(channels) as subscription:
+        async with self.subscribe(channels, is_client=is_client) as subscription:
             if after is not None:
                 async for event in self._read(channels, after, subscription.since_id):
                     after = event.id

@@ -11,6 +11,8 @@ from kegnet_client.hub.bus import Bus, CutOffError, LostError, TooManyError
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.events import Event
 
+from ..support.waits import WAIT_S
+
 
 class Table:
     """Events in memory, the first of which has the id 1; ``trouble`` is what reading them ends with."""
@@ -184,15 +186,32 @@ def test_a_database_that_is_away_for_a_while_costs_no_event(monkeypatch: pytest.
     run(work)
 
 
-def test_there_is_a_bound_on_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus_module, "MAX_SUBSCRIPTIONS", 1)
+def test_there_is_a_bound_on_the_subscriptions_of_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_module, "MAX_CLIENTS", 1)
 
     async def work(_table: Table, bus: Bus) -> None:
-        async with bus.subscribe():
+        async with bus.subscribe(is_client=True):
             with pytest.raises(TooManyError):
-                async with bus.subscribe():
+                async with bus.subscribe(is_client=True):
                     pass
-        async with bus.subscribe():
+        async with bus.subscribe(is_client=True):
             pass
+
+    run(work)
+
+
+@pytest.mark.case(156)
+def test_however_many_clients_there_are_the_hub_itself_hears_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_module, "MAX_CLIENTS", 1)
+
+    async def work(table: Table, bus: Bus) -> None:
+        async with bus.subscribe(is_client=True), bus.subscribe() as pages, aclosing(bus.follow(after=0)) as outlet:
+            table.add()
+            bus.wake()
+            async with asyncio.timeout(WAIT_S):
+                assert (await pages.get()).id == 1
+                told = await anext(outlet)
+            assert told is not None
+            assert told.id == 1
 
     run(work)

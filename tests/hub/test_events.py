@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kegnet_client.hub import bus
 from kegnet_client.hub.ingest.batch import Batch
 from kegnet_client.hub.store import events
 from kegnet_client.hub.store.records import Store
@@ -166,3 +167,9 @@ def test_old_events_are_forgotten_but_never_the_newest(store: Store) -> None:
     assert store.write(lambda connection: events.trim(connection, 9999)) == 0
     say(store, {})
     assert store.event_bounds() == (3, 4)
+
+
+def test_one_client_too_many_is_told_so(reader: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "MAX_CLIENTS", 0)
+    with listen(reader) as response:
+        assert "0 subscriptions are open already" in response.read().decode()

@@ -92,7 +92,8 @@ class _Stream(Response):
         try:
             while True:
                 try:
-                    async with aclosing(self._bus.follow(self._channels, self._after, PING_S)) as followed:
+                    following = self._bus.follow(self._channels, self._after, PING_S, is_client=True)
+                    async with aclosing(following) as followed:
                         async for event in followed:
                             yield _PING if event is None else _text(event)
                 except LostError:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.access import principal
-from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.bus import Bus, CutOffError
 from kegnet_client.hub.dashboard.together import Together
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.dashboard.wrong import tell_why
@@ -156,7 +156,7 @@ async def keep_fresh(
                     except TimeoutError:
                         continue
                     subscription.drop_waiting()  # what is read next tells of them, too
-        except (CutOffError, TooManyError, StoreError):
+        except (CutOffError, StoreError):
             await asyncio.sleep(RETRY_S)
         except Exception:
             # Else the page would stand there for hours as if nothing had happened.

@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 from sqlalchemy import Connection
 
-from kegnet_client.hub.bus import CutOffError, TooManyError
+from kegnet_client.hub.bus import CutOffError
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import RETRY_S, Visit
 from kegnet_client.hub.maelstrom import channels
@@ -84,7 +84,7 @@ class Monitor:
                         for event in came:
                             self._take(event)
                         self._draw()
-            except (CutOffError, TooManyError, StoreError) as error:
+            except (CutOffError, StoreError) as error:
                 self._missed += 1
                 self._lines.appendleft(
                     _Line(f"{_MISSED}{self._missed}", self._visit.hub.clock_ms(), _MISSED, str(error))
