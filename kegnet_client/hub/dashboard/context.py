@@ -1,6 +1,7 @@
 """What every page has at hand: the store, the bus, who looks, in which words and units."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -28,8 +29,12 @@ REFRESH_S = 10.0
 PAUSE_S = 0.1
 """At least so long between two refreshes: what comes thick and fast is shown together, and holds up no device."""
 REST = 4.0
-"""And so many times what the last one took: however many pages are open, most of the time is left to the devices."""
+"""And so many times what the last one took, but no longer than `REFRESH_S`: however many pages are open, most of the
+time is left to the devices, and a machine that was held up for a minute shows what is new soon after it."""
 RETRY_S = 2.0
+AFTER_FAULT_S = 60.0
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -144,7 +149,7 @@ async def keep_fresh(
                 while True:
                     began_s = loop.time()
                     await refresh()
-                    await asyncio.sleep(max(pause_s, REST * (loop.time() - began_s)))
+                    await asyncio.sleep(max(pause_s, min(REFRESH_S, REST * (loop.time() - began_s))))
                     try:
                         async with asyncio.timeout(REFRESH_S):
                             await subscription.get()
@@ -153,3 +158,9 @@ async def keep_fresh(
                     subscription.drop_waiting()  # what is read next tells of them, too
         except (CutOffError, TooManyError, StoreError):
             await asyncio.sleep(RETRY_S)
+        except Exception:
+            # Else the page would stand there for hours as if nothing had happened.
+            _log.exception(
+                "a fault in kegnet-client itself, please report it; the page is shown anew in %.0f s", AFTER_FAULT_S
+            )
+            await asyncio.sleep(AFTER_FAULT_S)
