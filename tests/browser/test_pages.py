@@ -1,6 +1,7 @@
 """What a person does with the hub's pages in a real browser."""
 
 import json
+import re
 from contextlib import closing
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx
     try:
         page = open_page("taps")
         page.get_by_role("link", name="Zapfhähne").wait_for()
-        page.get_by_text("gal").first.wait_for()
+        page.get_by_text(re.compile(r"^noch \d+,\d\d gal$")).first.wait_for()
     finally:
         assert api.put("/api/settings", json=settings).status_code == 200
 
