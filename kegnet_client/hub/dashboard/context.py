@@ -134,6 +134,8 @@ class Visit:
 
         What comes within ``pause_s`` of the last one is shown with the next.
         """
+        if ui.context.client.is_deleted:  # to make room, while the page was being made
+            return
         task = background_tasks.create(keep_fresh(self.hub.bus, channels, refresh, pause_s), name="page")
         ui.context.client.on_delete(task.cancel)
 
