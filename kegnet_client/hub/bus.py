@@ -74,6 +74,10 @@ class Subscription:
             raise CutOffError("the events were not read fast enough, or the hub stops")
         return event
 
+    def has_waiting(self) -> bool:
+        """Whether `get` has something to give at once."""
+        return not self._waiting.empty()
+
     def drop_waiting(self) -> None:
         """Forget what waits, for one to whom it only matters that something is new."""
         while not self._waiting.empty() and not self._is_cut_off:
@@ -169,10 +173,11 @@ class Bus:
         ping_s: float | None = None,
         *,
         is_client: bool = False,
-    ) -> AsyncGenerator[Event | None, None]:
+    ) -> AsyncGenerator[Event | int, None]:
         """Every event of ``channels`` after the one with the id ``after``, or from now on, each once and in order.
 
-        None is given whenever nothing came for ``ping_s``. Raises `LostError` where some are not kept any more,
+        An id is given where all events up to that one were: at the beginning, unless ``after`` tells it, and whenever
+        nothing came for ``ping_s``. Raises `LostError` where some are not kept any more,
         `CutOffError`, `StoreError` and, for a client, `TooManyError`.
         """
         if after is not None:
@@ -185,12 +190,15 @@ class Bus:
                 async for event in self._read(channels, after, subscription.since_id):
                     after = event.id
                     yield event
+            else:
+                yield subscription.since_id
             while True:
                 try:
                     async with asyncio.timeout(ping_s):
                         event = await subscription.get()
                 except TimeoutError:
-                    yield None
+                    if not subscription.has_waiting():  # what came just now was not given
+                        yield max(self._last_id, after or 0)
                     continue
                 if after is None or event.id > after:
                     yield event

@@ -53,7 +53,7 @@ async def take(bus: Bus, count: int, **how: object) -> list[int]:
     found: list[int] = []
     async with asyncio.timeout(10), aclosing(bus.follow(**how)) as followed:  # type: ignore[arg-type]  # its keywords
         async for event in followed:
-            if event is not None:
+            if isinstance(event, Event):
                 found.append(event.id)
             if len(found) == count:
                 break
@@ -211,7 +211,27 @@ def test_however_many_clients_there_are_the_hub_itself_hears_what_is_new(monkeyp
             async with asyncio.timeout(WAIT_S):
                 assert (await pages.get()).id == 1
                 told = await anext(outlet)
-            assert told is not None
+            assert isinstance(told, Event)
             assert told.id == 1
+
+    run(work)
+
+
+def test_who_hears_nothing_is_told_up_to_where_there_was_nothing() -> None:
+    async def work(table: Table, bus: Bus) -> None:
+        table.add("others", 3)
+        async with asyncio.timeout(WAIT_S), aclosing(bus.follow(("pours",), ping_s=0.05)) as followed:
+            assert await anext(followed) == 3
+            table.add("others", 2)
+            bus.wake()
+            while (reached := await anext(followed)) == 3:
+                pass
+            assert reached == 5
+            table.add("pours")
+            bus.wake()
+            while (heard := await anext(followed)) == 5:
+                pass
+            assert isinstance(heard, Event)
+            assert heard.id == 6
 
     run(work)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -167,6 +168,14 @@ def test_old_events_are_forgotten_but_never_the_newest(store: Store) -> None:
     assert store.write(lambda connection: events.trim(connection, 9999)) == 0
     say(store, {})
     assert store.event_bounds() == (3, 4)
+
+
+def test_who_is_cut_off_before_its_first_event_goes_on_without_a_gap(reader: httpx.Client, hub_store: Store) -> None:
+    with listen(reader, "?channels=quiet") as response:
+        (line,) = (one for one in islice(response.iter_lines(), 3) if one.startswith("id: "))
+    say(hub_store, {"said": "while nobody listened"}, channel="quiet")
+    with listen(reader, "?channels=quiet", **{"Last-Event-ID": line.removeprefix("id: ")}) as response:
+        assert next(read_events(response)).body == {"said": "while nobody listened"}
 
 
 def test_one_client_too_many_is_told_so(reader: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

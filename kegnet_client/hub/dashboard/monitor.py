@@ -42,6 +42,7 @@ class Monitor:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._lines: deque[_Line] = deque(maxlen=MAX_LINES)
+        self._newest = 0
         self._missed = 0
         words = visit.words
         columns: list[dict[str, Any]] = [
@@ -63,16 +64,22 @@ class Monitor:
 
     async def begin(self) -> None:
         """Show the last messages that are kept, and what comes for as long as the page is open."""
+        await self._catch_up()
+        if ui.context.client.is_deleted:  # to make room, while the page was being made
+            return
+        task = background_tasks.create(self._follow(), name="monitor")
+        ui.context.client.on_delete(task.cancel)
+
+    async def _catch_up(self) -> None:
         for event in await self._visit.hub.read(_read_last):
             self._take(event)
         self._draw()
-        task = background_tasks.create(self._follow(), name="monitor")
-        ui.context.client.on_delete(task.cancel)
 
     async def _follow(self) -> None:
         while True:
             try:
                 async with self._visit.hub.bus.subscribe() as subscription:
+                    await self._catch_up()  # with what came before, when nobody listened
                     while True:
                         came = deque([await subscription.get()], MAX_LINES)
                         try:
@@ -93,6 +100,9 @@ class Monitor:
                 await asyncio.sleep(RETRY_S)
 
     def _take(self, event: Event) -> None:
+        if event.id <= self._newest:
+            return
+        self._newest = event.id
         heard = channels.frames_of(event, {event.channel, *channels.INTERNAL})
         for number, text in enumerate(heard):
             message = json.loads(text)

@@ -88,8 +88,8 @@ class Notify:
         since_ms = clock_ms() - HOUR_MS  # what was not told for an hour is no news any more
         after = max(oldest - 1, 0 if told is None else told.event)
         async with aclosing(bus.follow((alarms.CHANNEL,), after, EVERY_S)) as following:
-            async for event in following:
-                found = None
+            async for came in following:
+                event, found = (came if isinstance(came, Event) else None), None
                 if event is not None:
                     found = read_message(event)
                     if found is None or event.at_ms < since_ms:
