@@ -45,6 +45,9 @@ CACHE_S = 1.0
 MAX_CACHED = 1000
 PRINCIPAL = "kegnet.principal"
 _STREAMS = {"/api/events"}
+_SERVER_ERROR = 500
+PAGE_RETRY_S = 10
+"""After so long a browser asks again for a page that could not be made: nobody touches the screen in a taproom."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 _REFUSAL = (
@@ -141,6 +144,8 @@ class TokenMiddleware:
                 headers["Content-Security-Policy"] = self._policy(path)
                 headers["Referrer-Policy"] = "same-origin"
                 headers["X-Content-Type-Options"] = "nosniff"
+                if message["status"] >= _SERVER_ERROR and _is_page(path):
+                    headers["Refresh"] = str(PAGE_RETRY_S)
             await send(message)
 
         try:
@@ -262,9 +267,12 @@ def said_by(scope: Scope) -> str:
     return principal(scope).name
 
 
+def _is_page(path: str) -> bool:
+    return path == "/" or path.startswith(f"{PAGES_PATH}/")
+
+
 def _refuse(scope: Scope, path: str) -> Response:
-    is_page = path == "/" or path.startswith(f"{PAGES_PATH}/")
-    if is_page and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
+    if _is_page(path) and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
         return RedirectResponse(f"{scope.get('root_path', '')}{LOGIN_PATH}", 303, {"Cache-Control": "no-store"})
     hint = f"This path is {path[:_MAX_TOLD]!a}. {_PROXY_HINT}" if OPEN_PREFIX in path else ""
     return PlainTextResponse(_REFUSAL + hint, 401, {"WWW-Authenticate": 'Bearer realm="KegNet hub"'})

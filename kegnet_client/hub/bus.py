@@ -25,7 +25,8 @@ from kegnet_client.hub.store.events import Event
 LOOK_S = 2.0
 MAX_WAITING = 1000
 """Events that a subscription holds for one who does not read them."""
-MAX_SUBSCRIPTIONS = 500
+MAX_CLIENTS = 500
+"""Subscriptions of clients. The hub's own, for alarms, outlets and pages, are few, and no client keeps them out."""
 _PAGE = 500
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class CutOffError(KegnetError):
 
 
 class TooManyError(KegnetError):
-    """There are `MAX_SUBSCRIPTIONS` already."""
+    """There are `MAX_CLIENTS` already."""
 
 
 class LostError(KegnetError):
@@ -72,6 +73,10 @@ class Subscription:
             self._waiting.put_nowait(None)  # for the next call
             raise CutOffError("the events were not read fast enough, or the hub stops")
         return event
+
+    def has_waiting(self) -> bool:
+        """Whether `get` has something to give at once."""
+        return not self._waiting.empty()
 
     def drop_waiting(self) -> None:
         """Forget what waits, for one to whom it only matters that something is new."""
@@ -100,6 +105,7 @@ class Bus:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._subscriptions: set[Subscription] = set()
+        self._clients = 0
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_id = 0
@@ -137,46 +143,62 @@ class Bus:
             subscription.cut_off()
 
     @asynccontextmanager
-    async def subscribe(self, channels: Collection[str] | None = None) -> AsyncIterator[Subscription]:
-        """A subscription of ``channels``, or of all, to what comes from now on; raises `TooManyError`, `StoreError`."""
+    async def subscribe(
+        self, channels: Collection[str] | None = None, *, is_client: bool = False
+    ) -> AsyncIterator[Subscription]:
+        """A subscription of ``channels``, or of all, to what comes from now on; raises `StoreError`.
+
+        Where it ``is_client``, somebody outside of the hub holds it: `TooManyError` if there are as many as may be.
+        """
         async with self._looking:
-            if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-                raise TooManyError(f"{MAX_SUBSCRIPTIONS} subscriptions are open already: try again later")
+            if is_client and self._clients >= MAX_CLIENTS:
+                raise TooManyError(f"{MAX_CLIENTS} subscriptions are open already: try again later")
             if not self._subscriptions:  # nobody has looked since the last one went
                 _, self._last_id = await run_in_threadpool(self._source.event_bounds)
             subscription = Subscription(channels, self._last_id)
             self._subscriptions.add(subscription)
+            self._clients += is_client
         try:
             if self._is_over:
                 subscription.cut_off()
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self._clients -= is_client
 
     async def follow(
-        self, channels: Collection[str] | None = None, after: int | None = None, ping_s: float | None = None
-    ) -> AsyncGenerator[Event | None, None]:
+        self,
+        channels: Collection[str] | None = None,
+        after: int | None = None,
+        ping_s: float | None = None,
+        *,
+        is_client: bool = False,
+    ) -> AsyncGenerator[Event | int, None]:
         """Every event of ``channels`` after the one with the id ``after``, or from now on, each once and in order.
 
-        None is given whenever nothing came for ``ping_s``. Raises `LostError` where some are not kept any more,
-        `CutOffError`, `TooManyError` and `StoreError`.
+        An id is given where all events up to that one were: at the beginning, unless ``after`` tells it, and whenever
+        nothing came for ``ping_s``. Raises `LostError` where some are not kept any more,
+        `CutOffError`, `StoreError` and, for a client, `TooManyError`.
         """
         if after is not None:
             # Most of it before there is a queue, which would overflow meanwhile.
             async for event in self._read(channels, after, None):
                 after = event.id
                 yield event
-        async with self.subscribe(channels) as subscription:
+        async with self.subscribe(channels, is_client=is_client) as subscription:
             if after is not None:
                 async for event in self._read(channels, after, subscription.since_id):
                     after = event.id
                     yield event
+            else:
+                yield subscription.since_id
             while True:
                 try:
                     async with asyncio.timeout(ping_s):
                         event = await subscription.get()
                 except TimeoutError:
-                    yield None
+                    if not subscription.has_waiting():  # what came just now was not given
+                        yield max(self._last_id, after or 0)
                     continue
                 if after is None or event.id > after:
                     yield event

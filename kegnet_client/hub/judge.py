@@ -12,7 +12,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.bus import Bus, CutOffError
 from kegnet_client.hub.domain.alarms import PUBLISHED, Alarm, Key, Moment, follow
 from kegnet_client.hub.domain.rules import Finding, judge
 from kegnet_client.hub.store import alarms
@@ -50,7 +50,7 @@ class Judge:
                             async with asyncio.timeout(EVERY_S):
                                 await subscription.get()
                         subscription.drop_waiting()
-            except (CutOffError, TooManyError, StoreError):
+            except (CutOffError, StoreError):
                 await asyncio.sleep(EVERY_S)
 
     def judge(self) -> list[Moment]:

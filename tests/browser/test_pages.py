@@ -1,7 +1,10 @@
 """What a person does with the hub's pages in a real browser."""
 
 import json
+import re
+import ssl
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +15,12 @@ from sqlalchemy import update
 from kegnet_client.hub.dashboard.old import OLD
 from kegnet_client.hub.domain.roles import Role
 from kegnet_client.hub.domain.rules import HOUR_MS
+from kegnet_client.hub.home import Home
+from kegnet_client.hub.serve import utc_now
 from kegnet_client.hub.store import schema
 from kegnet_client.hub.store.records import Store
 
+from ..support.waits import WAIT_S
 from .conftest import NASTY, Hub, OpenPage, pour
 
 pytestmark = pytest.mark.process
@@ -168,7 +174,7 @@ def test_the_language_and_the_units_are_settings(open_page: OpenPage, api: httpx
     try:
         page = open_page("taps")
         page.get_by_role("link", name="Zapfhähne").wait_for()
-        page.get_by_text("gal").first.wait_for()
+        page.get_by_text(re.compile(r"^noch \d+,\d\d gal$")).first.wait_for()
     finally:
         assert api.put("/api/settings", json=settings).status_code == 200
 
@@ -226,3 +232,32 @@ def test_a_level_is_grey_and_says_since_when_once_its_device_is_silent(
     assert OLD in (devices.get_by_role("cell", name="silent: last 3 h ago").get_attribute("class") or "")
     pour(api, key, 540)
     card.get_by_text("not current").wait_for(state="hidden")
+
+
+@pytest.mark.case(158)
+def test_a_page_says_of_when_it_is_while_the_database_cannot_be_read(tmp_path: Path, chromium: Any) -> None:
+    home = Home(tmp_path / "other")
+    home.initialise(["localhost", "127.0.0.1"], None, utc_now())
+    other = Hub(home)
+    other.start()
+    context = chromium.new_context(ignore_https_errors=True)
+    try:
+        page = context.new_page()
+        page.set_default_timeout(WAIT_S * 1000)
+        page.goto(f"{other.url}/?token={home.token()}")
+        page.goto(f"{other.url}/ui/taps")
+        notice = page.get_by_text("Nothing new can be shown now: what stands here is of")
+        page.get_by_role("link", name="Pours").wait_for()
+        assert not notice.is_visible()
+        database = tmp_path / "other" / "hub.db"
+        database.write_bytes(b"of another program" * 1000)
+        trust = ssl.create_default_context(cafile=home.ca_certificate)
+        headers = {"Authorization": f"Bearer {home.token()}"}
+        with httpx.Client(base_url=other.url, verify=trust, headers=headers, trust_env=False) as api:
+            assert api.post("/api/taps", json={"name": "never"}).status_code == 503  # and so it is noticed
+        notice.wait_for()
+        assert page.locator(".q-header").evaluate("one => getComputedStyle(one).opacity") == "0.5"
+        assert notice.evaluate("one => getComputedStyle(one).opacity") == "1"
+    finally:
+        context.close()
+        other.stop()

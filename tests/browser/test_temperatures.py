@@ -4,6 +4,7 @@ import re
 import time
 from contextlib import closing
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -14,14 +15,14 @@ from ..support.waits import wait_until
 from .conftest import Hub, OpenPage
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def readings(hub: Hub, key: rsa.RSAPrivateKey) -> None:
     """One a minute of the last hours."""
     now_ms = time.time_ns() // 1_000_000
     with closing(Store(hub.home.database())) as store:
         for device in (ONE, TWO):
             store.add_device(device, key.public_key(), "cellar", now_ms)
-        fill(store, [(ONE, SENSOR, now_ms - minutes * 60_000, 4000 + minutes % 60) for minutes in range(300)])
+        fill(store, [(ONE, SENSOR, now_ms - minutes * 60_000, 4500 + minutes % 60) for minutes in range(300)])
 
 
 @pytest.mark.usefixtures("readings")
@@ -43,3 +44,15 @@ def test_a_range_stands_in_the_address_and_a_closer_look_is_read_anew(open_page:
         lambda: any(float(one) > 0 for frame in heard for one in starts.findall(frame)) or page.wait_for_timeout(50),
         "nothing is read anew",
     )
+
+
+@pytest.mark.usefixtures("readings")
+def test_in_german_the_chart_tells_a_reading_with_a_comma(open_page: OpenPage, api: httpx.Client) -> None:
+    settings = api.get("/api/settings").json()
+    assert api.put("/api/settings", json={**settings, "language": "de"}).status_code == 200
+    try:
+        page = open_page("temperatures?hours=6")
+        page.locator(".nicegui-echart canvas").first.hover()
+        page.get_by_text(re.compile("^4,[56]$")).first.wait_for()
+    finally:
+        assert api.put("/api/settings", json=settings).status_code == 200

@@ -25,6 +25,7 @@ WHOLE_MODULES = {
     "itertools",
     "json",
     "re",
+    "string",
     "typing",
     "unicodedata",
     "urllib.parse",

@@ -208,6 +208,28 @@ def test_what_the_dashboard_needs_is_allowed_to_its_own_pages_alone() -> None:
         assert "script-src" not in policy(path), path
 
 
+@pytest.mark.case(157)
+def test_a_page_that_could_not_be_made_is_asked_for_again_by_a_screen_that_nobody_touches() -> None:
+    async def fails(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    async def works(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    def is_away(_sha256: str) -> Principal | None:
+        raise StoreError("the database is away")
+
+    def refresh(door: TokenMiddleware, path: str) -> bytes | None:
+        start = pass_through(door, {**HTTP, "path": path})[0]
+        headers: dict[bytes, bytes] = dict(start["headers"])
+        return headers.get(b"refresh")
+
+    assert refresh(TokenMiddleware(fails, lambda _: FIRST), "/ui/taps") == b"10"
+    assert refresh(TokenMiddleware(fails, lambda _: FIRST), "/api/taps") is None
+    assert refresh(TokenMiddleware(works, lambda _: FIRST), "/ui/taps") is None
+    assert refresh(TokenMiddleware(works, is_away), "/ui/taps") == b"10"
+
+
 def test_what_nobody_has_thought_of_does_not_pass() -> None:
     with pytest.raises(ValueError, match="webtransport"):
         ask({"type": "webtransport", "path": "/rest/v3/records", "headers": []})

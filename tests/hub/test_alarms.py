@@ -106,7 +106,7 @@ def test_an_alarm_and_the_message_of_it_are_in_the_language_of_the_hub(bar: Hous
     (event,) = bar.store.events_after(0, 10, ["alarms"])
     message = read_message(event)
     assert message is not None
-    assert message.text == "Fass 1: noch 1.0 l, 5 %"
+    assert message.text == "Fass 1: noch 1,0 l, 5 %"
 
 
 def test_its_end_and_its_acknowledgement_end_it_and_its_life_is_kept(bar: House) -> None:

@@ -11,6 +11,8 @@ from kegnet_client.hub.bus import Bus, CutOffError, LostError, TooManyError
 from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.events import Event
 
+from ..support.waits import WAIT_S
+
 
 class Table:
     """Events in memory, the first of which has the id 1; ``trouble`` is what reading them ends with."""
@@ -51,7 +53,7 @@ async def take(bus: Bus, count: int, **how: object) -> list[int]:
     found: list[int] = []
     async with asyncio.timeout(10), aclosing(bus.follow(**how)) as followed:  # type: ignore[arg-type]  # its keywords
         async for event in followed:
-            if event is not None:
+            if isinstance(event, Event):
                 found.append(event.id)
             if len(found) == count:
                 break
@@ -184,15 +186,52 @@ def test_a_database_that_is_away_for_a_while_costs_no_event(monkeypatch: pytest.
     run(work)
 
 
-def test_there_is_a_bound_on_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus_module, "MAX_SUBSCRIPTIONS", 1)
+def test_there_is_a_bound_on_the_subscriptions_of_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_module, "MAX_CLIENTS", 1)
 
     async def work(_table: Table, bus: Bus) -> None:
-        async with bus.subscribe():
+        async with bus.subscribe(is_client=True):
             with pytest.raises(TooManyError):
-                async with bus.subscribe():
+                async with bus.subscribe(is_client=True):
                     pass
-        async with bus.subscribe():
+        async with bus.subscribe(is_client=True):
             pass
+
+    run(work)
+
+
+@pytest.mark.case(156)
+def test_however_many_clients_there_are_the_hub_itself_hears_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_module, "MAX_CLIENTS", 1)
+
+    async def work(table: Table, bus: Bus) -> None:
+        async with bus.subscribe(is_client=True), bus.subscribe() as pages, aclosing(bus.follow(after=0)) as outlet:
+            table.add()
+            bus.wake()
+            async with asyncio.timeout(WAIT_S):
+                assert (await pages.get()).id == 1
+                told = await anext(outlet)
+            assert isinstance(told, Event)
+            assert told.id == 1
+
+    run(work)
+
+
+def test_who_hears_nothing_is_told_up_to_where_there_was_nothing() -> None:
+    async def work(table: Table, bus: Bus) -> None:
+        table.add("others", 3)
+        async with asyncio.timeout(WAIT_S), aclosing(bus.follow(("pours",), ping_s=0.05)) as followed:
+            assert await anext(followed) == 3
+            table.add("others", 2)
+            bus.wake()
+            while (reached := await anext(followed)) == 3:
+                pass
+            assert reached == 5
+            table.add("pours")
+            bus.wake()
+            while (heard := await anext(followed)) == 5:
+                pass
+            assert isinstance(heard, Event)
+            assert heard.id == 6
 
     run(work)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import httpx
 import pytest
 
+from kegnet_client.hub import bus
 from kegnet_client.hub.ingest.batch import Batch
 from kegnet_client.hub.store import events
 from kegnet_client.hub.store.records import Store
@@ -166,3 +168,17 @@ def test_old_events_are_forgotten_but_never_the_newest(store: Store) -> None:
     assert store.write(lambda connection: events.trim(connection, 9999)) == 0
     say(store, {})
     assert store.event_bounds() == (3, 4)
+
+
+def test_who_is_cut_off_before_its_first_event_goes_on_without_a_gap(reader: httpx.Client, hub_store: Store) -> None:
+    with listen(reader, "?channels=quiet") as response:
+        (line,) = (one for one in islice(response.iter_lines(), 3) if one.startswith("id: "))
+    say(hub_store, {"said": "while nobody listened"}, channel="quiet")
+    with listen(reader, "?channels=quiet", **{"Last-Event-ID": line.removeprefix("id: ")}) as response:
+        assert next(read_events(response)).body == {"said": "while nobody listened"}
+
+
+def test_one_client_too_many_is_told_so(reader: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "MAX_CLIENTS", 0)
+    with listen(reader) as response:
+        assert "0 subscriptions are open already" in response.read().decode()

@@ -52,7 +52,7 @@ def _line(keg: dict[str, Any], units: "Units") -> str:
 
     places = [one["tap"] for one in keg["taps"] if one["until_ms"] is None]
     where = f"at tap {places[0]}" if places and keg["ended_ms"] is None else "not tapped"
-    left = measures.volume_of(keg["left_ml"], keg["size_ml"], units)
+    left = measures.volume_of(keg["left_ml"], keg["size_ml"], measures.Shown(units))
     return f"{keg['id']}  {left} left ({keg['left_percent']:.0f} %)  {where}"
 
 

@@ -70,13 +70,13 @@ def _describe(tap: dict[str, Any], units: "Units", now_ms: int) -> str:
         parts = ["no keg"]
     else:
         beverage = "a keg" if tap["beverage"] is None else tap["beverage"]["name"]
-        left = measures.volume_of(keg["left_ml"], keg["size_ml"], units)
+        left = measures.volume_of(keg["left_ml"], keg["size_ml"], measures.Shown(units))
         parts = [f"{beverage}, {left} left ({keg['left_percent']:.0f} %), {keg['glasses']} glasses"]
         last_ms = keg["last_pour_ms"]
         parts.append("nothing poured yet" if last_ms is None else f"last pour {_ago(now_ms - last_ms)}")
     temperature = tap["temperature"]
     if temperature is not None:
-        degrees = measures.temperature(temperature["millidegrees"], units)
+        degrees = measures.temperature(temperature["millidegrees"], measures.Shown(units))
         parts.append(f"{degrees} {_ago(now_ms - temperature['taken_ms'])}")
     return "; ".join(parts)
 

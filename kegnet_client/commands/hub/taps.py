@@ -48,7 +48,7 @@ def _line(tap: dict[str, Any], units: "Units") -> str:
     meters = ", ".join(f"pin {one['pin']} of {one['device']}" for one in tap["meters"]) or "no meter"
     keg = "no keg"
     if tap["keg"] is not None:
-        keg = f"keg {tap['keg']['id']}, {measures.volume(tap['keg']['left_ml'], units)} left"
+        keg = f"keg {tap['keg']['id']}, {measures.volume(tap['keg']['left_ml'], measures.Shown(units))} left"
     return f"{tap['id']}  {tap['name']}  {meters}  {tap['sensor'] or 'no thermometer'}  {keg}"
 
 

@@ -2,7 +2,8 @@
 
 ``GET /api/events?channels=pours,alarms`` with ``Last-Event-ID`` (or ``after``) gives everything after that event, and
 without it what comes from now on. An event of the type ``reset`` says that some of what was asked for is not kept any
-more: read the lists again; what follows it is new. A comment goes every `PING_S`, with the id that is reached.
+more: read the lists again; what follows it is new. A comment goes at the beginning and every `PING_S`, with the id
+that is reached.
 
 A client that takes nothing for `SEND_S`, or falls `bus.MAX_WAITING` events behind, is cut off.
 """
@@ -92,9 +93,10 @@ class _Stream(Response):
         try:
             while True:
                 try:
-                    async with aclosing(self._bus.follow(self._channels, self._after, PING_S)) as followed:
+                    following = self._bus.follow(self._channels, self._after, PING_S, is_client=True)
+                    async with aclosing(following) as followed:
                         async for event in followed:
-                            yield _PING if event is None else _text(event)
+                            yield _text(event) if isinstance(event, Event) else _reached(event)
                 except LostError:
                     self._after = await self._bus.newest_id()
                     yield f"id: {self._after}\nevent: reset\ndata: {{}}\n\n"
@@ -109,6 +111,11 @@ async def _wait_until_gone(receive: Receive) -> None:
 
 def _text(event: Event) -> str:
     return f"id: {event.id}\nevent: {event.channel}\ndata: {event.body}\n\n"
+
+
+def _reached(event_id: int) -> str:
+    """No event, but a client that is cut off before its first one, or long after its last, goes on without a gap."""
+    return f"id: {event_id}\n: nothing new\n\n"
 
 
 def _names(channels: str) -> frozenset[str]:
@@ -131,7 +138,6 @@ def _number(last_event_id: str) -> int | None:
     return int(text)
 
 
-_PING = ": nothing new\n\n"
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
     401: {"description": "no token, or a wrong one"},

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.hub import access
-from kegnet_client.hub.domain.alarm_texts import Language
+from kegnet_client.hub.domain.numerals import Language
 from kegnet_client.hub.ingest.body import BodyError, read_body
 from kegnet_client.hub.store import house, tokens
 from kegnet_client.hub.store.database import StoreError

@@ -14,7 +14,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.hub.bridge.exchange import DEADLINE_S
 from kegnet_client.hub.bridge.hub_link import HubLink, MessageError
 from kegnet_client.hub.bridge.poller import INTERVAL_S, Poller
-from kegnet_client.hub.domain.alarm_texts import Language
+from kegnet_client.hub.domain.numerals import Language
 
 REFRESH_S = 60.0
 RETRY_S = 5.0

@@ -12,7 +12,7 @@ from typing import Any
 from kegnet_client.core.errors import ServerRefusalError, TransportError
 from kegnet_client.core.wire import brewpi
 from kegnet_client.core.wire.answer import Answer, quote
-from kegnet_client.hub.domain.alarm_texts import Language
+from kegnet_client.hub.domain.numerals import Language
 from kegnet_client.net.client import Transport
 
 

@@ -11,7 +11,7 @@ from kegnet_client.core.wire import brewpi
 from kegnet_client.host.condition import Condition
 from kegnet_client.hub.bridge.exchange import DEADLINE_S, ask
 from kegnet_client.hub.bridge.texts import tell_fault
-from kegnet_client.hub.domain.alarm_texts import Language
+from kegnet_client.hub.domain.numerals import Language
 
 INTERVAL_S = 5.0
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kegnet_client.core.errors import ControllerError
-from kegnet_client.hub.domain.alarm_texts import Language
+from kegnet_client.hub.domain.numerals import Language, fill
 
 GERMAN: Mapping[str, str] = {
     "its display is not 1 to {most} lines of text": "seine Anzeige ist nicht 1 bis {most} Zeilen Text",
@@ -31,4 +31,4 @@ GERMAN: Mapping[str, str] = {
 def tell_fault(language: Language, error: ControllerError) -> str:
     """What ``error`` says in this language; the reasons of the operating system stay as they are."""
     german = GERMAN.get(error.template)
-    return str(error) if language == "en" or german is None else german.format(**error.fields)
+    return str(error) if language == "en" or german is None else fill(german, language, error.fields)

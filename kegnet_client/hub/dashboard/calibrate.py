@@ -161,7 +161,7 @@ class _Measuring:
             "jug_count",
             when=figures.moment(one.started_ms, visit.settings.timezone),
             pulses=one.pulses,
-            volume=figures.small_volume(one.pulses * (self._value or 0) / 1e6, visit.settings.units),
+            volume=figures.small_volume(one.pulses * (self._value or 0) / 1e6, visit.settings),
         )
         is_of_now = one.started_ms >= self._begun.since_ms - SLACK_MS
         return ui.checkbox(text, value=is_of_now, on_change=self.refresh)
@@ -206,19 +206,19 @@ class _Measuring:
 
     async def _show_result(self, new: int, from_ms: int) -> None:
         visit, words, value = self._visit, self._visit.words, self._value
-        percent = "" if value is None else figures.change(value, new)
+        percent = "" if value is None else figures.change(value, new, visit.settings.language)
         self._new.text = words("figure_new", figure=figure(visit, new), change=percent).rstrip(", ")
         self._far.set_visibility(value is not None and abs(new - value) * 100 > FAR_PERCENT * value)
         effect, called = await visit.hub.read(
             lambda one: (calibrating.read_effect(one, self._at.meter, new, from_ms), names.read_names(one))
         )
-        units, zone = visit.settings.units, visit.settings.timezone
+        style, zone = visit.settings, visit.settings.timezone
         self._kegs.rows = [
             {
                 "id": keg or 0,
                 "what": called.get(("keg", keg or 0), words("no_keg")),
-                "before": figures.volume((change.before_nl or 0) / 1e6, units),
-                "after": figures.volume(change.after_nl / 1e6, units),
+                "before": figures.volume((change.before_nl or 0) / 1e6, style),
+                "after": figures.volume(change.after_nl / 1e6, style),
             }
             for keg, change in effect.kegs.items()
         ]
@@ -226,8 +226,8 @@ class _Measuring:
             {
                 "id": one.id,
                 "what": figures.moment(one.started_ms, zone),
-                "before": "-" if change.before_nl is None else figures.small_volume(change.before_nl / 1e6, units),
-                "after": figures.small_volume(change.after_nl / 1e6, units),
+                "before": "-" if change.before_nl is None else figures.small_volume(change.before_nl / 1e6, style),
+                "after": figures.small_volume(change.after_nl / 1e6, style),
             }
             for one, change in effect.pours
         ]

@@ -15,7 +15,7 @@ from kegnet_client.hub.store.entries import Entry
 
 def figure(visit: Visit, nanolitres_per_pulse: int) -> str:
     """What a pulse is worth."""
-    ml, pulses = figures.pulse(nanolitres_per_pulse)
+    ml, pulses = figures.pulse(nanolitres_per_pulse, visit.settings.language)
     return visit.words("figure", ml=ml, pulses=pulses)
 
 
@@ -50,6 +50,7 @@ class Calibrations:
             ui.label(text).classes("font-bold" + (" line-through opacity-60" if is_ended else ""))
             if body.pulses is not None:
                 what = f"{body.weight_g:g} g" if body.volume_ml is None else f"{body.volume_ml:g} ml"
+                what = figures.decimal(what, visit.settings.language)
                 ui.label(words("of_measured", what=what, pulses=body.pulses)).classes("text-sm")
             by = words("said_by", who=one.said_by, when=figures.moment(one.recorded_ms, zone))
             ui.label(f"{words('taken_back')}: {by}" if is_ended else by).classes("text-sm opacity-70")

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kegnet_client.hub.domain.numerals import Language
+
 GREY = "#9ca3af"
 TEXT = "#7b818c"
 """To be read on white and on black."""
 NOW = "#b91c1c"
 
 
-def base(bottom: int, on_tv_px: int) -> dict[str, Any]:
+def base(language: Language, bottom: int, on_tv_px: int) -> dict[str, Any]:
     """A chart without its data, with so many pixels below its axis; one that is ``on_tv_px`` wide is on a TV."""
     return {
         "animation": False,
-        "tooltip": {"trigger": "axis"},
+        "tooltip": {"trigger": "axis", ":valueFormatter": write(language, "")},
         "textStyle": {"fontSize": 14},
         "legend": {"top": 0, "type": "scroll", "icon": "roundRect", "textStyle": {"color": TEXT}},
         "grid": {"left": 60, "right": 24, "top": 48, "bottom": bottom},
@@ -30,6 +32,11 @@ def base(bottom: int, on_tv_px: int) -> dict[str, Any]:
             }
         ],
     }
+
+
+def write(language: Language, unit: str) -> str:
+    """The JavaScript that writes a number, where there is one, as ``language`` does, with its ``unit`` behind it."""
+    return f"value => value == null ? '-' : value.toLocaleString('{language}') + '{unit}'"
 
 
 def line(name: str, points: Sequence[tuple[float, float | None]], kind: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.core.errors import UsageError
 from kegnet_client.hub.access import principal
-from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.bus import Bus, CutOffError
 from kegnet_client.hub.dashboard.together import Together
 from kegnet_client.hub.dashboard.words import Words
 from kegnet_client.hub.dashboard.wrong import tell_why
@@ -77,6 +77,11 @@ class Visit:
         self.who = who
         self.settings = settings
         self.words = Words(settings.language)
+        self.fresh_ms = hub.clock_ms()
+        """When all that the page shows was read anew last."""
+        self.on_fresh: Callable[[bool], None] = lambda _is_fresh: None
+        """Told after each try to show what is new whether the page does."""
+        self._not_fresh: set[object] = set()
 
     @classmethod
     async def begin(cls, hub: Hub, request: Request) -> "Visit":
@@ -134,12 +139,31 @@ class Visit:
 
         What comes within ``pause_s`` of the last one is shown with the next.
         """
-        task = background_tasks.create(keep_fresh(self.hub.bus, channels, refresh, pause_s), name="page")
+
+        def tell(*, is_fresh: bool) -> None:
+            (self._not_fresh.discard if is_fresh else self._not_fresh.add)(refresh)
+            if not self._not_fresh:
+                self.fresh_ms = self.hub.clock_ms()
+            self.on_fresh(not self._not_fresh)
+
+        if ui.context.client.is_deleted:  # to make room, while the page was being made
+            return
+        task = background_tasks.create(keep_fresh(self.hub.bus, channels, refresh, pause_s, tell), name="page")
         ui.context.client.on_delete(task.cancel)
 
 
+class Tell(Protocol):
+    """Told after each refresh whether it showed all that is new."""
+
+    def __call__(self, *, is_fresh: bool) -> None: ...
+
+
 async def keep_fresh(
-    bus: Bus, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float
+    bus: Bus,
+    channels: Collection[str],
+    refresh: Callable[[], Awaitable[None]],
+    pause_s: float,
+    tell: Tell,
 ) -> None:
     """As `Visit.follow`, until cancelled."""
     loop = asyncio.get_running_loop()
@@ -149,6 +173,7 @@ async def keep_fresh(
                 while True:
                     began_s = loop.time()
                     await refresh()
+                    tell(is_fresh=True)
                     await asyncio.sleep(max(pause_s, min(REFRESH_S, REST * (loop.time() - began_s))))
                     try:
                         async with asyncio.timeout(REFRESH_S):
@@ -156,9 +181,13 @@ async def keep_fresh(
                     except TimeoutError:
                         continue
                     subscription.drop_waiting()  # what is read next tells of them, too
-        except (CutOffError, TooManyError, StoreError):
+        except CutOffError:
+            await asyncio.sleep(RETRY_S)
+        except StoreError:
+            tell(is_fresh=False)
             await asyncio.sleep(RETRY_S)
         except Exception:
+            tell(is_fresh=False)
             # Else the page would stand there for hours as if nothing had happened.
             _log.exception(
                 "a fault in kegnet-client itself, please report it; the page is shown anew in %.0f s", AFTER_FAULT_S

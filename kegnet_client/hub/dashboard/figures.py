@@ -3,7 +3,8 @@
 import datetime
 from zoneinfo import ZoneInfo
 
-from kegnet_client.hub.domain import measures
+from kegnet_client.hub.domain import measures, numerals
+from kegnet_client.hub.domain.numerals import Language
 
 ML_PER_OUNCE = measures.ML_PER_OUNCE
 ML_PER_GALLON = measures.ML_PER_GALLON
@@ -11,6 +12,7 @@ volume = measures.volume
 small_volume = measures.small_volume
 degrees = measures.degrees
 temperature = measures.temperature
+decimal = numerals.decimal
 
 
 def moment(unix_ms: int, timezone: str) -> str:
@@ -18,14 +20,14 @@ def moment(unix_ms: int, timezone: str) -> str:
     return datetime.datetime.fromtimestamp(unix_ms / 1000, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def pulse(nanolitres: int) -> tuple[str, str]:
+def pulse(nanolitres: int, language: Language) -> tuple[str, str]:
     """What a pulse is worth: millilitres a pulse, and pulses a millilitre."""
-    return f"{nanolitres / 1_000_000:.4f}", f"{1_000_000 / nanolitres:.3f}"
+    return decimal(f"{nanolitres / 1_000_000:.4f}", language), decimal(f"{1_000_000 / nanolitres:.3f}", language)
 
 
-def change(before: float, after: float) -> str:
+def change(before: float, after: float, language: Language) -> str:
     """What part of ``before`` is added or taken away."""
-    return f"{(after - before) * 100 / before:+.1f} %"
+    return decimal(f"{(after - before) * 100 / before:+.1f} %", language)
 
 
 def local_time(unix_ms: int, timezone: str) -> str:

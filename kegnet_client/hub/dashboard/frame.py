@@ -7,6 +7,7 @@ from typing import Literal
 from nicegui import ui
 from sqlalchemy import Connection
 
+from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import Visit
 from kegnet_client.hub.dashboard.logo import show_logo
 from kegnet_client.hub.domain.alarms import Alarm
@@ -35,6 +36,12 @@ _FROM_AFAR = """@media (min-width: 1800px) {
 }"""
 # While nothing new can come, nothing looks as if it were of now; the sign of the loss is NiceGUI's own.
 _LOST = 'body:has(#popup[aria-hidden="false"]) :is(.q-header, .q-page) { filter: grayscale(1); opacity: .5 }'
+_NOT_FRESH = "not-fresh"
+# Likewise while the hub cannot read what is new, but for the line that says so.
+_OLD = (
+    f"body:has(.{_NOT_FRESH}:not(.hidden)) :is(.q-header, .nicegui-content > :not(.{_NOT_FRESH}))"
+    " { filter: grayscale(1); opacity: .5 }"
+)
 # What the browser draws itself, such as the sign in a field for a date.
 _DARK_TOO = ".body--dark { color-scheme: dark }"
 
@@ -51,7 +58,7 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
     ui.colors(primary=visit.settings.accent)
     ui.dark_mode(_DARK[visit.settings.theme])
     ui.context.client.page.language = _LANGUAGES[words.language]
-    ui.add_css(_READABLE + _FROM_AFAR + _LOST + _DARK_TOO)
+    ui.add_css(_READABLE + _FROM_AFAR + _LOST + _OLD + _DARK_TOO)
     ui.page_title(f"{words(place)} - {visit.settings.name}")
     with ui.header().classes("items-center gap-2 px-3 py-1 flex-wrap"):
         if visit.settings.logo:
@@ -62,6 +69,15 @@ def frame(visit: Visit, place: str) -> Iterator[None]:
                 link = ui.link(words(one), f"/{one}").classes("px-2 py-1 rounded no-underline text-white")
                 if one == place:
                     link.classes("bg-black/30").props('aria-current="page"')
+    not_fresh = ui.label().classes(f"{_NOT_FRESH} w-full p-2 text-center text-white bg-red-800").props('role="status"')
+    not_fresh.set_visibility(False)
+
+    def show_fresh(is_fresh: bool) -> None:
+        not_fresh.set_visibility(not is_fresh)
+        if not is_fresh:
+            not_fresh.text = words("not_fresh", when=figures.moment(visit.fresh_ms, visit.settings.timezone))
+
+    visit.on_fresh = show_fresh
     banner = ui.link("", "/alarms").classes("w-full p-2 text-center text-white bg-red-800 no-underline")
     banner.props('role="status"').set_visibility(False)
 

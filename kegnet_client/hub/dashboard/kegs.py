@@ -63,7 +63,7 @@ class Kegs:
     def _tell(self, keg: dict[str, Any]) -> str:
         """What is left in it, and of when that is."""
         visit, words = self._visit, self._visit.words
-        left = words("left", volume=figures.volume(keg["left_ml"], visit.settings.units))
+        left = words("left", volume=figures.volume(keg["left_ml"], visit.settings))
         if keg["last_pour_ms"] is None:
             return f"{left} · {words('never_poured')}"
         return f"{left} · {words('last_pour', ago=words.ago(visit.hub.clock_ms() - keg['last_pour_ms']))}"
@@ -113,7 +113,7 @@ def keg_teller(visit: Visit, connection: Connection) -> Tell:
 
     def tell(entry: Entry) -> str:
         body = bodies.Keg.model_validate(entry.body)
-        size = figures.volume(body.size_ml, visit.settings.units)
+        size = figures.volume(body.size_ml, visit.settings)
         parts = [f"{beverages.get(body.beverage or 0, words('a_keg'))}, {size}"]
         for place in body.taps:
             name = names.get(("tap", place.tap), str(place.tap))

@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 from sqlalchemy import Connection
 
-from kegnet_client.hub.bus import CutOffError, TooManyError
+from kegnet_client.hub.bus import CutOffError
 from kegnet_client.hub.dashboard import figures
 from kegnet_client.hub.dashboard.context import RETRY_S, Visit
 from kegnet_client.hub.maelstrom import channels
@@ -42,6 +42,7 @@ class Monitor:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._lines: deque[_Line] = deque(maxlen=MAX_LINES)
+        self._newest = 0
         self._missed = 0
         words = visit.words
         columns: list[dict[str, Any]] = [
@@ -63,16 +64,22 @@ class Monitor:
 
     async def begin(self) -> None:
         """Show the last messages that are kept, and what comes for as long as the page is open."""
+        await self._catch_up()
+        if ui.context.client.is_deleted:  # to make room, while the page was being made
+            return
+        task = background_tasks.create(self._follow(), name="monitor")
+        ui.context.client.on_delete(task.cancel)
+
+    async def _catch_up(self) -> None:
         for event in await self._visit.hub.read(_read_last):
             self._take(event)
         self._draw()
-        task = background_tasks.create(self._follow(), name="monitor")
-        ui.context.client.on_delete(task.cancel)
 
     async def _follow(self) -> None:
         while True:
             try:
                 async with self._visit.hub.bus.subscribe() as subscription:
+                    await self._catch_up()  # with what came before, when nobody listened
                     while True:
                         came = deque([await subscription.get()], MAX_LINES)
                         try:
@@ -84,7 +91,7 @@ class Monitor:
                         for event in came:
                             self._take(event)
                         self._draw()
-            except (CutOffError, TooManyError, StoreError) as error:
+            except (CutOffError, StoreError) as error:
                 self._missed += 1
                 self._lines.appendleft(
                     _Line(f"{_MISSED}{self._missed}", self._visit.hub.clock_ms(), _MISSED, str(error))
@@ -93,6 +100,9 @@ class Monitor:
                 await asyncio.sleep(RETRY_S)
 
     def _take(self, event: Event) -> None:
+        if event.id <= self._newest:
+            return
+        self._newest = event.id
         heard = channels.frames_of(event, {event.channel, *channels.INTERNAL})
         for number, text in enumerate(heard):
             message = json.loads(text)

@@ -41,6 +41,9 @@ too, and with forty they are turned away."""
 RECONNECT_S = 15.0
 ARRIVAL_S = 5.0
 """For a page's websocket, where pages are short."""
+BUILD_S = 30.0
+"""For what a page reads before it is shown. Each read has its own limit; NiceGUI's own 3 s for all of them are too few
+where devices bring what they have kept, as they do when the hub has just been started anew."""
 PAGES: dict[str, ModuleType] = {
     "taps": taps,
     "temperatures": temperatures,
@@ -71,7 +74,7 @@ def mount(
     """
     hub = Hub(store, bus, clock_ms, entrance, first_sha256, notified)
     for name, module in PAGES.items():
-        ui.page(f"/{name}")(_show(hub, module))
+        ui.page(f"/{name}", response_timeout=BUILD_S)(_show(hub, module))
 
     @core.app.get("/")
     def first(request: Request) -> RedirectResponse:

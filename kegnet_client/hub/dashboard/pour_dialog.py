@@ -45,7 +45,7 @@ def pour_teller(visit: Visit, names: Names) -> Tell:
         body = bodies.Adjustment.model_validate(entry.body)
         parts = [visit.words(_LABELS.get(body.what, body.what))]
         if body.volume_ml is not None:
-            parts.append(figures.small_volume(body.volume_ml, visit.settings.units))
+            parts.append(figures.small_volume(body.volume_ml, visit.settings))
         if body.keg is not None:
             parts.append(names.get(("keg", body.keg), str(body.keg)))
         return " ".join(filter(None, (*parts, body.reason and f"({body.reason})")))

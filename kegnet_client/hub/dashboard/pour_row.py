@@ -38,14 +38,15 @@ def tell(visit: Visit, pour: dict[str, Any], names: Names) -> PourText:
     device = names.get(("device", pour["device"]), "")
     tap = names.get(("tap", pour["tap"]), f"{device}, {words('pin')} {pour['pin']}")
     keg = names.get(("keg", pour["keg"]), words("no_keg"))
+    length = figures.decimal(f"{pour['elapsed_ms'] / 1000:.1f} s", settings.language)
     remark = " ".join(filter(None, (words(f"is_{what}") if what else "", pour["reason"])))
     return PourText(
         pour["id"],
         words("count_pulses", count=pour["pulses"])
         if volume_nl is None
-        else figures.small_volume(volume_nl / 1e6, settings.units),
+        else figures.small_volume(volume_nl / 1e6, settings),
         figures.moment(pour["started_ms"], settings.timezone),
-        f"{tap} · {keg} · {pour['elapsed_ms'] / 1000:.1f} s",
+        f"{tap} · {keg} · {length}",
         remark,
     )
 

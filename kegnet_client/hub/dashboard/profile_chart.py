@@ -32,12 +32,12 @@ def options(visit: Visit, detail: Detail, draft: Draft, now_ms: int) -> dict[str
         series.append(charts.line(words("reading"), read, "solid"))
     series[0]["markLine"] = charts.marks(_marks(visit, detail, draft, now_ms))
     return {
-        **charts.base(bottom=32, on_tv_px=1150),
+        **charts.base(words.language, bottom=32, on_tv_px=1150),
         "xAxis": {**x_axis, "splitLine": {"show": False}, "axisLabel": {"hideOverlap": True, "color": charts.TEXT}},
         "yAxis": {
             "type": "value",
             "scale": True,
-            "axisLabel": {"formatter": "{value}°", "color": charts.TEXT},
+            "axisLabel": {":formatter": charts.write(words.language, "°"), "color": charts.TEXT},
             "splitLine": {"lineStyle": {"color": f"{charts.GREY}55"}},
         },
         "series": series,

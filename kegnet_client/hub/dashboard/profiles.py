@@ -51,14 +51,19 @@ async def page(hub: Hub, request: Request) -> None:
 def tell_progress(visit: Visit, progress: Progress) -> str:
     """How far a run is, such as "day 5.2 of 21"."""
     unit = "hours" if progress.parts > 1 else "days"
-    days, length = progress.days * progress.parts, f"{progress.length_days * progress.parts:.3g}"
+    count = _number(visit, f"{abs(progress.days) * progress.parts:.1f}")
+    length = _number(visit, f"{progress.length_days * progress.parts:.3g}")
     if progress.days < 0:
-        return visit.words(f"starts_in_{unit}", count=f"{-days:.1f}")
+        return visit.words(f"starts_in_{unit}", count=count)
     if progress.length_days == 0:
-        return visit.words("runs_for_days", count=f"{days:.1f}")
+        return visit.words("runs_for_days", count=count)
     if progress.is_over:
         return visit.words(f"over_since_{unit}", length=length)
-    return visit.words(f"runs_{unit}", count=f"{days:.1f}", length=length)
+    return visit.words(f"runs_{unit}", count=count, length=length)
+
+
+def _number(visit: Visit, text: str) -> str:
+    return figures.decimal(text, visit.settings.language)
 
 
 class _List:
@@ -236,7 +241,7 @@ class _Detail:
             return
         self._progress.text = tell_progress(visit, run.progress(now_ms))
         wanted = run.set_point(now_ms)
-        shown = "-" if wanted is None else figures.temperature(wanted, visit.settings.units)
+        shown = "-" if wanted is None else figures.temperature(wanted, visit.settings)
         self._wanted.text = f"{words('set_point')}: {shown}"
         if detail.last is None:
             self._read.text = words("no_temperature")
@@ -245,7 +250,7 @@ class _Detail:
         ago = words.ago(now_ms - at_ms)
         is_stale = now_ms - at_ms > STALE_MS
         age = words("stale", ago=ago) if is_stale else ago
-        shown = figures.temperature(value, visit.settings.units)
+        shown = figures.temperature(value, visit.settings)
         self._read.text = f"{words('reading')}: {shown} · {age}"
         set_old(self._read, is_stale)
 
@@ -313,8 +318,13 @@ def _tell_body(visit: Visit, entry: Entry) -> list[str]:
     words, draft = visit.words, Draft.of(entry.body)
     unit = "hour" if draft.parts > 1 else "day"
     lines = [draft.name]
-    points = ", ".join(f"{days * draft.parts:.4g}: {wanted:g} °{draft.unit}" for days, wanted in draft.whole_points())
+    points = [
+        f"{_number(visit, f'{days * draft.parts:.4g}')}: {_number(visit, f'{wanted:g}')} °{draft.unit}"
+        for days, wanted in draft.whole_points()
+    ]
     if points:
-        lines.append(f"{words(unit)} {points}")
-    lines += [f"{words(unit)} {days * draft.parts:.4g}: {text}" for days, text in draft.whole_events()]
+        lines.append(f"{words(unit)} {('; ' if words.language == 'de' else ', ').join(points)}")
+    lines += [
+        f"{words(unit)} {_number(visit, f'{days * draft.parts:.4g}')}: {text}" for days, text in draft.whole_events()
+    ]
     return lines

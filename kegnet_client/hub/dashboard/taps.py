@@ -106,7 +106,7 @@ class _Card:
         self._show_temperature(tap, now_ms)
 
     def _show_level(self, tap: dict[str, Any]) -> None:
-        words, units, keg = self._visit.words, self._visit.settings.units, tap["keg"]
+        words, style, keg = self._visit.words, self._visit.settings, tap["keg"]
         percent = 0.0 if keg is None else keg["left_percent"]
         self._level.style(f"height: {percent:.1f}%")
         self._keg.props(f'aria-valuenow="{percent:.0f}"')
@@ -116,10 +116,10 @@ class _Card:
             self._left.text = self._glasses.text = self._last.text = ""
             return
         self._beverage.text = words("a_keg") if tap["beverage"] is None else tap["beverage"]["name"]
-        left = words("left", volume=figures.volume(keg["left_ml"], units))
+        left = words("left", volume=figures.volume(keg["left_ml"], style))
         self._keg.props(f'aria-label="{left}"')
         self._left.text = left
-        of = words("of", volume=figures.volume(keg["size_ml"], units))
+        of = words("of", volume=figures.volume(keg["size_ml"], style))
         glasses = words("one_glass") if keg["glasses"] == 1 else words("glasses", count=keg["glasses"])
         self._glasses.text = f"{of} · {percent:.0f} % · {glasses}"
 
@@ -130,6 +130,6 @@ class _Card:
             return
         age = words.ago(now_ms - reading["taken_ms"])
         is_old = is_stale(reading["taken_ms"], now_ms, STALE_MS)
-        self._temperature.text = figures.temperature(reading["millidegrees"], self._visit.settings.units)
+        self._temperature.text = figures.temperature(reading["millidegrees"], self._visit.settings)
         set_old(self._temperature, is_old)
         self._age.text = words("stale", ago=age) if is_old else age

@@ -125,9 +125,10 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
     if wanted:
         wanted[0]["markLine"] = charts.marks([charts.mark_now(lines.now_ms, words("now"))])
     series += wanted
+    unit = " °F" if units == "us" else " °C"
     zoom = {"start": window.start_percent, "end": window.end_percent, "filterMode": "none"}
     return {
-        **charts.base(bottom=80, on_tv_px=1500),
+        **charts.base(words.language, bottom=80, on_tv_px=1500),
         "xAxis": {
             "type": "time",
             "min": lines.since_ms,
@@ -136,7 +137,7 @@ def options(units: Units, words: Words, lines: Lines, window: Window) -> dict[st
         },
         "yAxis": {
             "type": "value",
-            "axisLabel": {"formatter": "{value} °F" if units == "us" else "{value} °C", "color": charts.TEXT},
+            "axisLabel": {":formatter": charts.write(words.language, unit), "color": charts.TEXT},
             "splitLine": {"lineStyle": {"color": f"{charts.GREY}55"}},
             **_bounds([degrees for one in series for _, degrees in one["data"] if degrees is not None]),
         },

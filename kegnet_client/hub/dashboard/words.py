@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kegnet_client.hub.dashboard import words_brewing, words_doing, words_settings, words_wrong
-from kegnet_client.hub.domain.alarm_texts import LANGUAGES, Language
+from kegnet_client.hub.domain.numerals import LANGUAGES, Language, fill
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "taps": ("Taps", "Zapfhähne"),
@@ -118,7 +118,7 @@ class Words:
 
     def __call__(self, name: str, **fields: object) -> str:
         """The text called ``name``, with ``fields`` put in."""
-        return _WORDS[name][self._place].format(**fields)
+        return fill(_WORDS[name][self._place], self.language, fields)
 
     def ago(self, age_ms: int) -> str:
         """How long ago, in one unit; a device's clock may be ahead."""

@@ -10,6 +10,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "{count} pages are open already: close one, or try again in a minute.",
         "{count} Seiten sind schon offen: bitte eine schließen, oder es in einer Minute noch einmal versuchen.",
     ),
+    "not_fresh": (
+        "Nothing new can be shown now: what stands here is of {when}.",
+        "Neues kann gerade nicht gezeigt werden: Was hier steht, ist von {when}.",
+    ),
     "store_away": ("the database cannot answer now", "die Datenbank kann gerade nicht antworten"),
     "wrong_value": ("this value is not possible", "dieser Wert ist nicht möglich"),
     "wrong_missing": ("it is missing", "fehlt"),

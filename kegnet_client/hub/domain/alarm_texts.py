@@ -1,10 +1,8 @@
 """What alarms say, in English and in German. Pure."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-Language = Literal["en", "de"]
-LANGUAGES: tuple[Language, ...] = ("en", "de")
+from kegnet_client.hub.domain.numerals import LANGUAGES, Language, fill
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "device-silent": ("{name}: silent for {span}", "{name}: stumm seit {span}"),
@@ -20,7 +18,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "too-cold": ("{name}: {value}, below {limit}, for {span}", "{name}: {value}, unter {limit}, seit {span}"),
     "too-warm": ("{name}: {value}, above {limit}, for {span}", "{name}: {value}, über {limit}, seit {span}"),
-    "keg-low": ("{name}: {volume} left, {percent} %", "{name}: noch {volume}, {percent} %"),
+    "keg-low": ("{name}: {volume} left, {percent:g} %", "{name}: noch {volume}, {percent:g} %"),
     "pour-too-long": ("{name}: a pour of {span}", "{name}: {span} lang gezapft"),
     "pour-too-fast": (
         "{name}: a pour of {volume} a second: a leak, or the keg is blown",
@@ -39,7 +37,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 
 def tell(language: Language, text: str, /, **fields: object) -> str:
     """The text called ``text``, with ``fields`` put in."""
-    return TEXTS[text][LANGUAGES.index(language)].format(**fields)
+    return fill(TEXTS[text][LANGUAGES.index(language)], language, fields)
 
 
 def span(language: Language, ms: int) -> str:

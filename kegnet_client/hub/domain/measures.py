@@ -1,6 +1,9 @@
-"""Volumes and temperatures in words, in the units that the hub is set to: metric, or those of the United States."""
+"""Volumes and temperatures in words, as the hub is set to: metric or of the United States, in English or in German."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from kegnet_client.hub.domain.numerals import Language, decimal
 
 Units = Literal["metric", "us"]
 
@@ -8,25 +11,45 @@ ML_PER_OUNCE = 29.5735295625
 ML_PER_GALLON = 3785.411784
 
 
-def volume(millilitres: float, units: Units) -> str:
+class Style(Protocol):
+    """How numbers are shown: the hub's settings, and whatever knows of them."""
+
+    @property
+    def units(self) -> Units: ...
+
+    @property
+    def language(self) -> Language: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Such a style by itself, where there are no settings at hand."""
+
+    units: Units
+    language: Language = "en"
+
+
+def volume(millilitres: float, style: Style) -> str:
     """A large volume: what is in a keg."""
-    if units == "us":
-        return f"{millilitres / ML_PER_GALLON:.2f} gal"
-    return f"{millilitres / 1000:.1f} l"
+    if style.units == "us":
+        return decimal(f"{millilitres / ML_PER_GALLON:.2f} gal", style.language)
+    return decimal(f"{millilitres / 1000:.1f} l", style.language)
 
 
-def volume_of(millilitres: float, whole_millilitres: float, units: Units) -> str:
+def volume_of(millilitres: float, whole_millilitres: float, style: Style) -> str:
     """A part of a large volume, and the whole: what is left in a keg, and its size."""
-    part, _, unit = volume(millilitres, units).rpartition(" ")
-    whole, _, _ = volume(whole_millilitres, units).rpartition(" ")
+    part, _, unit = volume(millilitres, style).rpartition(" ")
+    whole, _, _ = volume(whole_millilitres, style).rpartition(" ")
     return f"{part} of {whole} {unit}"
 
 
-def small_volume(millilitres: float, units: Units) -> str:
+def small_volume(millilitres: float, style: Style) -> str:
     """A small volume: what is in a glass."""
-    if units == "us":
-        return f"{millilitres / ML_PER_OUNCE:.1f} oz"
-    return f"{millilitres / 1000:.2f} l" if round(millilitres) >= 1000 else f"{millilitres:.0f} ml"
+    if style.units == "us":
+        return decimal(f"{millilitres / ML_PER_OUNCE:.1f} oz", style.language)
+    if round(millilitres) >= 1000:
+        return decimal(f"{millilitres / 1000:.2f} l", style.language)
+    return f"{millilitres:.0f} ml"
 
 
 def degrees(millidegrees: float, units: Units) -> float:
@@ -35,6 +58,7 @@ def degrees(millidegrees: float, units: Units) -> float:
     return round(celsius * 9 / 5 + 32 if units == "us" else celsius, 1)
 
 
-def temperature(millidegrees: float, units: Units) -> str:
+def temperature(millidegrees: float, style: Style) -> str:
     """A temperature with its unit."""
-    return f"{degrees(millidegrees, units):.1f} {'°F' if units == 'us' else '°C'}"
+    unit = "°F" if style.units == "us" else "°C"
+    return decimal(f"{degrees(millidegrees, style.units):.1f} {unit}", style.language)

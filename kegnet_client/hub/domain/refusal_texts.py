@@ -6,7 +6,7 @@ The API and the command line tell it in English, as `str` of the error does; the
 from collections.abc import Mapping
 
 from kegnet_client.core.errors import KegnetError, UsageError
-from kegnet_client.hub.domain.alarm_texts import LANGUAGES, Language
+from kegnet_client.hub.domain.numerals import LANGUAGES, Language, fill
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "no-such": ("there is no {kind} {number}", "{kind} {number} gibt es nicht"),
@@ -108,7 +108,7 @@ def tell(language: Language, text: str, /, **fields: object) -> str:
     """The text called ``text``, with ``fields`` put in."""
     if language == "de" and "kind" in fields:
         fields = {**fields, "kind": KINDS.get(str(fields["kind"]), fields["kind"])}
-    return TEXTS[text][LANGUAGES.index(language)].format(**fields)
+    return fill(TEXTS[text][LANGUAGES.index(language)], language, fields)
 
 
 class _TextError(Exception):

@@ -11,10 +11,11 @@ from typing import Any
 
 from kegnet_client.core.records import MAX_MILLIDEGREES, MIN_MILLIDEGREES
 from kegnet_client.hub.domain import measures
-from kegnet_client.hub.domain.alarm_texts import Language, span, tell
+from kegnet_client.hub.domain.alarm_texts import span, tell
 from kegnet_client.hub.domain.levels import Level
 from kegnet_client.hub.domain.measures import Units
 from kegnet_client.hub.domain.meters import NANOLITRES_PER_ML, is_drips
+from kegnet_client.hub.domain.numerals import Language
 from kegnet_client.hub.domain.profiles import Run
 from kegnet_client.hub.domain.refusal_texts import WrongValueError
 
@@ -219,7 +220,7 @@ def _judge_sensor(sensor: SensorState, state: State, now_ms: int, device_is_sile
             yield Finding("sensor-silent", subject, text, is_fresh=not device_is_silent)
 
     def told(millidegrees: int) -> str:
-        return measures.temperature(millidegrees, state.units)
+        return measures.temperature(millidegrees, state)
 
     def find(rule: str, is_off: Callable[[int, int], bool], against: Callable[[int], int]) -> Iterator[Finding]:
         off = _last_off(readings, is_off, rules.off_for_ms)
@@ -262,8 +263,8 @@ def _last_off(
 def _judge_keg(keg: KegState, state: State) -> Iterator[Finding]:
     limit, level = keg.rules.keg_below_percent, keg.level
     if limit is not None and level.left_nl * 100 < limit * level.full_nl:
-        left = measures.volume(level.left_ml, state.units)
-        text = tell(state.language, "keg-low", name=keg.name, volume=left, percent=f"{level.percent:g}")
+        left = measures.volume(level.left_ml, state)
+        text = tell(state.language, "keg-low", name=keg.name, volume=left, percent=level.percent)
         yield Finding("keg-low", f"keg {keg.keg}", text)
 
 
@@ -280,10 +281,10 @@ def _judge_meter(meter: MeterState, state: State, now_ms: int) -> Iterator[Findi
         yield find("pour-too-long", span=span(language, longest))
     fastest = max((_nl_per_s(one) for one in recent), default=0)
     if rules.fastest_pour_nl_per_s is not None and fastest > rules.fastest_pour_nl_per_s:
-        yield find("pour-too-fast", volume=measures.small_volume(fastest // NANOLITRES_PER_ML, state.units))
+        yield find("pour-too-fast", volume=measures.small_volume(fastest // NANOLITRES_PER_ML, state))
     drips = sum(one.volume_nl or 0 for one in known if is_drips(one.volume_nl or 0, one.elapsed_ms))
     if rules.drips_nl_per_hour is not None and drips > rules.drips_nl_per_hour:
-        yield find("drips", volume=measures.small_volume(drips // NANOLITRES_PER_ML, state.units))
+        yield find("drips", volume=measures.small_volume(drips // NANOLITRES_PER_ML, state))
 
 
 def _ended_ms(pour: Poured) -> int:

@@ -44,7 +44,7 @@ class Sockets:
         async def connect(websocket: WebSocket) -> None:
             await websocket.accept()
             try:
-                async with self._bus.subscribe(()) as subscription:
+                async with self._bus.subscribe((), is_client=True) as subscription:
                     socket = _Socket(websocket, subscription, self._store)
                     self._open.add(socket)
                     try:

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.condition import Condition
 from kegnet_client.host.regular_file import read_regular
-from kegnet_client.hub.bus import Bus, CutOffError, TooManyError
+from kegnet_client.hub.bus import Bus, CutOffError
 from kegnet_client.hub.outlets.home_assistant import (
     DISCOVERY,
     OFFLINE,
@@ -98,7 +98,7 @@ class Mqtt:
     async def _hear(self, bus: Bus) -> None:
         """Look at the store whenever something is new."""
         while True:
-            with contextlib.suppress(CutOffError, TooManyError, StoreError):
+            with contextlib.suppress(CutOffError, StoreError):
                 async with bus.subscribe(CHANNELS) as subscription:
                     while True:
                         await subscription.get()

@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kegnet_client.core.errors import ConfigError
 from kegnet_client.host.condition import Condition
-from kegnet_client.hub.bus import Bus, CutOffError, LostError, TooManyError
+from kegnet_client.hub.bus import Bus, CutOffError, LostError
 from kegnet_client.hub.domain.alarms import Moment, What
 from kegnet_client.hub.outlets.notify_section import NotifySettings
 from kegnet_client.hub.store import alarms, events
@@ -76,7 +76,7 @@ class Notify:
             while True:
                 try:
                     await self._follow(store, bus, clock_ms)
-                except (CutOffError, LostError, TooManyError, StoreError):  # those who store say so
+                except (CutOffError, LostError, StoreError):  # those who store say so
                     await asyncio.sleep(RETRY_S)
         finally:
             for address in self._addresses:
@@ -88,8 +88,8 @@ class Notify:
         since_ms = clock_ms() - HOUR_MS  # what was not told for an hour is no news any more
         after = max(oldest - 1, 0 if told is None else told.event)
         async with aclosing(bus.follow((alarms.CHANNEL,), after, EVERY_S)) as following:
-            async for event in following:
-                found = None
+            async for came in following:
+                event, found = (came if isinstance(came, Event) else None), None
                 if event is not None:
                     found = read_message(event)
                     if found is None or event.at_ms < since_ms:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from kegnet_client.hub.domain import rules
-from kegnet_client.hub.domain.alarm_texts import Language, tell
+from kegnet_client.hub.domain.alarm_texts import tell
 from kegnet_client.hub.domain.levels import level_of
+from kegnet_client.hub.domain.numerals import Language
 from kegnet_client.hub.domain.rules import DeviceState, KegState, MeterState, Poured, Rules, SensorState, State
 from kegnet_client.hub.store import entries, house, readings, refusals, runs, schema, tapping, volumes
 

@@ -10,6 +10,7 @@ from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.dashboard import context
 from kegnet_client.hub.dashboard.context import REST, keep_fresh
 from kegnet_client.hub.store import events
+from kegnet_client.hub.store.database import StoreError
 from kegnet_client.hub.store.records import Store
 
 from ...support.waits import WAIT_S
@@ -17,6 +18,11 @@ from ..conftest import NOW_MS
 
 PAUSE_S = 0.2
 EVENTS = 40
+
+
+def say_nothing(*, is_fresh: bool) -> None:
+    """Nobody is told."""
+    del is_fresh
 
 
 def test_what_comes_thick_and_fast_is_shown_together_and_to_its_end(store: Store) -> None:
@@ -29,7 +35,10 @@ def test_what_comes_thick_and_fast_is_shown_together_and_to_its_end(store: Store
 
     async def come() -> float:
         loop = asyncio.get_running_loop()
-        tasks = [asyncio.create_task(bus.run()), asyncio.create_task(keep_fresh(bus, ("data",), refresh, PAUSE_S))]
+        tasks = [
+            asyncio.create_task(bus.run()),
+            asyncio.create_task(keep_fresh(bus, ("data",), refresh, PAUSE_S, say_nothing)),
+        ]
         async with asyncio.timeout(WAIT_S):
             while not shown:
                 await asyncio.sleep(0.01)
@@ -61,7 +70,10 @@ def test_a_page_that_takes_long_to_read_rests_longer(store: Store) -> None:
             began_s.append(loop.time())
             await asyncio.sleep(PAUSE_S)
 
-        tasks = [asyncio.create_task(bus.run()), asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0))]
+        tasks = [
+            asyncio.create_task(bus.run()),
+            asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0, say_nothing)),
+        ]
         async with asyncio.timeout(WAIT_S):
             while len(began_s) < 2:
                 await asyncio.to_thread(store.write, partial(events.append, now_ms=NOW_MS, news=[("data", 1)]))
@@ -102,7 +114,7 @@ def test_a_page_that_was_held_up_for_a_minute_does_not_rest_for_minutes(
 
     async def come() -> None:
         async with asyncio.timeout(WAIT_S + 60.0):
-            task = asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0))
+            task = asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0, say_nothing))
             while not shown:
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(store.write, partial(events.append, now_ms=NOW_MS, news=[("data", 1)]))
@@ -132,7 +144,7 @@ def test_a_page_goes_on_after_a_fault_in_it_which_the_log_tells(
 
     async def come() -> None:
         async with asyncio.timeout(WAIT_S):
-            task = asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0))
+            task = asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0, say_nothing))
             while len(shown) < 2 and not task.done():
                 await asyncio.sleep(0.01)
             task.cancel()
@@ -142,3 +154,32 @@ def test_a_page_goes_on_after_a_fault_in_it_which_the_log_tells(
     asyncio.run(come())
     assert shown == [0, 1]
     assert "report it" in caplog.text
+
+
+def test_a_page_that_cannot_read_says_so_until_it_can(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "REFRESH_S", 0.0)
+    monkeypatch.setattr(context, "RETRY_S", 0.0)
+    monkeypatch.setattr(context, "AFTER_FAULT_S", 0.0)
+    bus = Bus(store)
+    causes: list[Exception | None] = [None, StoreError("away"), KeyError("a fault"), None]
+    said: list[bool] = []
+
+    async def refresh() -> None:
+        cause = causes.pop(0) if causes else None
+        if cause is not None:
+            raise cause
+
+    def tell(*, is_fresh: bool) -> None:
+        said.append(is_fresh)
+
+    async def come() -> None:
+        async with asyncio.timeout(WAIT_S):
+            task = asyncio.create_task(keep_fresh(bus, ("data",), refresh, 0.0, tell))
+            while len(said) < 4:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(come())
+    assert said[:4] == [True, False, False, True]

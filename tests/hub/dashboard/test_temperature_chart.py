@@ -88,4 +88,4 @@ def test_degrees_are_those_of_the_settings(cellar: Store) -> None:
     fill(cellar, [(ONE, SENSOR, NOW_MS - 1000, 4000)])
     chart = temperature_chart.options("us", Words("en"), read(cellar, NOW_MS - DAY_MS), Window())
     assert [value for _, value in chart["series"][0]["data"]] == [39.2]
-    assert chart["yAxis"]["axisLabel"]["formatter"] == "{value} °F"
+    assert "°F" in chart["yAxis"]["axisLabel"][":formatter"]

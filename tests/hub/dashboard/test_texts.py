@@ -7,7 +7,8 @@ import pytest
 
 from kegnet_client.hub.dashboard import figures, words, words_brewing, words_doing, words_settings, words_wrong
 from kegnet_client.hub.dashboard.words import Words
-from kegnet_client.hub.domain.alarm_texts import LANGUAGES
+from kegnet_client.hub.domain.measures import Shown
+from kegnet_client.hub.domain.numerals import LANGUAGES
 
 
 def test_every_text_stands_in_every_language_with_the_same_places() -> None:
@@ -47,15 +48,29 @@ def test_an_age_is_told_in_one_unit(age_ms: int, expected: str) -> None:
 
 
 def test_volumes_and_temperatures_are_told_in_the_units_of_the_settings() -> None:
-    assert figures.volume(18_927, "metric") == "18.9 l"
-    assert figures.volume(18_927.06, "us") == "5.00 gal"
-    assert figures.small_volume(330, "metric") == "330 ml"
-    assert figures.small_volume(1500, "metric") == "1.50 l"
-    assert figures.small_volume(999.999, "metric") == "1.00 l"
-    assert figures.small_volume(473.18, "us") == "16.0 oz"
-    assert figures.temperature(3875, "metric") == "3.9 °C"
-    assert figures.temperature(0, "us") == "32.0 °F"
+    assert figures.volume(18_927, Shown("metric")) == "18.9 l"
+    assert figures.volume(18_927.06, Shown("us")) == "5.00 gal"
+    assert figures.small_volume(330, Shown("metric")) == "330 ml"
+    assert figures.small_volume(1500, Shown("metric")) == "1.50 l"
+    assert figures.small_volume(999.999, Shown("metric")) == "1.00 l"
+    assert figures.small_volume(473.18, Shown("us")) == "16.0 oz"
+    assert figures.temperature(3875, Shown("metric")) == "3.9 °C"
+    assert figures.temperature(0, Shown("us")) == "32.0 °F"
     assert figures.moment(0, "Europe/Berlin") == "1970-01-01 01:00:00"
+
+
+def test_in_german_numbers_have_a_comma() -> None:
+    metric, us = Shown("metric", "de"), Shown("us", "de")
+    assert figures.volume(18_927, metric) == "18,9 l"
+    assert figures.volume(18_927.06, us) == "5,00 gal"
+    assert figures.small_volume(330, metric) == "330 ml"
+    assert figures.small_volume(1500, metric) == "1,50 l"
+    assert figures.small_volume(473.18, us) == "16,0 oz"
+    assert figures.temperature(-3875, metric) == "-3,9 °C"
+    assert figures.pulse(185_185, "de") == ("0,1852", "5,400")
+    assert figures.change(200, 190, "de") == "-5,0 %"
+    assert Words("de")("wrong_greater_than", gt=0.5) == "muss größer als 0,5 sein"
+    assert Words("en")("wrong_greater_than", gt=0.5) == "it has to be more than 0.5"
 
 
 def test_a_time_is_typed_where_the_hub_is() -> None:
@@ -66,5 +81,5 @@ def test_a_time_is_typed_where_the_hub_is() -> None:
 
 
 def test_what_a_pulse_is_worth_is_told_both_ways() -> None:
-    assert figures.pulse(185_185) == ("0.1852", "5.400")
-    assert figures.change(200, 190) == "-5.0 %"
+    assert figures.pulse(185_185, "en") == ("0.1852", "5.400")
+    assert figures.change(200, 190, "en") == "-5.0 %"

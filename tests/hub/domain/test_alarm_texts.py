@@ -5,7 +5,8 @@ import re
 import pytest
 
 from kegnet_client.hub.domain import alarm_texts
-from kegnet_client.hub.domain.alarm_texts import LANGUAGES, TEXTS, Language
+from kegnet_client.hub.domain.alarm_texts import TEXTS
+from kegnet_client.hub.domain.numerals import LANGUAGES, Language
 
 
 @pytest.mark.parametrize("name", TEXTS)

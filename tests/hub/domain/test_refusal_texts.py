@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kegnet_client.hub.domain import refusal_texts
-from kegnet_client.hub.domain.alarm_texts import LANGUAGES
+from kegnet_client.hub.domain.numerals import LANGUAGES
 from kegnet_client.hub.domain.refusal_texts import KINDS, TEXTS, RefusalError
 from kegnet_client.hub.store import bodies
 

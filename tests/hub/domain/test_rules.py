@@ -82,9 +82,9 @@ def test_what_is_found_is_told_in_the_units_and_in_the_language_of_the_hub() -> 
         "drips": "20.0 oz dripped within an hour",
     }
     assert told(replace(state, language="de")) == {
-        "off-profile": "0.0 °C statt 20.0 °C, seit 30 min",
-        "too-cold": "0.0 °C, unter 3.0 °C, seit 30 min",
-        "keg-low": "noch 1.9 l, 9.5 %",
+        "off-profile": "0,0 °C statt 20,0 °C, seit 30 min",
+        "too-cold": "0,0 °C, unter 3,0 °C, seit 30 min",
+        "keg-low": "noch 1,9 l, 9,5 %",
         "pour-too-fast": "250 ml je Sekunde gezapft: ein Leck, oder das Fass ist leer",
         "drips": "591 ml in einer Stunde getropft",
     }

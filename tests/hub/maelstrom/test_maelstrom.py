@@ -10,6 +10,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from kegnet_client.hub import bus
 from kegnet_client.hub.home import Home
 
 from ...support.waits import WAIT_S
@@ -274,3 +275,11 @@ def test_a_socket_opens_with_a_token_and_from_a_page_of_the_hubs_own(open_socket
         with pytest.raises(InvalidStatus) as refused:
             open_socket(**options)
         assert refused.value.response.status_code == 403
+
+
+def test_one_socket_too_many_is_told_to_try_again(open_socket: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "MAX_CLIENTS", 0)
+    with pytest.raises(ConnectionClosed) as closed:
+        open_socket()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1013
