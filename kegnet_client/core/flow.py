@@ -242,7 +242,7 @@ class TotalCounter:
         before, self.last = self.last, total
         at_ms, self._at_ms = self._at_ms, now_ms
         if at_ms is None:
-            self._accounted_ms = now_ms
+            self._accounted_ms = now_ms - HELD_UP_MS  # it may have been told that much earlier
         said_hello, self._said_hello = self._said_hello, False
         if before is None:
             from_zero = said_hello and 0 < total <= SMALL_TOTAL

@@ -115,11 +115,12 @@ class TotalMeters:
 
     def restarted(self, ago_ms: int) -> None:
         """The board has begun anew since it was heard last, so long ago: every total was 0."""
-        self._began_ms = self._now_ms() - max(ago_ms, RESTART_MS)
+        began_ms = self._now_ms() - max(ago_ms, RESTART_MS)
+        self.release(began_ms)  # first: none of that counts from the new zero
+        self._began_ms = began_ms
         self._is_known_from_zero = True
-        self.release(self._began_ms)
         for meter in self._meters.values():
-            meter.restart(self._began_ms)
+            meter.restart(began_ms)
         self.release()
 
     def runs_since(self, ago_ms: int) -> None:
