@@ -37,6 +37,9 @@ SMALL_TOTAL = 10_000
 """A total that fell to so few pulses (two litres) began anew at zero, even if nobody said so."""
 NEW_BOARD_MS = 600_000
 """A board that began no longer ago when it is first heard has told nobody else what it counted, and began at zero."""
+CLOCK_FAULT = 0.01
+"""A board's resonator is off by half a percent, more where it is warm or old: minutes in a day, of what it says of its
+start."""
 HELD_UP_MS = 10_000
 """So late may totals be taken: what was told in this time may be taken at once."""
 MAX_MISSED = 1_000_000
@@ -242,7 +245,7 @@ class TotalCounter:
         before, self.last = self.last, total
         at_ms, self._at_ms = self._at_ms, now_ms
         if at_ms is None:
-            self._accounted_ms = now_ms
+            self._accounted_ms = now_ms - HELD_UP_MS  # it may have been told that much earlier
         said_hello, self._said_hello = self._said_hello, False
         if before is None:
             from_zero = said_hello and 0 < total <= SMALL_TOTAL

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kegnet_client.core.errors import BoardError, RecordError
+from kegnet_client.core.flow import CLOCK_FAULT
 from kegnet_client.core.records import MAX_PIN
 from kegnet_client.core.wire.kegboard import Event, FramingBroken, FramingFixed
 from kegnet_client.core.wire.kegboard_messages import (
@@ -226,8 +227,8 @@ class Kegboard:
             self._meters.said_hello()
             return
         before_ms, self._uptime_ms = self._uptime_ms, hello.uptime_ms + DAY_MS * (hello.uptime_days or 0)
-        # One that was lost, or reset by the opening, has been up for less than it was not heard.
-        silent_ms = (self._clock.monotonic_s() - self._silent_since_s) * 1000
+        # One that was lost, or reset by the opening, has been up for less than it was not heard, by any clock.
+        silent_ms = (self._clock.monotonic_s() - self._silent_since_s) * 1000 * (1 - CLOCK_FAULT)
         self._silent_since_s = math.inf
         if self._uptime_ms < max(before_ms or 0, silent_ms):
             self._meters.restarted(self._uptime_ms)

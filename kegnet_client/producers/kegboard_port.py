@@ -112,8 +112,10 @@ class BoardPort:
             while len(data) >= _BACKLOG_BYTES and len(data) < _MAX_READ_BYTES:
                 if not select.select([self._line], [], [], _REFILL_S)[0]:
                     break
-                with contextlib.suppress(BlockingIOError):
-                    data += os.read(self._line.fileno(), _MAX_READ_BYTES)
+                more = self._read_more()
+                if not more:
+                    break
+                data += more
         except BlockingIOError:
             return b""
         except OSError as error:
@@ -121,6 +123,13 @@ class BoardPort:
         if not data:
             raise self._lost(OSError(errno.EIO, os.strerror(errno.EIO)))
         return data
+
+    def _read_more(self) -> bytes:
+        """What else has come; nothing where the line was lost meanwhile, which the next reading tells."""
+        try:
+            return os.read(self._line.fileno(), _MAX_READ_BYTES)
+        except OSError:
+            return b""
 
     def _lost(self, error: OSError) -> BoardError:
         if isinstance(error, _serial().SerialTimeoutException):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kegnet_client.core.errors import SpoolError
-from kegnet_client.core.flow import NEW_BOARD_MS, Flow, FlowRules, Meter, TotalCounter
+from kegnet_client.core.flow import CLOCK_FAULT, NEW_BOARD_MS, Flow, FlowRules, Meter, TotalCounter
 from kegnet_client.host.clock import Clock
 from kegnet_client.host.condition import Condition
 from kegnet_client.producers.pour_journal import PourJournal, take_up_others
@@ -115,11 +115,12 @@ class TotalMeters:
 
     def restarted(self, ago_ms: int) -> None:
         """The board has begun anew since it was heard last, so long ago: every total was 0."""
-        self._began_ms = self._now_ms() - max(ago_ms, RESTART_MS)
+        began_ms = self._now_ms() - max(ago_ms, RESTART_MS)
+        self.release(began_ms)  # first: none of that counts from the new zero
+        self._began_ms = began_ms
         self._is_known_from_zero = True
-        self.release(self._began_ms)
         for meter in self._meters.values():
-            meter.restart(self._began_ms)
+            meter.restart(began_ms)
         self.release()
 
     def runs_since(self, ago_ms: int) -> None:
@@ -259,8 +260,12 @@ class _TotalMeter:
         self._settle(self.counter.board_began(began_ms))
 
     def runs_since(self, began_ms: int) -> None:
-        """The board has not begun anew since ``began_ms``, but after the total that was kept, if that is older."""
-        if not self.counter.has_heard and self._kept_ms is not None and self._kept_ms < began_ms:
+        """The board has not begun anew since ``began_ms``, but after the total that was kept, if that is older.
+
+        Where the board's clock leaves that open, the totals tell: one that is no lower goes on from the one kept.
+        """
+        earliest_ms = began_ms - (self._clock.monotonic_s() * 1000 - began_ms) * CLOCK_FAULT
+        if not self.counter.has_heard and self._kept_ms is not None and self._kept_ms < earliest_ms:
             self.restart(began_ms)
 
     def take(self, total: int, now_ms: int) -> bool:

@@ -117,7 +117,7 @@ def test_programs_hear_what_flows_at_a_board_and_the_pour_is_recorded_once(
     ask(port, "stop_flow")
     assert hear("DrinkCreatedEvent")["tap_name"] == METER
     assert hear("FlowUpdate")["state"] == "completed"
-    wait_until(lambda: pours(device) == [(5, 400)], f"{pours(device)}")
+    wait_until(lambda: pours(device) == [(5, 400)], lambda: pours(device))
 
 
 def test_a_relay_of_a_board_is_on_from_a_request_until_nothing_flows(
@@ -141,7 +141,7 @@ def test_a_token_that_is_taken_from_a_board_ends_what_flows_there(
     flow(board, kegboard, 500)
     board.show_token("onewire", TOKEN, is_there=False)
     events.log.wait_for("Token removed: 'core.onewire'")
-    wait_until(lambda: pours(device) in ([(5, 500)], [(5, 501)]), f"{pours(device)}")
+    wait_until(lambda: pours(device) in ([(5, 500)], [(5, 501)]), lambda: pours(device))
 
 
 def test_a_token_is_told_once_on_the_redis_channel(device: Device, board: KegboardPty, tmp_path: Path) -> None:

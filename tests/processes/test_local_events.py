@@ -142,7 +142,7 @@ def test_a_sensor_program_of_kegbot_delivers_its_pour_and_hears_of_it(core: Core
     updates = [one["data"] for one in heard if one["event"] == "FlowUpdate"]
     assert {one["tap_name"] for one in updates} == {"kegboard.flow1"}
     assert len({one["flow_id"] for one in updates}) == 1
-    wait_until(lambda: core.pours() == [(1, 600)], f"{core.pours()}")
+    wait_until(lambda: core.pours() == [(1, 600)], core.pours)
     (pour,) = (one for one in core.records() if isinstance(one, Pour))
     assert 1000 <= pour.elapsed_ms <= 10_000
     assert any(isinstance(one, Reading) and one.millidegrees == 3875 for one in core.records())
@@ -154,7 +154,7 @@ def test_another_one_on_the_redis_channel_does_too(device: Device, port: int, re
         channel.subscribe("kegnet")
         wait_until(lambda: server.pubsub_numsub("kegnet")[0][1] == 2, "it does not listen there")
         subprocess.run([sys.executable, "-c", REDIS_PROGRAM, redis_there.url], timeout=WAIT_S, check=True)
-        wait_until(lambda: core.pours() == [(1, 600)], f"{core.pours()}")
+        wait_until(lambda: core.pours() == [(1, 600)], core.pours)
         names = set()
         until_s = time.monotonic() + WAIT_S
         while "DrinkCreatedEvent" not in names and time.monotonic() < until_s:
@@ -209,7 +209,7 @@ def test_what_a_board_counted_before_its_first_message_is_in_the_pour_if_it_was_
         assert hear(connection, "FlowUpdate")["ticks"] == 60
         time.sleep(0.3)  # what a meter of 2,000 pulses a second at most takes
         connection.sendall(update(100))
-        wait_until(lambda: core.pours() == [(0, 100)], f"{core.pours()}")
+        wait_until(lambda: core.pours() == [(0, 100)], core.pours)
 
 
 def test_one_program_too_many_is_sent_away_and_the_others_are_heard(core: Core) -> None:
@@ -240,7 +240,7 @@ def test_boards_that_are_named_have_pins_of_their_own(device: Device, port: int)
         connection.sendall(update(0) + update(0, "other.flow1"))
         time.sleep(0.3)  # what a meter of 2,000 pulses a second at most takes
         connection.sendall(update(100) + update(200, "other.flow1"))
-        wait_until(lambda: sorted(core.pours()) == [(0, 100), (7, 200)], f"{core.pours()}")
+        wait_until(lambda: sorted(core.pours()) == [(0, 100), (7, 200)], core.pours)
 
 
 def test_who_asks_for_a_flow_has_its_relay_on_until_it_ends(core: Core) -> None:
@@ -270,7 +270,7 @@ def test_a_token_that_is_taken_away_ends_the_pour_that_it_was_there_for_and_a_ta
         core.program.log.wait_for("Token removed")
         time.sleep(0.3)  # as above
         connection.sendall(update(300) + removed("core.onewire"))
-        wait_until(lambda: core.pours() == [(0, 300)], f"{core.pours()}")
+        wait_until(lambda: core.pours() == [(0, 300)], core.pours)
 
 
 def test_a_kill_and_a_start_count_what_came_meanwhile(core: Core) -> None:
@@ -278,13 +278,13 @@ def test_a_kill_and_a_start_count_what_came_meanwhile(core: Core) -> None:
         connection.sendall(update(1000))
         time.sleep(0.6)  # what a meter of 2,000 pulses a second at most takes, and more
         connection.sendall(update(1500))
-        wait_until(lambda: core.pours() == [(0, 500)], f"{core.pours()}")
+        wait_until(lambda: core.pours() == [(0, 500)], core.pours)
     core.program.signal(Signals.SIGKILL)
     core.program.process.wait()
     core.start()
     with core.connect() as connection:
         connection.sendall(update(1700))
-        wait_until(lambda: sorted(core.pours()) == [(0, 200), (0, 500)], f"{core.pours()}")
+        wait_until(lambda: sorted(core.pours()) == [(0, 200), (0, 500)], core.pours)
 
 
 def test_status_names_who_is_connected_and_the_meters(core: Core, device: Device) -> None:

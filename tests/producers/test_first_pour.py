@@ -58,6 +58,22 @@ def test_a_board_that_began_while_no_producer_ran_counts_from_zero_also_above_wh
     assert sorted(stand.pours()) == [(0, 100), (0, 1600)]
 
 
+@pytest.mark.case(161)
+@pytest.mark.parametrize("fault", [0.995, 1.005], ids=["slow", "fast"])
+def test_a_board_whose_clock_is_off_has_not_begun_anew_for_it(stand: Stand, fault: float) -> None:
+    stand.hear(hello(60.0), total(100), 1.0, total(300), IDLE_S)
+    stand.clock.now_s += 80_000.0
+    stand.hear(hello(80_000.0 * fault), total(300), 1.0, total(400), IDLE_S)
+    assert sorted(stand.pours()) == [(0, 100), (0, 300)]
+
+
+@pytest.mark.case(161)
+def test_nor_when_its_line_was_lost_for_a_day(stand: Stand) -> None:
+    lost = BoardError("gone"), 79_940.0
+    stand.hear(hello(60.0), total(100), 1.0, total(300), *lost, hello(80_000.0 * 0.995), total(400), IDLE_S)
+    assert sorted(stand.pours()) == [(0, 100), (0, 300)]
+
+
 def test_a_hello_that_is_lost_doubles_nothing_when_the_next_one_tells_of_the_restart(stand: Stand) -> None:
     stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), 1.0, total(50), 1.0, total(100), 6.0, hello(8.0), 1.0)
     assert stand.pours() == [(0, 200)]

@@ -55,6 +55,13 @@ def test_what_flowed_while_nobody_listened_is_a_pour_of_its_own(stand: Stand) ->
     assert sorted(stand.pours()) == [(0, 100), (0, 100), (0, 600)]
 
 
+@pytest.mark.case(160)
+def test_what_flows_right_after_a_first_total_that_was_taken_late_is_counted(stand: Stand) -> None:
+    stand.hear(hello(RUNNING_S), total(1000), 0.03, total(1600), IDLE_S)
+    stand.hear(hello(RUNNING_S + 100), total(1700), 0.03, total(2300), IDLE_S)
+    assert sorted(stand.pours()) == [(0, 100), (0, 600), (0, 600)]
+
+
 def test_but_not_if_the_board_began_anew_meanwhile(stand: Stand) -> None:
     stand.hear(hello(RUNNING_S), total(1000), 1.0, total(1100), IDLE_S)
     stand.hear(2.0, hello(0.2), total(60), 0.5, total(200), IDLE_S)

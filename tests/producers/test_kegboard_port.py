@@ -172,6 +172,30 @@ def test_a_board_that_is_unplugged_is_told_at_once(board: KegboardPty) -> None:
             port.send(PingCommand())
 
 
+@pytest.mark.case(159)
+def test_what_a_board_said_before_it_was_unplugged_is_heard_by_a_reader_that_was_held_up(
+    board: KegboardPty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert board.path
+    with BoardPort(board.path, Stop()) as port:
+        next_of(port, HelloMessage)
+        board.say(encode(PINT) * 100)
+        real, reads = os.read, []
+
+        def read_and_unplug(fd: int, size: int) -> bytes:
+            data = real(fd, size)
+            if threading.current_thread() is threading.main_thread():
+                reads.append(data)
+                board.unplug()
+                assert len(reads) < 100, "it reads on and on where nothing comes any more"
+            return data
+
+        monkeypatch.setattr(os, "read", read_and_unplug)
+        assert port.read(1.0) == [PINT] * 100
+        with pytest.raises(BoardError, match="the board was unplugged"):
+            port.read(1.0)
+
+
 def test_a_stop_ends_a_wait_at_once(board: KegboardPty) -> None:
     assert board.path
     stop = Stop()

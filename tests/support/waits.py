@@ -7,9 +7,9 @@ WAIT_S = 30.0
 """After that it fails."""
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
-    """Until ``condition`` holds; ``what`` says what did not happen."""
+def wait_until(condition: Callable[[], object], what: str | Callable[[], object], timeout_s: float = WAIT_S) -> None:
+    """Until ``condition`` holds; ``what`` says what did not happen; a function is asked at the end."""
     until_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < until_s, what
+        assert time.monotonic() < until_s, what() if callable(what) else what
         time.sleep(0.01)

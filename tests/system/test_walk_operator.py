@@ -69,7 +69,7 @@ class Bar:
         """Deliver all that waits: the daemon does so, or else a ``send``."""
         if self.daemon is None:
             assert self.desk.do("send").endswith("0 rejected, 0 left in the spool\n")
-        wait_until(lambda: not self.waiting(), f"{self.name} keeps {self.waiting()}", PATIENCE_S)
+        wait_until(lambda: not self.waiting(), lambda: f"{self.name} keeps {self.waiting()}", PATIENCE_S)
 
     def run(self) -> None:
         """Deliver from now on."""
