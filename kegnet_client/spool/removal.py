@@ -96,9 +96,11 @@ class SpoolRemoval:
             fate = self._carry_out(decision.file, decision.reason)
             went |= fate is not _Fate.NOT_NOW
             with self._lock:
-                self._pending.pop(name, None)
-                if fate is _Fate.NOT_NOW:
-                    self._pending[name] = decision  # behind the others
+                if self._pending.get(name) is decision:  # else another thread decided anew of that name meanwhile
+                    if fate is not _Fate.NOT_NOW:
+                        del self._pending[name]
+                    elif len(self._pending) > 1:  # it is never empty for a moment: others look without the lock
+                        self._pending[name] = self._pending.pop(name)  # behind the others
             if is_over := self._clock.monotonic_s() >= until_s:
                 break
         left = bool(self.pending())

@@ -5,7 +5,9 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -305,3 +307,52 @@ def test_where_the_directory_for_what_is_rejected_goes_in_the_last_moment_the_re
     assert [one.name for one in list_rejected(spool.path)] == ["a.pour"]
     assert removal.problem is None
     spool.close()
+
+
+@pytest.mark.case(12)
+def test_what_is_decided_while_an_older_decision_of_that_name_is_tried_again_is_remembered(
+    stubborn: StubbornSpool,
+) -> None:
+    taken: list[SpoolFile] = []
+
+    def take_out(files: Sequence[SpoolFile]) -> list[bool | OSError]:
+        taken.extend(files)
+        if len(taken) == 2:  # the first one's second time: a worker is done with the one that stands there by now
+            removal.remove(second)
+        return [OSError(errno.EROFS, os.strerror(errno.EROFS)) for _ in files]
+
+    removal = SpoolRemoval(stubborn, Clock(), take_out)
+    removal.remove(put(stubborn, "same.pour", b"first"))
+    second = put(stubborn, "same.pour", b"second")
+    removal.retry()
+    assert len(taken) == 3
+    assert removal.is_decided(second), "else it would be sent again"
+
+
+@pytest.mark.case(12)
+def test_a_decision_is_known_at_every_moment_while_it_is_tried_again(stubborn: StubbornSpool) -> None:
+    file = put(stubborn, "stays.pour")
+    stubborn.stubborn = {"stays.pour"}
+    removal = SpoolRemoval(stubborn, Clock())
+    removal.remove(file)
+    is_over = threading.Event()
+    unknown: list[bool] = []
+
+    def look() -> None:
+        while not is_over.is_set():
+            if not removal.is_decided(file):
+                unknown.append(True)
+                return
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(5_000):
+            removal.retry()
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(interval_s)
+    assert not unknown
