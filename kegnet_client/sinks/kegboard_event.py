@@ -1,7 +1,9 @@
 """Records to a Kegbot server of 2.0, as a Kegboard's events: paired by a person, each pour once by its ``pour_id``.
 
 The server acknowledges a pour of a meter without a tap or a keg, and drops it: so its taps are asked first, and such a
-pour waits. Limit: a keg that ends within the second between is seen too late, and that pour is lost.
+pour waits. What was posted to it before its upgrade from 1.x is not told again: its drinks cannot be searched any more,
+so a pour whose post had ended in doubt is rejected, for a person to look.
+Limit: a keg that ends within the second between is seen too late, and that pour is lost.
 """
 
 import secrets
@@ -13,12 +15,16 @@ from kegnet_client.core.records import Heartbeat, Pour, Reading, Record
 from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire import kegboard_event as wire
 from kegnet_client.core.wire.answer import Answer
-from kegnet_client.core.wire.kegbot_api import Tap
+from kegnet_client.core.wire.kegbot_api import Tap, nonce_of
 from kegnet_client.host.clock import Clock
 from kegnet_client.sinks.kegbot_journal import Journal
 from kegnet_client.sinks.kegbot_server import CallError, KegbotServer
 
 HELD_S = 60.0
+_IN_DOUBT = (
+    "it was sent before the server was upgraded to 2.0, which did not answer, and may be a drink there: look, and if "
+    "it is none put it back with `kegnet-client rejected retry`"
+)
 
 
 class KegboardEvents:
@@ -41,11 +47,22 @@ class KegboardEvents:
         now_ms = self._clock.wall_ms()
         match record:
             case Pour():
-                return self._send_pour(record, taps, now_ms)
+                return self._recall(record) or self._send_pour(record, taps, now_ms)
             case Reading():
                 return self._tell(wire.make_temperature(record, now_ms))
             case Heartbeat():  # pragma: no branch (mypy sees that there is no fourth)
                 return self._tell(wire.make_status(__version__, self._uptime_ms(), {}))
+
+    def _recall(self, pour: Pour) -> Verdict | None:
+        """What became of ``pour`` where it was posted to the server before its upgrade."""
+        journal = self._journal()
+        nonce = nonce_of(pour, self._uuid)
+        if (entry := journal.entries.get(nonce)) is None:
+            return None
+        if (drink := entry.stored.drink) is not None:
+            return Verdict(Disposition.ACCEPTED, f"it became drink {drink} there before its upgrade", 200)
+        journal.forget(nonce)  # so that it is told once a person has put it back
+        return Verdict(Disposition.REJECTED, _IN_DOUBT)
 
     def _send_pour(self, pour: Pour, taps: Mapping[str, Tap], now_ms: int) -> Verdict:
         meter = wire.name_meter(self._name, pour.pin)
@@ -66,6 +83,8 @@ class KegboardEvents:
         if pairing is not None and pairing.token is not None:
             # It comes once: kept before it is used.
             self._journal().keep_token(pairing.token)
+            self._shown.clear()  # it may have been set up anew, and know no meter
+            self._shown.clear()  # it may be a server that was set up anew
             answer, pairing = self._post(event, pairing.token)
         elif pairing is not None and token is not None:
             # A token that is not taken any more is how a pairing is ended: it begins anew.

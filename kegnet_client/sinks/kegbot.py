@@ -147,6 +147,7 @@ class Kegbot:
             return self._taps
         if not self._has_met:
             log.info("Querying backend liveness.")
+        if not self._has_met or self._events is not None:  # its upgrade may be taken back
             self._meet()
         taps = self._server.ask_taps()
         if not self._has_met:
@@ -165,6 +166,7 @@ class Kegbot:
             return
         if version.status != 200:
             raise CallError(self._server.refusal("version", version))
+        self._events = None
         # All else may be asked without a key, where guests may look.
         status = self._server.ask("status")
         if status.status != 200 and not api.is_unknown(status):

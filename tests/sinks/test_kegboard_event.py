@@ -29,6 +29,12 @@ class LaterRig(Rig):
         self.receiver = KegboardReceiver(self.clock)
         self.wire.model = self.receiver  # type: ignore[assignment]  # it is asked in the same way
 
+    def upgrade(self) -> None:
+        """It becomes this server, where a person has allowed the device and given the meter a tap with a keg."""
+        self.wire.model = self.receiver  # type: ignore[assignment]  # it is asked in the same way
+        self.receiver.pairing = "allowed"
+        self.receiver.taps[METER] = True
+
     def pair(self) -> None:
         self.receiver.pairing = "allowed"
         assert self.send(Heartbeat(0)).disposition is ACCEPTED
@@ -167,3 +173,51 @@ def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: P
         rig.clock.now_s += 61
         assert rig.send(Pour(0, 7, 900, POUR.started_ms + 60_000)).disposition is ACCEPTED
         assert len(rig.receiver.drinks) == 1
+
+
+@pytest.mark.case(163)
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_what_was_posted_before_an_upgrade_is_not_told_again(tmp_path: Path, is_killed: bool) -> None:
+    in_doubt = replace(POUR, started_ms=POUR.started_ms + 60_000)
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        rig.wire.model = rig.model
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.wire.mishap = "lost"
+        assert rig.send(in_doubt).disposition is DEFERRED
+        assert len(rig.model.drinks) == 2
+        if is_killed:
+            rig.restart()
+        rig.upgrade()
+        for _ in range(4):
+            rig.clock.now_s += 61
+            known, unknown = rig.send(POUR), rig.send(in_doubt)
+            if unknown.disposition is REJECTED:
+                break
+        assert known.disposition is ACCEPTED
+        assert "may be a drink there: look" in unknown.reason
+        assert rig.receiver.drinks == {}
+        # A person has looked and put it back.
+        assert rig.send(in_doubt).disposition is ACCEPTED
+        assert len(rig.receiver.drinks) == 1
+
+
+@pytest.mark.case(164)
+def test_a_server_whose_upgrade_is_taken_back_is_met_anew(tmp_path: Path) -> None:
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        rig.upgrade()
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.wire.model = rig.model
+        second = replace(POUR, started_ms=POUR.started_ms + 60_000)
+        rig.clock.now_s += 61
+        assert rig.send(second).disposition is ACCEPTED
+        assert len(rig.drinks_of(second)) == 1
+
+
+@pytest.mark.case(165)
+def test_a_server_that_was_set_up_anew_is_shown_the_meters_again(rig: LaterRig) -> None:
+    rig.pair()
+    assert rig.send(POUR).others_go_on
+    rig.receiver.meters, rig.receiver.token, rig.receiver.pairing = {}, None, "allowed"
+    assert rig.send(Heartbeat(0)).disposition is ACCEPTED
+    assert rig.send(POUR).reason == f"no tap has the meter {METER}; give it one at the server"
+    assert METER in rig.receiver.meters
