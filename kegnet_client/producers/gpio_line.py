@@ -78,9 +78,14 @@ class GpioLine:
         # The kernel stamps with the clock that stops while the machine is suspended.
         suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for _ in range(MAX_READS):
-            if not self._request.wait_edge_events(0):
-                break
-            events = self._request.read_edge_events(BUFFER_EDGES)
+            try:
+                if not self._request.wait_edge_events(0):
+                    break
+                events = self._request.read_edge_events(BUFFER_EDGES)
+            except OSError:
+                if not edges:
+                    raise
+                break  # what has been read counts, and the next reading tells that the chip is gone
             edges += [(event.timestamp_ns + suspended_ns, event.line_seqno) for event in events]
         return edges
 

@@ -87,6 +87,26 @@ def test_a_chip_that_vanished_is_seen(chip: GpioChip, tmp_path: Path) -> None:
     line.close()
 
 
+def test_what_was_read_before_a_chip_vanished_is_counted(
+    chip: GpioChip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = GpioLine("17", CHIP, Bias.UP)
+    chip.turn(17, 3, 1000)
+    kind = sys.modules["gpiod"].LineRequest
+    read = kind.read_edge_events
+
+    def read_and_vanish(request: object, count: int) -> object:
+        events = read(request, count)
+        (tmp_path / "gpio" / "gpiochip0" / "17").unlink()
+        return events
+
+    monkeypatch.setattr(kind, "read_edge_events", read_and_vanish)
+    assert [number for _, number in line.read()] == [1, 2, 3]
+    with pytest.raises(OSError, match="No such device"):
+        line.read()
+    line.close()
+
+
 @pytest.mark.skipif(not list(Path("/dev").glob("gpiochip*")), reason="this machine has no GPIO chip")
 def test_the_librarys_own_names_are_the_ones_that_are_used() -> None:
     with pytest.raises(LineError):
