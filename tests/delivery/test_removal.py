@@ -98,6 +98,7 @@ from kegnet_client.spool.rejected import list_rejected
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.spool.directory import Spool, enqueue
 from kegnet_client.delivery.uploader import Uploader
+from kegnet_client.spool.scan import Scanner
 
 root = Path(sys.argv[1])
 spool = Spool(root / "spool")
