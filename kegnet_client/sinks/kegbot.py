@@ -100,6 +100,7 @@ class Kegbot:
     def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
         """What came of sending the one in ``records``."""
         (record,) = records
+        self._server.begin()
         try:
             return [self._send(record)]
         except CallError as error:
@@ -230,6 +231,7 @@ class Kegbot:
     def _post(self, pour: Pour, meter: str, nonce: int) -> Verdict:
         journal = self._journal_here()
         was_in_doubt = nonce in journal.entries
+        self._server.check_time()
         journal.begin(nonce, self._highest, pour.pin)
         path = api.tap_path(meter)
         try:
@@ -374,7 +376,7 @@ def connect(settings: KegbotSettings, device: str, clock: Clock, *, beside: bool
         )
 
     def open_sink() -> Kegbot:
-        server = KegbotServer(settings.api, key, make_transport(), clock.wall_ms)
+        server = KegbotServer(settings.api, key, make_transport(), clock)
         return Kegbot(
             device.lower(), server, settings.taps or {}, lambda: Journal(settings.journal, clock), clock, beside=beside
         )

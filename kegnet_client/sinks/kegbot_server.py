@@ -3,18 +3,24 @@
 What is not answered well is a `CallError`, whose verdict is ready for the delivery.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kegnet_client.core.errors import KegnetError, TransportError
-from kegnet_client.core.verdict import Verdict
+from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.core.wire import kegboard_event
 from kegnet_client.core.wire import kegbot_api as api
 from kegnet_client.core.wire.answer import Answer, judge_silence
 from kegnet_client.core.wire.base_url import ServerUrl
+from kegnet_client.host.clock import Clock
 
 _T = TypeVar("_T")
+
+CALLS_S = 90.0
+"""How long there may be further calls for one record: a daemon that waits for a slow server for longer than that and
+two more answers is taken for one that hangs."""
 
 FIRST_ID_MARGIN = 100
 """How far below the highest id known before a drink may be: old databases use ids again after a cancel."""
@@ -53,19 +59,31 @@ class CallError(KegnetError):
 
 
 class KegbotServer:
-    """The server whose API is at ``address``, asked with the API ``key``, if any; ``wall_ms`` is the Unix time."""
+    """The server whose API is at ``address``, asked with the API ``key``, if any."""
 
-    def __init__(self, address: ServerUrl, key: str | None, carrier: Carrier, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, address: ServerUrl, key: str | None, carrier: Carrier, clock: Clock) -> None:
         self._address = address
         self._headers = {} if key is None else {api.KEY_HEADER: key}
         self._carrier = carrier
-        self._wall_ms = wall_ms
+        self._clock = clock
+        self._until_s = math.inf
         self.hang_up = carrier.hang_up
         self.abort = carrier.abort
         self.close = carrier.close
 
+    def begin(self) -> None:
+        """The calls from here on are for another record."""
+        self._until_s = self._clock.monotonic_s() + CALLS_S
+
+    def check_time(self) -> None:
+        """Raise `CallError` where the calls for this record have taken too long for another one."""
+        if self._clock.monotonic_s() >= self._until_s:
+            said = f"{self._address.host}:{self._address.port} answers so slowly that {CALLS_S:g} s were not enough"
+            raise CallError(Verdict(Disposition.DEFERRED, said))
+
     def ask(self, path: str) -> Answer:
         """What it answers to the question for ``path``, good or not."""
+        self.check_time()
         try:
             return self._carrier.get(self.url(path), self._headers)
         except TransportError as error:
@@ -120,7 +138,7 @@ class KegbotServer:
 
     def event_refusal(self, answer: Answer) -> Verdict:
         """What an answer to events means that says nothing of a record."""
-        return api.judge_refusal(answer, kegboard_event.events_url(self._address), self._wall_ms())
+        return api.judge_refusal(answer, kegboard_event.events_url(self._address), self._clock.wall_ms())
 
     @property
     def host(self) -> str:
@@ -137,7 +155,7 @@ class KegbotServer:
 
     def refusal(self, path: str, answer: Answer) -> Verdict:
         """What an answer means that says nothing of a record."""
-        return api.judge_refusal(answer, self.url(path), self._wall_ms())
+        return api.judge_refusal(answer, self.url(path), self._clock.wall_ms())
 
     def _good(self, path: str, answer: Answer, parse: Callable[[Answer], _T]) -> _T:
         if answer.status != 200:

@@ -77,7 +77,7 @@ def rig(site: KegbotSite, tmp_path: Path) -> Iterator[Rig]:
 def open_rig(url: str, key: str, directory: Path) -> Rig:
     clock = FakeClock()
     wire = Lossy(None, ANSWERS_WITHIN_S, clock.wall_ms, "apiUrl", resets=True, max_body_bytes=MAX_ANSWER_BYTES)
-    server = KegbotServer(api.parse_api_url(url), key, wire, clock.wall_ms)
+    server = KegbotServer(api.parse_api_url(url), key, wire, clock)
     return Rig(Kegbot(DEVICE, server, {}, lambda: Journal(directory / "journal", clock), clock), server, wire, clock)
 
 

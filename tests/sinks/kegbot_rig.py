@@ -139,7 +139,7 @@ class Rig:
         return [one for one in self.model.drinks.values() if nonce in one.series.split()]
 
     def _open(self) -> Kegbot:
-        server = KegbotServer(API, KEY, self.wire, self.clock.wall_ms)
+        server = KegbotServer(API, KEY, self.wire, self.clock)
         return Kegbot(DEVICE, server, self.named, lambda: Journal(self._directory, self.clock), self.clock)
 
 

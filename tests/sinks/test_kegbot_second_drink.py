@@ -39,12 +39,12 @@ def refuse_to_cancel(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rig.model, "handle", refuse)
 
 
-def slow_down(rig: Rig, monkeypatch: pytest.MonkeyPatch, page_s: float) -> None:
-    """A page of drinks takes the server so long."""
+def slow_down(rig: Rig, monkeypatch: pytest.MonkeyPatch, takes_s: float, calls: str = "/drinks") -> None:
+    """What has ``calls`` in its address, such as a page of drinks, takes the server so long."""
     handle = rig.model.handle
 
     def work(method: str, url: str, *rest: object, **more: object) -> Answer:
-        rig.clock.now_s += page_s if "/drinks" in url else 0
+        rig.clock.now_s += takes_s if calls in url else 0
         return handle(method, url, *rest, **more)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(rig.model, "handle", work)
@@ -161,3 +161,25 @@ def test_a_long_search_for_second_drinks_holds_up_nothing_and_comes_to_its_end(
         rig.clock.now_s += DOUBT_S
     assert second not in rig.model.drinks
     assert len(rig.drinks_of(POUR)) == 1
+
+
+@pytest.mark.case(152)
+def test_no_record_waits_for_a_server_that_hardly_answers_longer_than_the_watchdog_does(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = make_two(rig)
+    rig.clock.now_s += SWEEP_S
+    rig.restart()
+    slow_down(rig, monkeypatch, DEADLINE_S - 1, "")
+    waiting = [Pour(1, 200, 3000, POUR.started_ms + number) for number in range(1, 4)]
+    rounds = 0
+    while waiting:
+        before_s = rig.clock.now_s
+        if rig.send(waiting[0]).disposition is ACCEPTED:
+            waiting.pop(0)
+        assert rig.clock.now_s - before_s < WATCHDOG_S
+        rig.clock.now_s += DOUBT_S
+        rounds += 1
+        assert rounds < 40, "it never comes to its end"
+    assert second not in rig.model.drinks
+    assert all(len(rig.drinks_of(one)) == 1 for one in (POUR, Pour(1, 200, 3000, POUR.started_ms + 1)))
