@@ -31,7 +31,7 @@ define install_packages
 	fi
 endef
 
-.PHONY: demo check test pythons faults bench bench-quick lint deb debs clean
+.PHONY: demo check test installs pythons faults bench bench-quick lint deb debs clean
 
 demo: .venv/demo
 	.venv/bin/kegnet-client demo
@@ -100,9 +100,16 @@ test-core:
 	$(IN_WHEEL) -m coverage combine -q
 	$(IN_WHEEL) -m coverage report --include '*/kegnet_client/core/*' --show-missing --fail-under 100
 
+# What an installation, an upgrade and a removal leave, each on a machine that is booted: of all that boots one, half of the time.
+INSTALLS = $(wildcard tests/system/test_debian_package.py tests/system/test_upgrade*.py)
+
 # What boots a machine waits for it most of the time, so what starts programs runs beside it.
 test-system:
-	$(IN_WHEEL) -m pytest -q -m 'not slow' tests/system
+	$(IN_WHEEL) -m pytest -q -m 'not slow' $(filter-out $(INSTALLS),$(wildcard tests/system/test_*.py))
+
+installs: test-packages .venv-wheel/stamp
+	$(if $(IS_ROOT),$(MAKE) -s deb)
+	$(IN_WHEEL) -m pytest -q -m 'not slow' $(INSTALLS)
 
 test-programs:
 	$(IN_WHEEL) -m pytest -q $(FEWER) -m '$(WHOLE)' --ignore tests/end_to_end
