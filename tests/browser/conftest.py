@@ -179,7 +179,8 @@ def open_page(hub: Hub, chromium: Any) -> Iterator[OpenPage]:
                 else None
             ),
         )
-        page.goto(f"{hub.url}/?token={token or hub.home.token()}")
+        # Not by the page, which may be led on by what it gets, and complains if that is interrupted.
+        context.request.get(f"{hub.url}/?token={token or hub.home.token()}", max_redirects=0)
         page.goto(f"{hub.url}/ui/{place}")
         return page
 

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -70,9 +71,16 @@ class Hub:
 
 
 class Visit:
-    """One visit to a page."""
+    """One visit to a page. What is told goes to the ``page`` itself: what was pressed may be drawn anew by then."""
 
-    def __init__(self, hub: Hub, who: Principal, settings: bodies.Settings) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        who: Principal,
+        settings: bodies.Settings,
+        page: AbstractContextManager[object] = nullcontext(),  # noqa: B008 (it holds nothing)
+    ) -> None:
+        self._page = page
         self.hub = hub
         self.who = who
         self.settings = settings
@@ -86,7 +94,8 @@ class Visit:
     @classmethod
     async def begin(cls, hub: Hub, request: Request) -> "Visit":
         """The visit of whoever asks."""
-        return cls(hub, principal(request.scope), await hub.read(house.read_settings))
+        page = ui.context.client
+        return cls(hub, principal(request.scope), await hub.read(house.read_settings), page)
 
     @property
     def may_operate(self) -> bool:
@@ -115,22 +124,27 @@ class Visit:
     async def do(self, work: Callable[[Connection], object], needs: Role = Role.OPERATE) -> bool:
         """Do ``work`` in one transaction if who looks has the role it ``needs``; tell on the page whether it holds."""
         if self.who.role < needs:
-            ui.notify(self.words("may_not"), type="negative")
+            self.tell(self.words("may_not"), "negative")
             return False
         try:
             await self.hub.write(work)
         except entries.ChangedError:
-            ui.notify(self.words("changed_meanwhile"), type="negative")
+            self.tell(self.words("changed_meanwhile"), "negative")
             return False
         except (house.WrongEntryError, house.UnknownError, StoreError, UsageError, ValidationError) as error:
             self.tell_wrong(error)
             return False
-        ui.notify(self.words("saved"), type="positive")
+        self.tell(self.words("saved"), "positive")
         return True
 
     def tell_wrong(self, error: Exception) -> None:
         """Tell on the page what cannot be."""
-        ui.notify(self.words("wrong", text=tell_why(self.words, error)), type="negative")
+        self.tell(self.words("wrong", text=tell_why(self.words, error)), "negative")
+
+    def tell(self, text: str, look: Literal["positive", "negative"]) -> None:
+        """Tell something on the page."""
+        with self._page:
+            ui.notify(text, type=look)
 
     def follow(
         self, channels: Collection[str], refresh: Callable[[], Awaitable[None]], pause_s: float = PAUSE_S

@@ -91,7 +91,7 @@ async def _do(visit: Visit, work: Callable[[Connection], object], done: str) -> 
     except _WRONG as error:
         visit.tell_wrong(error)
         return False
-    ui.notify(done, type="positive")
+    visit.tell(done, "positive")
     return True
 
 

@@ -1,6 +1,7 @@
 """What a page does for somebody is refused where they may not, whatever the page shows."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import cast
 
@@ -9,7 +10,8 @@ from sqlalchemy import Connection
 
 pytest.importorskip("nicegui", reason="takes the extra dashboard")
 
-from nicegui import ui
+from nicegui import Client, ui
+from nicegui.page import page
 
 from kegnet_client.hub.bus import Bus
 from kegnet_client.hub.dashboard.context import Hub, Visit
@@ -66,6 +68,32 @@ def test_what_somebody_else_changed_meanwhile_is_told(visit: Make, told: list[st
 
     assert not asyncio.run(visit(Role.OPERATE).do(work))
     assert told == ["Somebody else has changed it meanwhile: look again."]
+
+
+def test_what_holds_is_told_though_what_was_pressed_was_drawn_anew_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Client, str]] = []
+    monkeypatch.setattr(ui, "notify", lambda text, **_look: told.append((ui.context.client, text)))
+
+    async def press() -> Client:
+        with Client(page("/taps")) as client:
+            hub = Hub(store, Bus(store), lambda: 1000, Entrance(lambda: ["hub"], 8443, b""), "")
+            visit = Visit(hub, Principal("anna", Role.OPERATE), bodies.Settings(), client)
+            card = ui.card()
+            number, slot = card.id, card.default_slot
+            del card  # else it would live on
+
+            def draw_anew(_connection: Connection) -> None:
+                client.elements[number].delete()
+                gc.collect()
+
+            with slot:
+                assert await visit.do(draw_anew)
+        return client
+
+    client = asyncio.run(press())
+    assert told == [(client, "Saved")]
 
 
 @pytest.mark.parametrize(
