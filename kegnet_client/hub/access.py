@@ -16,6 +16,7 @@ A token that opens nothing is told in the log as other refusals are (`kegnet_cli
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
+from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -45,7 +46,6 @@ CACHE_S = 1.0
 MAX_CACHED = 1000
 PRINCIPAL = "kegnet.principal"
 _STREAMS = {"/api/events"}
-_SERVER_ERROR = 500
 PAGE_RETRY_S = 10
 """After so long a browser asks again for a page that could not be made: nobody touches the screen in a taproom."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -144,7 +144,7 @@ class TokenMiddleware:
                 headers["Content-Security-Policy"] = self._policy(path)
                 headers["Referrer-Policy"] = "same-origin"
                 headers["X-Content-Type-Options"] = "nosniff"
-                if message["status"] >= _SERVER_ERROR and _is_page(path):
+                if message["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR and _is_page(path):
                     headers["Refresh"] = str(PAGE_RETRY_S)
             await send(message)
 

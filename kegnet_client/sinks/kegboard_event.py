@@ -84,7 +84,6 @@ class KegboardEvents:
             # It comes once: kept before it is used.
             self._journal().keep_token(pairing.token)
             self._shown.clear()  # it may have been set up anew, and know no meter
-            self._shown.clear()  # it may be a server that was set up anew
             answer, pairing = self._post(event, pairing.token)
         elif pairing is not None and token is not None:
             # A token that is not taken any more is how a pairing is ended: it begins anew.

@@ -19,8 +19,8 @@ from kegnet_client.host.clock import Clock
 _T = TypeVar("_T")
 
 CALLS_S = 90.0
-"""How long there may be further calls for one record: a daemon that waits for a slow server for longer than that and
-two more answers is taken for one that hangs."""
+"""How long after the first call for a record another one may begin. That, and the last two answers, take less time than
+the watchdog waits."""
 
 FIRST_ID_MARGIN = 100
 """How far below the highest id known before a drink may be: old databases use ids again after a cancel."""

@@ -59,8 +59,7 @@ class SpoolRemoval:
     def remove(self, *files: SpoolFile) -> None:
         """The server has the records in ``files``."""
         for file, went in zip(files, self._take_out(files), strict=True):
-            if went is not True or self._pending:  # mostly there is nothing to note
-                self._note(file, None, self._judge(went, None))
+            self._note(file, None, self._judge(went, None))
 
     def reject(self, file: SpoolFile, reason: str) -> bool:
         """The record in ``file`` will never be taken, or is none. False when another stands there by now."""
@@ -75,8 +74,6 @@ class SpoolRemoval:
 
     def is_decided(self, file: SpoolFile) -> bool:
         """Whether ``file`` stands in the spool only because it could not be taken out."""
-        if not self._pending:  # mostly; who has the file in hand is the only one who decides of it
-            return False
         with self._lock:
             decision = self._pending.get(file.name)
         return decision is not None and decision.file == file.condensed()
@@ -97,10 +94,9 @@ class SpoolRemoval:
             went |= fate is not _Fate.NOT_NOW
             with self._lock:
                 if self._pending.get(name) is decision:  # else another thread decided anew of that name meanwhile
-                    if fate is not _Fate.NOT_NOW:
-                        del self._pending[name]
-                    elif len(self._pending) > 1:  # it is never empty for a moment: others look without the lock
-                        self._pending[name] = self._pending.pop(name)  # behind the others
+                    del self._pending[name]
+                    if fate is _Fate.NOT_NOW:
+                        self._pending[name] = decision  # behind the others
             if is_over := self._clock.monotonic_s() >= until_s:
                 break
         left = bool(self.pending())

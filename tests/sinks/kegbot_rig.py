@@ -15,6 +15,7 @@ from kegnet_client.sinks.kegbot_journal import Journal
 from kegnet_client.sinks.kegbot_server import KegbotServer
 
 from ..support.clock import FakeClock
+from ..support.kegboard_receiver import KegboardReceiver
 from ..support.kegbot import KEY, KegbotModel, StoredDrink
 
 DEVICE = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -54,7 +55,7 @@ class Wire:
     """
 
     def __init__(self, model: KegbotModel, clock: FakeClock) -> None:
-        self.model = model
+        self.model: KegbotModel | KegboardReceiver = model
         self.clock = clock
         self.mishap = ""
         self.late_s = 30.0
@@ -81,7 +82,8 @@ class Wire:
             self.mishap = ""
         if mishap == "away":
             raise TransportError("no connection")
-        self.model.is_broken = mishap == "broken"
+        if isinstance(self.model, KegbotModel):
+            self.model.is_broken = mishap == "broken"
         answer = self.model.handle(method, url, headers or {}, body, self.late_s if mishap == "later" else 0)
         self.clock.now_s += 0.05
         if mishap == "killed":

@@ -27,11 +27,11 @@ class LaterRig(Rig):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, Random(1))  # noqa: S311 (no secret)
         self.receiver = KegboardReceiver(self.clock)
-        self.wire.model = self.receiver  # type: ignore[assignment]  # it is asked in the same way
+        self.wire.model = self.receiver
 
     def upgrade(self) -> None:
         """It becomes this server, where a person has allowed the device and given the meter a tap with a keg."""
-        self.wire.model = self.receiver  # type: ignore[assignment]  # it is asked in the same way
+        self.wire.model = self.receiver
         self.receiver.pairing = "allowed"
         self.receiver.taps[METER] = True
 
@@ -163,7 +163,7 @@ def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: P
     with closing(LaterRig(tmp_path / "journal")) as rig:
         rig.wire.model = rig.model
         assert rig.send(POUR).disposition is ACCEPTED
-        rig.wire.model = rig.receiver  # type: ignore[assignment]  # it is asked in the same way
+        rig.wire.model = rig.receiver
         rig.receiver.pairing = "allowed"
         rig.receiver.taps[METER] = True
         rig.clock.now_s += 61

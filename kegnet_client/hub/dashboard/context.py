@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, cast
 
@@ -78,7 +78,7 @@ class Visit:
         hub: Hub,
         who: Principal,
         settings: bodies.Settings,
-        page: AbstractContextManager[object] = nullcontext(),  # noqa: B008 (it holds nothing)
+        page: AbstractContextManager[object],
     ) -> None:
         self._page = page
         self.hub = hub
@@ -200,9 +200,8 @@ async def keep_fresh(
         except StoreError:
             tell(is_fresh=False)
             await asyncio.sleep(RETRY_S)
-        except Exception:
+        except Exception:  # the page's outermost frame: else it would stand there for hours as if nothing had happened
             tell(is_fresh=False)
-            # Else the page would stand there for hours as if nothing had happened.
             _log.exception(
                 "a fault in kegnet-client itself, please report it; the page is shown anew in %.0f s", AFTER_FAULT_S
             )

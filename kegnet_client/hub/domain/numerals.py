@@ -14,7 +14,7 @@ def decimal(text: str, language: Language) -> str:
 
 def fill(template: str, language: Language, fields: dict[str, object]) -> str:
     """``template``, which is in ``language``, with ``fields`` put in."""
-    return (_GERMAN if language == "de" else _ENGLISH).vformat(template, (), fields)
+    return _GERMAN.vformat(template, (), fields) if language == "de" else template.format(**fields)
 
 
 class _German(string.Formatter):
@@ -23,4 +23,4 @@ class _German(string.Formatter):
         return decimal(text, "de") if isinstance(value, float) else text
 
 
-_ENGLISH, _GERMAN = string.Formatter(), _German()
+_GERMAN = _German()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +67,7 @@ def test_a_page_that_is_slow_to_read_is_shown_and_one_left_meanwhile_follows_not
 
     async def left(hub: Hub, _request: Request) -> None:
         ui.context.client.delete()
-        Visit(hub, FIRST, bodies.Settings()).follow((), refresh)
+        Visit(hub, FIRST, bodies.Settings(), nullcontext()).follow((), refresh)
         left_behind.extend(one.get_name() for one in background_tasks.running_tasks if one.get_name() == "page")
 
     async def refresh() -> None:
@@ -102,7 +102,7 @@ def test_what_is_said_between_the_first_read_of_the_debugger_and_its_subscriptio
     shown: list[str] = []
 
     async def page(hub: Hub, _request: Request) -> None:
-        await Monitor(Visit(hub, FIRST, bodies.Settings())).begin()
+        await Monitor(Visit(hub, FIRST, bodies.Settings(), nullcontext())).begin()
         (table,) = (one for one in ui.context.client.elements.values() if isinstance(one, ui.table))
         with suppress(TimeoutError):
             async with asyncio.timeout(2.0):

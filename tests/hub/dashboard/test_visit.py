@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import cast
 
 import pytest
@@ -36,7 +37,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def visit(store: Store) -> Make:
     """``visit(role)``: of somebody who has it."""
     hub = Hub(store, Bus(store), lambda: 1000, Entrance(lambda: ["hub"], 8443, b""), "")
-    return lambda role: Visit(hub, Principal("anna", role), bodies.Settings())
+    return lambda role: Visit(hub, Principal("anna", role), bodies.Settings(), nullcontext())
 
 
 @pytest.mark.parametrize(
