@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from kegnet_client.host.clock import Clock
+from kegnet_client.host.clock import SETTLING_S, Clock, read_kernel_clock
 from kegnet_client.keys import generate_private_key
 from kegnet_client.spool.directory import Spool
 
@@ -85,6 +86,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stay_as_nice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that steps back for others would take this process with it, for all of the tests that follow."""
     monkeypatch.setattr("os.nice", lambda _: 0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_vouches_for_the_clock() -> Iterator[None]:
+    """In the process of the tests the time is trusted right after a boot, too: a real kernel may not vouch for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clock.__init__, "__defaults__", (lambda: (0, 0),))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def settled(request: pytest.FixtureRequest) -> None:
+    """Programs ask the real kernel: right after a boot a test that starts them waits until they trust the time."""
+    clock = Clock(read_kernel_clock)
+    wait_s = SETTLING_S - clock.monotonic_s()
+    if wait_s <= 0 or clock.synchronised() or request.node.get_closest_marker("process") is None:
+        return
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nthis machine has just started: {wait_s:.0f} s until programs trust the time", file=sys.stderr)
+    time.sleep(wait_s)
 
 
 @pytest.fixture(autouse=True)
@@ -198,13 +219,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def server(serve: Serve, chain: Path) -> Server:
     """The server that the device is configured for."""
     return serve(chain)
-
-
-@pytest.fixture
-def right_clock() -> None:
-    """Skips where temperatures would wait for this machine's clock."""
-    if doubt := Clock().doubt():
-        pytest.skip(f"no temperature is taken: {doubt}")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def report(ended: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]
     return {part: (mark, text) for mark, part, text in lines}
 
 
-def test_for_programs_it_is_a_list_of_the_parts(device: Device, right_clock: None) -> None:
+def test_for_programs_it_is_a_list_of_the_parts(device: Device) -> None:
     device.key.unlink()
     ended = device.command("check", "--json")
     parts = json.loads(ended.stdout)
@@ -31,9 +31,7 @@ def test_for_programs_it_is_a_list_of_the_parts(device: Device, right_clock: Non
     assert all(set(one) == {"part", "ok", "text"} for one in parts)
 
 
-def test_where_all_is_well_every_line_says_so_and_what_it_found(
-    device: Device, server: Server, right_clock: None
-) -> None:
+def test_where_all_is_well_every_line_says_so_and_what_it_found(device: Device, server: Server) -> None:
     device.plug()
     device.drop()
     ended = device.command("check")
@@ -177,7 +175,7 @@ def test_a_wrong_host_ends_it_with_77_and_is_asked_nothing(device: Device, serve
 
 
 def test_a_name_with_the_roots_dot_is_the_certificates_name_as_it_is_for_the_delivery(
-    device: Device, server: Server, right_clock: None, monkeypatch: pytest.MonkeyPatch
+    device: Device, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: look_up(host.rstrip("."), *rest, **more))

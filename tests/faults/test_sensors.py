@@ -20,9 +20,6 @@ GOOD = "72 01 4b 46 7f ff 0e 10 57"
 NO_TEMPERATURE = -1
 
 
-pytestmark = pytest.mark.usefixtures("right_clock")
-
-
 def sign_of_life(asked: Asked) -> bool:
     """Without a temperature in it."""
     return asked.temperatures == [NO_TEMPERATURE] or any(one.get("type") == "heartbeat" for one in asked.records)

@@ -91,7 +91,7 @@ def test_what_could_not_be_unlinked_is_once_the_disk_can_be_written_again(
 
 @pytest.mark.case(13)
 def test_with_the_disk_full_what_is_spooled_goes_producers_hear_why_and_pours_go_before_temperatures(
-    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp, right_clock: None
+    device: Device, server: Server, mount_ext4: MountExt4, fill_up: FillUp
 ) -> None:
     disk = mount_ext4(device.spool, 16)
     device.plug()

@@ -24,7 +24,7 @@ def text(device: Device) -> str:
     return ended.stdout
 
 
-def test_a_running_process_tells_what_it_did(device: Device, server: Server, right_clock: None) -> None:
+def test_a_running_process_tells_what_it_did(device: Device, server: Server) -> None:
     device.plug()
     program = device.start()
     device.drop()

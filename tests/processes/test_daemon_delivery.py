@@ -133,7 +133,7 @@ def test_what_was_cut_off_in_the_middle_of_its_request_is_sent_again_with_the_sa
     ],
 )
 def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
-    device: Device, right_clock: None, tmp_path: Path, version: str, sensors: set[str | None]
+    device: Device, tmp_path: Path, version: str, sensors: set[str | None]
 ) -> None:
     hub, public = tmp_path / "hub", tmp_path / "device.pub"
     public.write_bytes(device.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
@@ -173,7 +173,7 @@ def test_the_real_hub_gets_pours_and_as_many_temperatures_as_the_protocol_knows(
 
 
 def test_a_temperature_arrives_and_without_the_bus_signs_of_life_and_pours_go_on(
-    device: Device, server: Server, right_clock: None
+    device: Device, server: Server
 ) -> None:
     device.plug()
     device.configure(ping_interval_s="1")

@@ -24,9 +24,7 @@ STOPS_WITHIN_S = 2.0
 @pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", ["idle", "request", "sensor"])
-def test_it_stops_within_two_seconds(
-    device: Device, server: Server, right_clock: None, number: signal.Signals, moment: str
-) -> None:
+def test_it_stops_within_two_seconds(device: Device, server: Server, number: signal.Signals, moment: str) -> None:
     if moment == "request":
         hang(server)
     if moment == "sensor":
@@ -128,9 +126,7 @@ def test_a_reload_takes_over_a_new_address_and_ca_and_loses_nothing(
     assert program.stop()[0] == 0
 
 
-def test_a_reload_to_a_wrong_address_is_seen_at_once_though_no_record_comes(
-    device: Device, server: Server, right_clock: None
-) -> None:
+def test_a_reload_to_a_wrong_address_is_seen_at_once_though_no_record_comes(device: Device, server: Server) -> None:
     program = device.run()
     device.drop(1)
     program.log.wait_for("delivered")

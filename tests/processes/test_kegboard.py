@@ -67,9 +67,7 @@ def meters(device: Device) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_first_pour_and_a_temperature_reach_the_server(
-    device: Device, board: KegboardPty, server: Server, right_clock: None
-) -> None:
+def test_the_first_pour_and_a_temperature_reach_the_server(device: Device, board: KegboardPty, server: Server) -> None:
     board.pour(1, 100, 10_000)  # while nobody listens, which a new board tells with its next pulse
     wait_until(lambda: board.totals[1] == 100, "nothing flows")
     start(device)

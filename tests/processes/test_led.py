@@ -35,7 +35,7 @@ def brightness(leds: Path) -> str:
 
 
 def test_it_is_on_while_the_server_takes_records_and_off_when_nothing_delivers(
-    device: Device, server: Server, right_clock: None, leds: Path
+    device: Device, server: Server, leds: Path
 ) -> None:
     add(device, "name = ACT", f"directory = {leds}")
     assert "led          ACT does not run: sudo systemctl start kegnet-led" in device.command("status").stdout
@@ -61,7 +61,7 @@ def test_it_is_on_while_the_server_takes_records_and_off_when_nothing_delivers(
     ("status", "shows"), [(503, "blinking slowly: records wait"), (403, "blinking fast: something needs fixing")]
 )
 def test_on_a_gpio_line_it_blinks_while_records_wait_or_something_is_to_be_mended(
-    device: Device, server: Server, right_clock: None, tmp_path: Path, status: int, shows: str
+    device: Device, server: Server, tmp_path: Path, status: int, shows: str
 ) -> None:
     chip = GpioChip(tmp_path / "gpio", 27)
     add(device, "line = 27")

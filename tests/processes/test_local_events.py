@@ -129,7 +129,7 @@ def hear(connection: socket.socket, name: str) -> dict[str, Any]:
                 return data
 
 
-def test_a_sensor_program_of_kegbot_delivers_its_pour_and_hears_of_it(core: Core, right_clock: None) -> None:
+def test_a_sensor_program_of_kegbot_delivers_its_pour_and_hears_of_it(core: Core) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SENSOR_PROGRAM, str(core.port)],
         capture_output=True,
