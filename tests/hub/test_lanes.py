@@ -1,10 +1,12 @@
 """One piece of work after the other, in a thread of their own; and readers who take too long are ended."""
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -138,6 +140,39 @@ def test_a_store_that_was_closed_ends_its_threads(tmp_path: Path) -> None:
         (thread,) = {store.reading.submit(threading.current_thread).result(5)}
     thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("use", [Store.read, Store.look, Store.write])
+def test_who_is_at_work_when_a_store_is_closed_leaves_no_connection_open(
+    store: Store, use: Callable[[Store, Callable[[Connection], object]], object]
+) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+    used: list[Any] = []
+
+    def work(connection: Connection) -> None:
+        used.append(connection.connection.driver_connection)
+        has_begun.set()
+        assert may_end.wait(10)
+
+    late = threading.Thread(target=use, args=(store, work))
+    late.start()
+    assert has_begun.wait(10)
+    store.close()
+    used[0].execute("SELECT 1")
+    may_end.set()
+    late.join(10)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        used[0].execute("SELECT 1")
+
+
+@pytest.mark.parametrize("use", [Store.read, Store.look])
+def test_who_comes_after_a_store_was_closed_leaves_no_connection_open(
+    store: Store, use: Callable[[Store, Callable[[Connection], Any]], Any]
+) -> None:
+    store.close()
+    connection = use(store, lambda connection: connection.connection.driver_connection)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        connection.execute("SELECT 1")
 
 
 @pytest.mark.case(81)

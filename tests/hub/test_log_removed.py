@@ -5,9 +5,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlalchemy import Connection
 
 from kegnet_client.hub.ingest.forms import Claim
 from kegnet_client.hub.store.database import StoreError
@@ -45,3 +47,22 @@ def test_nothing_is_acknowledged_that_is_in_a_removed_log_alone(
     take(3)
 
     assert pours_after_a_kill(database, tmp_path / "killed") == 3
+
+
+def test_who_reads_while_the_log_is_removed_leaves_no_connection_to_it(
+    store: Store, device_key: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
+    def add(name: str) -> None:
+        store.add_device(name, device_key.public_key(), name, START)
+
+    def remove_log(connection: Connection) -> Any:
+        for name in ("hub.db-wal", "hub.db-shm"):
+            (tmp_path / name).unlink()
+        with pytest.raises(StoreError, match=r"hub\.db-wal was removed"):
+            add("two")
+        return connection.connection.driver_connection
+
+    store.read(lambda _connection: add("one"))  # from here on there are two connections
+    connection = store.read(remove_log)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        connection.execute("SELECT 1")

@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from kegnet_client.core.errors import KegnetError, UsageError
 from kegnet_client.hub.store import schema
-from kegnet_client.hub.store.engines import make_engine
+from kegnet_client.hub.store.engines import connect, make_engine
 from kegnet_client.hub.store.lanes import Lane
 from kegnet_client.hub.store.migrations import MigrationError, migrate
 from kegnet_client.hub.store.sqlite_files import SqliteFiles
@@ -207,7 +207,7 @@ class Database:
     def _read(self, work: Callable[[Connection], _T]) -> _T:
         self._check_spoilt()
         try:
-            with self._engine.connect() as connection, self._limited(connection):
+            with connect(self._engine, self._closing) as connection, self._limited(connection):
                 return work(connection)
         except (SQLAlchemyError, sqlite3.Error) as error:
             if _was_ended(error):
@@ -262,7 +262,7 @@ class Database:
     def _transact(self, work: Callable[[Connection], _T]) -> _T:
         with ExitStack() as stack:
             try:
-                connection = stack.enter_context(self._writer.connect())
+                connection = stack.enter_context(connect(self._writer, self._closing))
                 with connection.begin():
                     self._check_content(others_wrote=True)
                     done = work(connection)
@@ -335,7 +335,7 @@ class Database:
         # As when SQLite does it by itself, what goes wrong here fails nobody: the next one tries again.
         with ExitStack() as stack, suppress(SQLAlchemyError, sqlite3.Error, StoreError):
             try:
-                connection = stack.enter_context(self._engine.connect())
+                connection = stack.enter_context(connect(self._engine, self._closing))
                 with ExitStack() as turn:
                     turn.enter_context(self._turn)
                     self._check_file()

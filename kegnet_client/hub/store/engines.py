@@ -2,6 +2,9 @@
 
 import functools
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -42,6 +45,22 @@ def _postgresql_engine(url: URL, patience_s: float) -> Engine:
     return create_engine(
         url, connect_args={"connect_timeout": 2, "options": options}, pool_pre_ping=True, pool_timeout=patience_s
     )
+
+
+@contextmanager
+def connect(engine: Engine, closing: threading.Event) -> Iterator[Connection]:
+    """A connection of ``engine``. If its others were closed meanwhile, or ``closing`` says so, it is closed after use.
+
+    A pool keeps what comes back after its end, too, and nobody else would close that.
+    """
+    pool = engine.pool
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        if closing.is_set() or pool is not engine.pool:
+            pool.dispose()
+            engine.pool.dispose()
 
 
 def make_patient_engine(url: URL, wait_s: float) -> Engine:
