@@ -108,6 +108,22 @@ def settled(request: pytest.FixtureRequest) -> None:
     time.sleep(wait_s)
 
 
+def _levels() -> dict[str, int]:
+    loggers = list(logging.root.manager.loggerDict.items())  # hubs of other tests run on and may make more
+    return {
+        name: one.level for name, one in loggers if name.startswith("kegnet_client") and isinstance(one, logging.Logger)
+    }
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command chooses from which level on its process logs, and this one is that of all the tests that follow."""
+    before = _levels()
+    yield
+    for name in _levels():
+        logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
+
+
 @pytest.fixture(autouse=True)
 def no_sums_of_other_hubs(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """What a hub of an earlier module, which runs on, sums up once a minute is no line of this test."""
