@@ -110,6 +110,8 @@ class Listener:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # It closes its sockets when nobody knows it any more, and the collector may find them before it.
+        self._client.on_message = self._client.on_subscribe = None
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         if message.retain:
