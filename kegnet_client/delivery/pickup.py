@@ -97,14 +97,16 @@ class Pickup:
     def _look(self, entry: QueueEntry, now: Moment) -> _Found:
         try:
             file = self._spool.read(entry.name)
+            if self._removal.is_decided(file):
+                return _Gone()
+            if not self._is_finished(file, entry):
+                file, changed_ns = self._spool.read_with_time(entry.name)
+                if left_s := self._unsettled_for_s(changed_ns):
+                    return _Unfinished(now.monotonic_s + left_s)
         except FileNotFoundError:
             return _Gone()
         except StuckFileError as error:
             return _Stuck(str(error))
-        if self._removal.is_decided(file):
-            return _Gone()
-        if not self._is_finished(file, entry) and (left_s := self._unsettled_for_s(file)):
-            return _Unfinished(now.monotonic_s + left_s)
         try:
             return PendingRecord(entry, file, file.record())
         except RecordError as error:
@@ -140,15 +142,16 @@ class Pickup:
         is_closed = entry.announced and not self._watcher.is_being_written(entry.name)
         return file.size > 0 and (is_closed or file.data.endswith(b"\n"))
 
-    def _unsettled_for_s(self, file: SpoolFile) -> float:
-        """How long ``file`` has to stay as it is to count as whole; 0 when it has been long enough.
+    def _unsettled_for_s(self, changed_ns: int) -> float:
+        """How long a file that was changed at ``changed_ns`` has to stay as it is to count as whole; 0 when it has been
+        long enough.
 
         Its age comes from the wall clock, which is to be trusted only when it was not set meanwhile. A clock that
         was set back by less than that shows, or that is coarser than the file's time, makes it a little negative.
         """
         now = self._clock.now()  # after the file's last change
         self.look_at_clock(now)
-        age_s = now.wall_ms / 1000 - file.mtime_ns / 1e9
+        age_s = now.wall_ms / 1000 - changed_ns / 1e9
         unchanged_s = age_s if -STEP_S <= age_s < SETTLED_AFTER_S else math.inf
         stable_s = self._clock.steps.stable_for_s(now.monotonic_s)
         return max(0.0, SETTLED_AFTER_S - min(unchanged_s, stable_s))

@@ -2,10 +2,10 @@
 
 A producer only writes a file and renames it into place; `enqueue` is how this package does it. One instance
 at a time, the one that holds the directory's lock (see `lock`), reads, removes and rejects. Nothing here
-removes a file but `Spool.remove`, and it removes only the very file that was read: right before the unlink its bytes
-are compared with what was sent, because its times and its inode may be kept by whoever writes another record in its
-place (`cp -p`, rsync, tar). What is written between that look and the unlink, within microseconds, is lost: no system
-call removes a file only if it is still the same.
+removes a file but `Spool.remove`, and it removes only what was read: right before the unlink the bytes that stand there
+are compared with those that were sent. Its times and its inode would not do: whoever writes another record in its place
+may keep them (`cp -p`, rsync, tar). The same bytes are the same record. What is written between that look and the
+unlink, within microseconds, is lost: no system call removes a file only if it is still the same.
 
 Names are what the file system has, not necessarily UTF-8: `str` with surrogate escapes, which `printable`
 makes fit for messages.
@@ -18,7 +18,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kegnet_client.core.errors import KegnetError, RecordError, SpoolError
 from kegnet_client.core.records import (
@@ -43,6 +43,8 @@ MIN_FREE_FOR_READINGS = 0.05
 SETTLED_AFTER_S = 10.0
 """A file in place that no event announced and no newline ends is whole once it has not changed for so long."""
 
+T = TypeVar("T")
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -53,14 +55,12 @@ class StuckFileError(Exception):
 class SpoolFile(NamedTuple):
     """A spool file as it was when it was read; ``data`` is empty where ``size`` is more than a record has.
 
-    Two are equal if it was the same file with the same bytes.
+    Two are equal if they have the same name and the same bytes.
     """
 
     name: str
     data: bytes
     size: int
-    inode: int
-    mtime_ns: int
     digest: bytes = b""
     """What stands for ``data`` in a file that is `condensed`."""
 
@@ -246,15 +246,12 @@ class Spool:
         Raises `FileNotFoundError` when it is gone, `StuckFileError` when it cannot be taken. Never follows a link,
         never blocks.
         """
-        try:
-            found = self._read(name)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StuckFileError(why_stuck(error)) from error
-        if found is None:
-            raise StuckFileError(NOT_REGULAR)
-        return found
+        return self._with_file(name, _read)
+
+    def read_with_time(self, name: str) -> tuple[SpoolFile, int]:
+        """The same, and when it was changed last, in nanoseconds of Unix time."""
+        # The bytes first: what is written meanwhile makes it younger.
+        return self._with_file(name, lambda fd, name: (_read(fd, name), os.fstat(fd).st_mtime_ns))
 
     def remove(self, file: SpoolFile) -> bool:
         """Remove ``file`` after its acknowledgement; False when it is gone or replaced by a newer one.
@@ -275,32 +272,21 @@ class Spool:
         Raises `OSError` when it cannot be compared.
         """
         try:
-            # One byte more shows what has grown. Of what is condensed or too large there are no bytes.
-            found = self._read(file.name, len(file.data) + 1 if file.data else MAX_FILE_BYTES + 1)
+            fd = os.open(file.name, _READ, dir_fd=self.fd)
+            try:
+                if file.data:
+                    # One byte more shows what has grown.
+                    return os.pread(fd, len(file.data) + 1, 0) == file.data
+                found = _read(fd, file.name)
+            finally:
+                os.close(fd)
         except FileNotFoundError:
             return False
-        if found is not None and file.digest:
-            found = found.condensed()
-        return found == file
-
-    def _read(self, name: str, most_bytes: int = MAX_FILE_BYTES + 1) -> SpoolFile | None:
-        """The file ``name`` as it is now, ``most_bytes`` of it; None for what is not a regular file."""
-        try:
-            fd = os.open(name, _READ, dir_fd=self.fd)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
-                return None
+            if error.errno in _NOT_REGULAR:
+                return False
             raise
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            too_large = status.st_size > MAX_FILE_BYTES
-            data = b"" if too_large else os.read(fd, most_bytes)
-        finally:
-            os.close(fd)
-        size = status.st_size if too_large else len(data)
-        return SpoolFile(name, data, size, status.st_ino, status.st_mtime_ns)
+        return (found.condensed() if file.digest else found) == file
 
     def _make_and_open(self) -> int:
         try:
@@ -318,6 +304,36 @@ class Spool:
 
     def _open(self) -> int:
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _with_file(self, name: str, read: Callable[[int, str], T]) -> T:
+        try:
+            fd = os.open(name, _READ, dir_fd=self.fd)
+            try:
+                return read(fd, name)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno in _NOT_REGULAR:
+                raise StuckFileError(NOT_REGULAR) from None
+            raise StuckFileError(why_stuck(error)) from error
+
+
+def _read(fd: int, name: str) -> SpoolFile:
+    """The file that is open as ``fd``, as it is now. `OSError` with one of `_NOT_REGULAR` for what is none."""
+    # From a place, which is refused for a pipe and costs nothing, as a look at its kind would.
+    data = os.pread(fd, MAX_FILE_BYTES + 1, 0)
+    if len(data) <= MAX_FILE_BYTES:
+        return SpoolFile(name, data, len(data))
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):  # a device without an end
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+    return SpoolFile(name, b"", max(status.st_size, len(data)))
+
+
+_NOT_REGULAR = {errno.ELOOP, errno.ENXIO, errno.ESPIPE, errno.EISDIR}
+"""How a link, a socket, a pipe and a directory are refused."""
 
 
 NOT_REGULAR = "not a regular file; a record is one, so remove it or rename it"

@@ -149,14 +149,14 @@ class FanOut:
             if copy in marked:
                 continue
             try:
-                data = self._read(file)
+                found = self._read(file)
             except OSError as error:  # one bad file must not hold up the others
                 fates[copy] = error
                 continue
-            if data is None:
+            if found is None:
                 fates[copy] = False
                 continue
-            _write_copies(at, copy, data, file.mtime_ns)
+            _write_copies(at, copy, *found)
             copied[copy] = file.name
         if copied:
             for queue in at.queues.values():
@@ -219,17 +219,17 @@ class FanOut:
             return False
         return True
 
-    def _read(self, file: SpoolFile) -> bytes | None:
-        """The bytes of ``file``, if it stands there as it was."""
+    def _read(self, file: SpoolFile) -> tuple[bytes, int] | None:
+        """The bytes of ``file`` and when it was changed last, if it stands there as it was."""
         try:
-            found = self._spool.read(file.name)
+            found, changed_ns = self._spool.read_with_time(file.name)
         except FileNotFoundError:
             return None
         except StuckFileError as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             return None
-        return found.data if found.condensed() == file.condensed() else None
+        return (found.data, changed_ns) if found.condensed() == file.condensed() else None
 
     @contextmanager
     def _open(self, sinks: Iterable[str]) -> Iterator["_Directories"]:
