@@ -121,6 +121,9 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._state = StateWriter(StateFile(config.root))
         self._config = config
+        # What is there by now stays to the end: in a backlog the collector would look through it again and again. The
+        # engine comes after it, since a reload leaves one behind.
+        gc.freeze()
         self._engine = self._make_engine(config, spool)
         bus = BusReader(config.section(THERMOMETER).directory)
         self._producers = Producers(config, bus, self._takes_all_sensors(), self)

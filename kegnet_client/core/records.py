@@ -18,7 +18,7 @@ run so slowly. Only a pour of as many pulses as milliseconds (a single one in no
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kegnet_client.core.errors import RecordError
 
@@ -49,12 +49,11 @@ NO_TEMPERATURE = -1
 _TORN = "the line was torn or the clock was not set"
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
-_FOUR_NATURALS = re.compile(",".join([f"({_NATURAL.pattern})"] * 4), re.ASCII)
+_WHOLE_POUR = re.compile((",".join([f"({_NATURAL.pattern})"] * 4) + "\n?").encode("ascii"))
 _SENSOR = re.compile(r"[0-9a-f]{2}-[0-9a-f]{12}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Pour:
+class Pour(NamedTuple):
     """What one tap gave in one go. ``started_ms`` is the Unix time of the first pulse."""
 
     pin: int
@@ -66,8 +65,7 @@ class Pour:
         return f"pour of {self.pulses} pulses in {self.elapsed_ms / 1000:.1f} s on pin {self.pin}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One temperature of one 1-Wire sensor (``28-0316a2795c5b``)."""
 
     sensor: str
@@ -78,8 +76,7 @@ class Reading:
         return f"reading of {format_celsius(self.millidegrees)} from {self.sensor}"
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """A heartbeat from a device that has no temperature to tell. Never spooled."""
 
     at_ms: int
@@ -121,6 +118,9 @@ def parse(name: str, data: bytes) -> Record:
 
     Raises `RecordError` for everything that is not exactly one well-formed, bounded record.
     """
+    if name.endswith(POUR_SUFFIX) and (fields := _WHOLE_POUR.fullmatch(data)):
+        # A good one takes one look at all of it; each part has its own only to say which one is wrong.
+        return _bound_pour(*map(int, fields.groups()))
     if len(data) > MAX_FILE_BYTES:
         raise RecordError(f"the file has {len(data)} bytes, a record fits in {MAX_FILE_BYTES}")
     if not data:
@@ -188,11 +188,10 @@ def format_celsius(millidegrees: int) -> str:
 
 def _parse_pour(line: str) -> Pour:
     names = ("pin", "pulses", "elapsed", "started")
-    fields = _FOUR_NATURALS.fullmatch(line)
-    # A good line takes one look at all of it; each field has its own only to say which one is wrong.
-    pin, pulses, elapsed, started = (
-        map(int, fields.groups()) if fields else map(parse_natural, names, _split(line, names))
-    )
+    return _bound_pour(*map(parse_natural, names, _split(line, names)))
+
+
+def _bound_pour(pin: int, pulses: int, elapsed: int, started: int) -> Pour:
     if FIRST_SECOND <= started < END_OF_SECONDS:
         # A meter gives at least one pulse a second and fewer than a thousand: as many as the seconds of its pour, and
         # fewer than its milliseconds.

@@ -58,8 +58,10 @@ class SpoolRemoval:
 
     def remove(self, *files: SpoolFile) -> None:
         """The server has the records in ``files``."""
-        for file, went in zip(files, self._take_out(files), strict=True):
-            self._note(file, None, self._judge(went, None))
+        fates = [self._judge(went, None) for went in self._take_out(files)]
+        with self._lock:
+            for file, fate in zip(files, fates, strict=True):
+                self._note(file, None, fate)
 
     def reject(self, file: SpoolFile, reason: str) -> bool:
         """The record in ``file`` will never be taken, or is none. False when another stands there by now."""
@@ -112,15 +114,16 @@ class SpoolRemoval:
 
     def _decide(self, file: SpoolFile, reason: str) -> "_Fate":
         fate = self._carry_out(file, reason)
-        self._note(file, reason, fate)
+        with self._lock:
+            self._note(file, reason, fate)
         return fate
 
     def _note(self, file: SpoolFile, reason: str | None, fate: "_Fate") -> None:
-        with self._lock:
-            if fate is _Fate.NOT_NOW:
-                self._pending[file.name] = _Decision(file.condensed(), reason)
-            else:
-                self._pending.pop(file.name, None)
+        """Under the lock."""
+        if fate is _Fate.NOT_NOW:
+            self._pending[file.name] = _Decision(file.condensed(), reason)
+        else:
+            self._pending.pop(file.name, None)
 
     def _carry_out(self, file: SpoolFile, reason: str | None) -> "_Fate":
         if reason is None:
@@ -133,13 +136,13 @@ class SpoolRemoval:
         return self._judge(went, reason)
 
     def _remove_each(self, files: Sequence[SpoolFile]) -> list[bool | OSError]:
-        return list(map(self._remove_one, files))
-
-    def _remove_one(self, file: SpoolFile) -> bool | OSError:
-        try:
-            return self._spool.remove(file)
-        except OSError as error:
-            return error
+        fates: list[bool | OSError] = []
+        for file in files:
+            try:
+                fates.append(self._spool.remove(file))
+            except OSError as error:
+                fates.append(error)
+        return fates
 
     def _judge(self, went: bool | OSError, reason: str | None) -> "_Fate":
         if isinstance(went, OSError):

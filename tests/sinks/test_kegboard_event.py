@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -168,7 +167,7 @@ def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: P
         rig.receiver.taps[METER] = True
         rig.clock.now_s += 61
         if isinstance(first, Reading):
-            first = replace(first, taken_ms=rig.clock.now_ms)
+            first = first._replace(taken_ms=rig.clock.now_ms)
         assert rig.send(first).disposition is not ACCEPTED
         rig.clock.now_s += 61
         assert rig.send(Pour(0, 7, 900, POUR.started_ms + 60_000)).disposition is ACCEPTED
@@ -178,7 +177,7 @@ def test_a_server_that_is_upgraded_while_the_daemon_runs_is_met_anew(tmp_path: P
 @pytest.mark.case(163)
 @pytest.mark.parametrize("is_killed", [True, False])
 def test_what_was_posted_before_an_upgrade_is_not_told_again(tmp_path: Path, is_killed: bool) -> None:
-    in_doubt = replace(POUR, started_ms=POUR.started_ms + 60_000)
+    in_doubt = POUR._replace(started_ms=POUR.started_ms + 60_000)
     with closing(LaterRig(tmp_path / "journal")) as rig:
         rig.wire.model = rig.model
         assert rig.send(POUR).disposition is ACCEPTED
@@ -207,7 +206,7 @@ def test_a_server_whose_upgrade_is_taken_back_is_met_anew(tmp_path: Path) -> Non
         rig.upgrade()
         assert rig.send(POUR).disposition is ACCEPTED
         rig.wire.model = rig.model
-        second = replace(POUR, started_ms=POUR.started_ms + 60_000)
+        second = POUR._replace(started_ms=POUR.started_ms + 60_000)
         rig.clock.now_s += 61
         assert rig.send(second).disposition is ACCEPTED
         assert len(rig.drinks_of(second)) == 1

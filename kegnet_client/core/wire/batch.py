@@ -111,7 +111,26 @@ def format_content(device: str, batch: Mapping[str, Record | Heartbeat]) -> byte
 
 def make_item(identity: str, record: Record | Heartbeat) -> dict[str, str | int]:
     """``record`` under its ``identity``, as one object of JSON."""
-    return {"id": identity, **_fields(record)}
+    match record:
+        case Pour(pin, pulses, elapsed_ms, started_ms):
+            return {
+                "id": identity,
+                "type": "pour",
+                "pin": pin,
+                "pulses": pulses,
+                "elapsed_ms": elapsed_ms,
+                "started_ms": started_ms,
+            }
+        case Reading(sensor, millidegrees, taken_ms):
+            return {
+                "id": identity,
+                "type": "reading",
+                "sensor": sensor,
+                "millidegrees": millidegrees,
+                "taken_ms": taken_ms,
+            }
+        case Heartbeat(at_ms):  # pragma: no branch (mypy sees that there is no fourth)
+            return {"id": identity, "type": "heartbeat", "at_ms": at_ms}
 
 
 def parse_content(content: bytes) -> Content:
@@ -231,22 +250,6 @@ def _parse_rejection(rejection: Any, ids: Sequence[str]) -> tuple[int, str]:
     if not isinstance(reason, str):
         raise ValueError("not a reason")
     return index, quote(reason.encode("utf-8", "replace")) or ": no reason"
-
-
-def _fields(record: Record | Heartbeat) -> dict[str, str | int]:
-    match record:
-        case Pour(pin, pulses, elapsed_ms, started_ms):
-            return {
-                "type": "pour",
-                "pin": pin,
-                "pulses": pulses,
-                "elapsed_ms": elapsed_ms,
-                "started_ms": started_ms,
-            }
-        case Reading(sensor, millidegrees, taken_ms):
-            return {"type": "reading", "sensor": sensor, "millidegrees": millidegrees, "taken_ms": taken_ms}
-        case Heartbeat(at_ms):  # pragma: no branch (mypy sees that there is no fourth)
-            return {"type": "heartbeat", "at_ms": at_ms}
 
 
 def _parse_item(fields: dict[str, Any], device: str) -> Item:
