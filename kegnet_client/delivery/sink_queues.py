@@ -17,6 +17,7 @@ from kegnet_client.core.verdict import Disposition, Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.base import Meanwhile, nothing
 from kegnet_client.sinks.destinations import Destination
 from kegnet_client.spool.directory import Spool
 from kegnet_client.spool.fan_out import MAX_AT_ONCE, FanOut, find_queues, queue_path
@@ -108,7 +109,8 @@ class _Taker:
     max_connections = 1
     advice = "see what is in the spool"
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
+        meanwhile()
         return [_TAKEN] * len(records)
 
     def abort(self) -> None:

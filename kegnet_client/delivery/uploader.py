@@ -19,7 +19,8 @@ from pathlib import Path
 from kegnet_client.core.errors import SpoolError, SpoolInUseError
 from kegnet_client.core.records import Heartbeat, is_record_name
 from kegnet_client.delivery.backlog import Backlog
-from kegnet_client.delivery.outcome import Fates, log_delivered, log_news, settle, settle_heartbeat
+from kegnet_client.delivery.carry_out import CarryOut
+from kegnet_client.delivery.outcome import log_news, settle, settle_heartbeat
 from kegnet_client.delivery.pickup import Pickup
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.state import DeliveryState, PendingRecord, Shared
@@ -75,6 +76,7 @@ class Uploader:
         self._label = label
         self._is_end = take_out is None
         self._shared = Shared(DeliveryState(self._sink, random, clock.busy_s, progress))
+        self._carry_out = self._make_carry_out()
         self._pickup = Pickup(spool, self._shared, self._watcher, self._removal, clock)
         self._unreadable = Condition(log)
         self._unwritable = Condition(log)
@@ -92,7 +94,8 @@ class Uploader:
         self._begin(self._clock.monotonic_s() + CHECK_INTERVAL_S)
         while not self._stopping.is_set():
             self.alive_at_s = self._clock.monotonic_s()
-            pause_s = self._pause_s(self.alive_at_s)
+            if (pause_s := self._pause_s(self.alive_at_s)) > 0:
+                self._carry_out.finish()
             if self._unpublished and (pause_s > 0 or self.alive_at_s >= self._publish_at_s):
                 self._publish()
             self._turn(pause_s)
@@ -109,6 +112,8 @@ class Uploader:
             pause_s = self._pause_s(now_s)
             with self._shared as state:
                 is_over = pause_s == math.inf or not state.policy.ready(now_s)
+            if pause_s > 0:
+                self._carry_out.finish()
             if is_over and not self._workers.is_busy:
                 break
             self._turn(min(pause_s, CHECK_INTERVAL_S))
@@ -147,7 +152,11 @@ class Uploader:
             self._backlog.go_on()
         self.scanned.set()
 
+    def _make_carry_out(self) -> CarryOut:
+        return CarryOut(self._removal, self._shared, self._label, is_end=self._is_end)
+
     def _end(self) -> None:
+        self._carry_out.finish()
         self._workers.close()
         self._sink.close()
         self._watcher.close()
@@ -159,8 +168,11 @@ class Uploader:
         if self._fault:
             raise self._fault
         now = self._clock.now()
+        is_check_due = now.monotonic_s >= self._check_at_s
+        if is_check_due or events.reopen:  # the spool may be another one after that
+            self._carry_out.finish()
         self._note(events)
-        if now.monotonic_s >= self._check_at_s:
+        if is_check_due:
             self._check(now)
         # Records first: they are a heartbeat, too, and a server that refuses the other kind must not stop them.
         if taken := self._pickup.take(now):
@@ -169,8 +181,9 @@ class Uploader:
                 connections = state.concurrency.connections if state.queue.has_backlog else None
             if connections:
                 self._workers.resize(connections)
-            self._deliver(taken, self._sink)
+            self._deliver(taken, self._sink, self._carry_out)
         else:
+            self._carry_out.finish()
             self._do_something_else(now)
 
     def _do_something_else(self, now: Moment) -> None:
@@ -280,11 +293,11 @@ class Uploader:
         else:
             self._unwatched.end()
 
-    def _deliver(self, taken: list[PendingRecord], sink: Sink) -> None:
+    def _deliver(self, taken: list[PendingRecord], sink: Sink, carry_out: CarryOut) -> None:
         started_s = self._clock.monotonic_s()
         # A record that stands there under several names is sent once, and each of them has its verdict.
         records = list(dict.fromkeys([pending.record for pending in taken]))
-        verdicts = sink.send(records)
+        verdicts = sink.send(records, carry_out.finish)
         if len(records) < len(taken):
             answered = dict(zip(records, verdicts, strict=True))
             verdicts = [answered[pending.record] for pending in taken]
@@ -293,18 +306,7 @@ class Uploader:
             fates = settle(state, taken, verdicts, now)
         if not self._stopping.is_set():  # an exchange that failed because of a stop is nobody's news
             log_news(fates.news, self._label)
-        self._carry_out(fates)
-        if self._is_end:
-            log_delivered(fates, (now.monotonic_s - started_s) * 1000, self._label)
-
-    def _carry_out(self, fates: Fates) -> None:
-        """Take out of the spool what leaves it."""
-        self._removal.remove(*(pending.file for pending in fates.accepted))
-        rejected = sum(self._removal.reject(pending.file, reason) for pending, reason in fates.rejected)
-        with self._shared as state:
-            state.progress.rejected += rejected
-            state.done([pending.entry.name for pending in fates.accepted])
-            state.done([pending.entry.name for pending, _ in fates.rejected])
+        carry_out.leave(fates, (now.monotonic_s - started_s) * 1000)
 
     def _send_heartbeat(self, heartbeat: Heartbeat) -> None:
         (verdict,) = self._sink.send([heartbeat])
@@ -316,16 +318,16 @@ class Uploader:
 
     def _help(self, sink: Sink, number: int) -> None:
         """Carry the backlog beside the others, as long as there is one and so many are wanted."""
-        while True:
-            now = self._clock.now()
-            with self._shared as state:
-                is_wanted = number < state.concurrency.connections and state.queue.has_backlog
-            if not is_wanted or self._stopping.is_set():
-                return
-            taken = self._pickup.take(now)
-            if not taken:
-                return
-            self._deliver(taken, sink)
+        carry_out = self._make_carry_out()
+        while taken := self._take_beside(number):
+            self._deliver(taken, sink, carry_out)
+        carry_out.finish()
+
+    def _take_beside(self, number: int) -> list[PendingRecord]:
+        now = self._clock.now()
+        with self._shared as state:
+            is_wanted = number < state.concurrency.connections and state.queue.has_backlog
+        return self._pickup.take(now) if is_wanted and not self._stopping.is_set() else []
 
     def _helped(self, fault: Exception | None) -> None:
         self._fault = self._fault or fault

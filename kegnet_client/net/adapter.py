@@ -26,17 +26,26 @@ def prepare(method: str, url: str) -> requests.PreparedRequest:
 class Adapter(BaseAdapter):
     """Sends requests to one server after another over one connection each; ``context`` is None for plain http.
 
-    ``register`` is called with each socket before it waits for the server (`Connection`).
+    ``register`` is called with each socket before it waits for the server (`Connection`), ``waits`` before a new
+    connection or an answer is waited for.
     """
 
-    def __init__(self, context: ssl.SSLContext | None, register: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        register: Callable[[socket.socket], None],
+        waits: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self._waits = waits
         self._context = context
         self._scheme = "http" if context is None else "https"
         self._register = register
         self._connection: Connection | None = None
         self._origin: tuple[str | None, int | None] | None = None
         self._answer: http.client.HTTPResponse | None = None
+        self._response = requests.Response()
+        """One for all, which holds for the last answer: to make another one takes a tenth of an exchange."""
 
     def send(
         self,
@@ -57,8 +66,9 @@ class Adapter(BaseAdapter):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # A server may have answered before it read everything, and left.
             connection.request(str(request.method), request.path_url, request.body, request.headers)
+        self._waits()
         self._answer = answer = connection.getresponse()
-        response = requests.Response()
+        response = self._response
         response.request = request
         response.url = str(request.url)
         response.status_code = answer.status
@@ -89,5 +99,6 @@ class Adapter(BaseAdapter):
         self._connection.timeout = timeout_s
         if not self._connection.is_fresh():
             self._connection.close()
+            self._waits()
             self._connection.connect()
         return self._connection

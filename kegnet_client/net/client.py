@@ -61,7 +61,8 @@ class Transport:
         self._setting = setting
         self._resets = resets
         self._max_body_bytes = max_body_bytes
-        self._adapter = Adapter(context, self._register)
+        self._adapter = Adapter(context, self._register, self._begin_to_wait)
+        self._meanwhile: Callable[[], object] | None = None
         self._socket: socket.socket | None = None
         self._aborted = False
         self._is_cut = False
@@ -70,13 +71,27 @@ class Transport:
         self._headers = {"User-Agent": f"kegnet-client/{__version__}", "Accept-Encoding": "identity"}
         self._prepared: dict[str, PreparedRequest] = {}
 
-    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self,
+        url: str,
+        content_type: str,
+        body: bytes,
+        more_headers: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer:
         """The server's answer to ``body``, its own body cut where it is too long.
+
+        ``meanwhile`` is called once: before the first wait for the server, for which the time begins anew then, or at
+        the end where it did not come to one.
 
         Raises `TransportError` when there was no whole answer within the deadline, `UntrustedServerError` when the
         other end could not prove who it is; it has not seen a byte of the request then.
         """
-        return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
+        self._meanwhile = meanwhile
+        try:
+            return self._exchange("POST", url, {"Content-Type": content_type, **(more_headers or {})}, body)
+        finally:
+            self._do_meanwhile()
 
     def put(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
         """The same for a PUT."""
@@ -122,6 +137,20 @@ class Transport:
             raise explain_failure(error, self._deadline_s, self._wall_ms(), self._setting) from error
         finally:
             self._alarm.clear()
+
+    def _begin_to_wait(self) -> None:
+        if self._meanwhile is not None and not self._is_cut:
+            self._alarm.clear()
+            self._do_meanwhile()
+            self._alarm.set(self._deadline_s)
+
+    def _do_meanwhile(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            try:
+                meanwhile()
+            except OSError as error:  # it would pass for a fault of the exchange
+                raise RuntimeError(f"what was to be done meanwhile failed: {error}") from error
 
     def _ask(self, request: "PreparedRequest") -> Answer:
         is_whole = False

@@ -11,6 +11,12 @@ from typing import Protocol
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 
+Meanwhile = Callable[[], object]
+
+
+def nothing() -> None:
+    """There is nothing to do meanwhile."""
+
 
 class Sink(Protocol):
     """One connection to where records go. Used by one thread at a time; `abort` may come from any."""
@@ -22,10 +28,11 @@ class Sink(Protocol):
     advice: str
     """What to check when every record is rejected, such as "check the address"."""
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """A verdict on each of ``records``, in their order; no two of them are equal.
 
-        Where the exchange itself failed every verdict is the same object.
+        Where the exchange itself failed every verdict is the same object. ``meanwhile`` is called once, whatever
+        happens: best while there is nothing to do but wait for an answer.
         """
 
     def abort(self) -> None:

@@ -30,7 +30,7 @@ from kegnet_client.host.condition import Condition
 from kegnet_client.net.client import Transport
 from kegnet_client.net.connection import MAX_ANSWER_BYTES
 from kegnet_client.net.tls import client_context
-from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.base import Meanwhile, OpenSink, nothing
 from kegnet_client.sinks.kegboard_event import KegboardEvents
 from kegnet_client.sinks.kegbot_journal import DEADLINE_S, Entry, Journal
 from kegnet_client.sinks.kegbot_section import KegbotSettings
@@ -97,12 +97,12 @@ class Kegbot:
         self._unswept = Condition(log)
         self.abort = server.abort
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """What came of sending the one in ``records``."""
-        (record,) = records
+        meanwhile()
         self._server.begin()
         try:
-            return [self._send(record)]
+            return [self._send(*records)]
         except CallError as error:
             # Whatever is asked next, whether it is there at all is asked first.
             self._taps_until_s = 0.0

@@ -22,6 +22,7 @@ from kegnet_client.core.wire.answer import judge_silence
 from kegnet_client.core.wire.base_url import KEGNET_ADVICE, BaseUrl
 from kegnet_client.keys import Identity
 from kegnet_client.net.client import Transport
+from kegnet_client.sinks.base import Meanwhile, nothing
 
 _ALGORITHMS = {
     one.algorithm_id: one for one in (algorithms.RSA_V1_5_SHA256, algorithms.ECDSA_P256_SHA256, algorithms.ED25519)
@@ -73,12 +74,13 @@ class KegnetBatch:
         self.abort = transport.abort
         self.close = transport.close
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """What came of sending ``records``."""
         batch = {wire_batch.identify(record, self._device): record for record in records}
         message, content = self._sign(wire_batch.format_content(self._device, batch))
         try:
-            answer = self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, message.headers | self._also)
+            headers = message.headers | self._also
+            answer = self._transport.post(self._url, wire_batch.CONTENT_TYPE, content, headers, meanwhile)
         except TransportError as error:
             return [judge_silence(error, f"{self._base.host}:{self._base.port}")] * len(records)
         verdicts = wire_batch.judge(answer, message.headers["Content-Digest"], list(batch), self._url, self._wall_ms())

@@ -10,12 +10,15 @@ from kegnet_client.core.wire import forms
 from kegnet_client.core.wire.answer import Answer, judge, judge_silence
 from kegnet_client.core.wire.base_url import KEGNET_ADVICE, BaseUrl
 from kegnet_client.sinks.address_report import AddressReport
+from kegnet_client.sinks.base import Meanwhile, nothing
 
 
 class Carrier(Protocol):
     """One exchange at a time: `kegnet_client.net.client.Transport`."""
 
-    def post(self, url: str, content_type: str, body: bytes) -> Answer: ...
+    def post(
+        self, url: str, content_type: str, body: bytes, more_headers: None = None, meanwhile: Meanwhile = nothing
+    ) -> Answer: ...
 
     def abort(self) -> None: ...
 
@@ -50,12 +53,12 @@ class KegnetForms:
         self.abort = carrier.abort
         self.close = carrier.close
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """What came of sending the one in ``records``."""
         (record,) = records
         call = forms.call_for(record, self._device, self._base.version)
         try:
-            answer = self._post(call)
+            answer = self._post(call, meanwhile)
         except TransportError as error:
             return [judge_silence(error, f"{self._base.host}:{self._base.port}")]
         verdict = judge(answer, self._url(call), self._wall_ms())
@@ -72,8 +75,9 @@ class KegnetForms:
         except TransportError:
             self._addresses.fail()
 
-    def _post(self, call: forms.Call) -> Answer:
-        return self._carrier.post(self._url(call), forms.CONTENT_TYPE, call.body(self._sign(call.canonical_string)))
+    def _post(self, call: forms.Call, meanwhile: Meanwhile = nothing) -> Answer:
+        body = call.body(self._sign(call.canonical_string))
+        return self._carrier.post(self._url(call), forms.CONTENT_TYPE, body, meanwhile=meanwhile)
 
     def _url(self, call: forms.Call) -> str:
         return f"{self._base.url}/{call.name}"

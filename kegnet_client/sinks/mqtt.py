@@ -15,7 +15,7 @@ from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 from kegnet_client.core.wire.mqtt import MQTT_ADVICE, format_message
 from kegnet_client.net.tls import client_context
-from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.base import Meanwhile, OpenSink, nothing
 from kegnet_client.sinks.mqtt_connection import MAX_IN_FLIGHT, Connection, Login
 from kegnet_client.sinks.mqtt_section import MqttSettings
 
@@ -37,8 +37,9 @@ class Mqtt:
         self._connection: Connection | None = None
         self._is_aborted = False
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """What came of publishing ``records``."""
+        meanwhile()
         if self._connection is None or self._connection.is_over:
             self.close()
             self._connection = self._make_connection()

@@ -15,7 +15,7 @@ from kegnet_client.core.wire.answer import judge_silence
 from kegnet_client.core.wire.base_url import parse_url
 from kegnet_client.net.client import Transport
 from kegnet_client.net.tls import client_context
-from kegnet_client.sinks.base import OpenSink
+from kegnet_client.sinks.base import Meanwhile, OpenSink, nothing
 from kegnet_client.sinks.xively_section import XivelySettings
 
 DEADLINE_S = 10.0
@@ -39,8 +39,9 @@ class Xively:
         self.abort = transport.abort
         self.close = transport.close
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         """What came of the one in ``records``."""
+        meanwhile()
         (record,) = records
         try:
             if isinstance(record, Heartbeat):

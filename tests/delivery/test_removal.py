@@ -109,7 +109,8 @@ class Server:
     max_records = max_connections = 1
     advice = "check the address"
 
-    def send(self, records):
+    def send(self, records, meanwhile=lambda: None):
+        meanwhile()
         if records == [refused]:
             return [Verdict(Disposition.REJECTED, "refused")]
         with log.open("a") as server:  # the server stores it, and then the answer is on its way

@@ -1,7 +1,7 @@
 """A Kegbot server as it was published: kegbot 1.2.3 from PyPI, for Python 2.7."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,15 @@ class Lossy(Transport):
 
     loses = False
 
-    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
-        answer = super().post(url, content_type, body, more_headers)
+    def post(
+        self,
+        url: str,
+        content_type: str,
+        body: bytes,
+        more_headers: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer:
+        answer = super().post(url, content_type, body, more_headers, meanwhile)
         if self.loses:
             self.loses = False
             raise TransportError("no answer")

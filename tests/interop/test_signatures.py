@@ -40,7 +40,14 @@ class Wire(Transport):
         super().__init__(None, 1.0, lambda: 0)
         self.requests: list[Request] = []
 
-    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self,
+        url: str,
+        content_type: str,
+        body: bytes,
+        more_headers: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer:
         headers = {"content-type": content_type} | {name.lower(): value for name, value in (more_headers or {}).items()}
         content = base64.b64encode(body).decode()
         self.requests.append({"method": "POST", "url": url, "headers": headers, "content": content})

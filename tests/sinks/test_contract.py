@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from functools import partial
 
 import pytest
 
@@ -75,6 +76,26 @@ def test_a_server_that_does_not_prove_itself_sees_no_request_and_is_told_as_a_re
     assert verdicts[0].refused
     assert "caBundle" in verdicts[0].reason
     assert server.received == []
+
+
+@pytest.mark.parametrize("behaviour", ["accept", "reject_second", "refuse", "busy", "nobody"])
+def test_what_there_is_to_do_meanwhile_is_done_once_whatever_comes_of_the_exchange(
+    kind: Kind, start: Start, open_sink: Open, behaviour: str
+) -> None:
+    if behaviour == "nobody":
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+    else:
+        port = start(getattr(kind, behaviour)).port
+    sink = open_sink(port)
+    done: list[str] = []
+    for name in ("first", "second"):
+        sink.send(RECORDS[:1], partial(done.append, name))
+        assert done[-1] == name
+
+    sink.abort()
+    sink.send(RECORDS[:1], lambda: done.append("after an abort"))
+    assert done == ["first", "second", "after an abort"]
 
 
 @pytest.mark.parametrize(

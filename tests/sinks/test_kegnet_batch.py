@@ -58,7 +58,14 @@ class Wire(Transport):
         self.aborted = 0
         self.closed = 0
 
-    def post(self, url: str, content_type: str, body: bytes, more_headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self,
+        url: str,
+        content_type: str,
+        body: bytes,
+        more_headers: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer:
         headers = {name.lower(): value for name, value in (more_headers or {}).items()}
         self.requests.append(Request(url, content_type, headers, body))
         return self.answer(self.requests[-1])

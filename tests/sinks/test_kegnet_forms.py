@@ -12,6 +12,7 @@ from kegnet_client.core.wire.answer import Answer
 from kegnet_client.core.wire.base_url import parse_base_url
 from kegnet_client.core.wire.forms import CONTENT_TYPE, read_call
 from kegnet_client.sinks.address_report import AddressReport, find_address
+from kegnet_client.sinks.base import Meanwhile, nothing
 from kegnet_client.sinks.kegnet_forms import KegnetForms
 
 from ..support.clock import FakeClock
@@ -33,8 +34,11 @@ class Server:
     answer: Callable[[str], Answer] = ok
     posts: list[tuple[str, str, bytes]] = field(default_factory=list)
 
-    def post(self, url: str, content_type: str, body: bytes) -> Answer:
+    def post(
+        self, url: str, content_type: str, body: bytes, more_headers: None = None, meanwhile: Meanwhile = nothing
+    ) -> Answer:
         self.posts.append((url, content_type, body))
+        meanwhile()
         return self.answer(url)
 
     def abort(self) -> None:

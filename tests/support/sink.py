@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Disposition, Verdict
+from kegnet_client.sinks.base import Meanwhile, nothing
 
 ACCEPTED = Verdict(Disposition.ACCEPTED, "the server answered 200", 200)
 
@@ -38,10 +39,11 @@ class MemorySink:
         self._judge = judge
         self._on_close = on_close
 
-    def send(self, records: Sequence[Record | Heartbeat]) -> list[Verdict]:
+    def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
         assert 0 < len(records) <= self.max_records
         assert len(set(records)) == len(records)
         self.asked.set()
+        meanwhile()
         return self._judge(records)
 
     def abort(self) -> None:

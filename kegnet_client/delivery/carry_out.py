@@ -1,0 +1,42 @@
+"""What an answer asks for: its accepted records leave the spool, its rejected ones are moved, and the log says so.
+
+It is done at once, unless another request goes out at once: then while that one waits for its answer, which takes
+about as long. Until then the records are still under way, so nobody sends them again. A process that ends before finds
+them in the spool, as one that ends in the middle of a removal does.
+"""
+
+from kegnet_client.delivery.outcome import Fates, log_delivered
+from kegnet_client.delivery.state import Shared
+from kegnet_client.spool.removal import SpoolRemoval
+
+
+class CarryOut:
+    """For one thread: `leave` the fates of an answer's records, and `finish` them before that thread pauses.
+
+    With ``is_end`` what is taken out is delivered, and logged so with ``label`` before it.
+    """
+
+    def __init__(self, removal: SpoolRemoval, shared: Shared, label: str, *, is_end: bool) -> None:
+        self._removal = removal
+        self._shared = shared
+        self._label = label
+        self._is_end = is_end
+        self._left: tuple[Fates, float] | None = None
+
+    def leave(self, fates: Fates, elapsed_ms: float) -> None:
+        """These came of a request that took ``elapsed_ms``, when those before them are finished."""
+        self._left = fates, elapsed_ms
+
+    def finish(self) -> None:
+        """Do what is left to do, if anything is."""
+        if self._left is None:
+            return
+        (fates, elapsed_ms), self._left = self._left, None
+        self._removal.remove(*(pending.file for pending in fates.accepted))
+        rejected = sum(self._removal.reject(pending.file, reason) for pending, reason in fates.rejected)
+        with self._shared as state:
+            state.progress.rejected += rejected
+            state.done([pending.entry.name for pending in fates.accepted])
+            state.done([pending.entry.name for pending, _ in fates.rejected])
+        if self._is_end:
+            log_delivered(fates, elapsed_ms, self._label)
