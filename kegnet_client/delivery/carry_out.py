@@ -5,6 +5,8 @@ about as long. Until then the records are still under way, so nobody sends them 
 them in the spool, as one that ends in the middle of a removal does.
 """
 
+from typing import Self
+
 from kegnet_client.delivery.outcome import Fates, log_delivered
 from kegnet_client.delivery.state import Shared
 from kegnet_client.spool.removal import SpoolRemoval
@@ -12,6 +14,8 @@ from kegnet_client.spool.removal import SpoolRemoval
 
 class CarryOut:
     """For one thread: `leave` the fates of an answer's records, and `finish` them before that thread pauses.
+
+    The end of a ``with`` finishes them, too: a fault before the next request must not have them sent again.
 
     With ``is_end`` what is taken out is delivered, and logged so with ``label`` before it.
     """
@@ -22,6 +26,12 @@ class CarryOut:
         self._label = label
         self._is_end = is_end
         self._left: tuple[Fates, float] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def leave(self, fates: Fates, elapsed_ms: float) -> None:
         """These came of a request that took ``elapsed_ms``, when those before them are finished."""

@@ -92,13 +92,14 @@ class Uploader:
     def run(self) -> None:
         """Deliver until `stop`."""
         self._begin(self._clock.monotonic_s() + CHECK_INTERVAL_S)
-        while not self._stopping.is_set():
-            self.alive_at_s = self._clock.monotonic_s()
-            if (pause_s := self._pause_s(self.alive_at_s)) > 0:
-                self._carry_out.finish()
-            if self._unpublished and (pause_s > 0 or self.alive_at_s >= self._publish_at_s):
-                self._publish()
-            self._turn(pause_s)
+        with self._carry_out:
+            while not self._stopping.is_set():
+                self.alive_at_s = self._clock.monotonic_s()
+                if (pause_s := self._pause_s(self.alive_at_s)) > 0:
+                    self._carry_out.finish()
+                if self._unpublished and (pause_s > 0 or self.alive_at_s >= self._publish_at_s):
+                    self._publish()
+                self._turn(pause_s)
         self._end()
 
     def drain(self) -> None:
@@ -107,16 +108,17 @@ class Uploader:
             state.each_once = True
             state.policy.max_aside = MAX_ASIDE_ONCE
         self._begin(math.inf)
-        while True:
-            now_s = self._clock.monotonic_s()
-            pause_s = self._pause_s(now_s)
-            with self._shared as state:
-                is_over = pause_s == math.inf or not state.policy.ready(now_s)
-            if pause_s > 0:
-                self._carry_out.finish()
-            if is_over and not self._workers.is_busy:
-                break
-            self._turn(min(pause_s, CHECK_INTERVAL_S))
+        with self._carry_out:
+            while True:
+                now_s = self._clock.monotonic_s()
+                pause_s = self._pause_s(now_s)
+                with self._shared as state:
+                    is_over = pause_s == math.inf or not state.policy.ready(now_s)
+                if pause_s > 0:
+                    self._carry_out.finish()
+                if is_over and not self._workers.is_busy:
+                    break
+                self._turn(min(pause_s, CHECK_INTERVAL_S))
         self._end()
 
     def stop(self) -> None:
@@ -156,7 +158,6 @@ class Uploader:
         return CarryOut(self._removal, self._shared, self._label, is_end=self._is_end)
 
     def _end(self) -> None:
-        self._carry_out.finish()
         self._workers.close()
         self._sink.close()
         self._watcher.close()
@@ -318,10 +319,9 @@ class Uploader:
 
     def _help(self, sink: Sink, number: int) -> None:
         """Carry the backlog beside the others, as long as there is one and so many are wanted."""
-        carry_out = self._make_carry_out()
-        while taken := self._take_beside(number):
-            self._deliver(taken, sink, carry_out)
-        carry_out.finish()
+        with self._make_carry_out() as carry_out:
+            while taken := self._take_beside(number):
+                self._deliver(taken, sink, carry_out)
 
     def _take_beside(self, number: int) -> list[PendingRecord]:
         now = self._clock.now()

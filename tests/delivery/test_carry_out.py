@@ -1,6 +1,8 @@
 """When an acknowledged record leaves the spool: at once, or while the next request of a backlog is under way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
@@ -93,3 +95,21 @@ def test_what_is_written_over_an_acknowledged_record_before_it_leaves_is_kept_an
 
     assert accepted == [pour(1), pour(2), pour(9), pour(3)]
     assert names(spool) == []
+
+
+@pytest.mark.parametrize("deliver", [Uploader.drain, Uploader.run])
+def test_a_fault_before_the_next_request_leaves_nothing_acknowledged_to_be_sent_again(
+    spool: Spool, deliver: Callable[[Uploader], None]
+) -> None:
+    class Failing(MemorySink):
+        def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
+            if records == [pour(2)]:
+                raise RuntimeError("a fault of our own")
+            return super().send(records, meanwhile)
+
+    for number in (1, 2, 3):
+        (spool.path / f"{number}.pour").write_bytes(line(number))
+    with pytest.raises(RuntimeError, match="a fault of our own"):
+        deliver(Uploader(spool, Failing, FakeClock(NOW_MS), lambda: 0.5, Progress()))
+
+    assert names(spool) == ["2.pour", "3.pour"]

@@ -4,16 +4,19 @@ import itertools
 import logging
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from kegnet_client.core.records import Heartbeat
+from kegnet_client.core.records import Heartbeat, Record
 from kegnet_client.core.verdict import Verdict
 from kegnet_client.delivery.progress import Progress
 from kegnet_client.delivery.uploader import Uploader
 from kegnet_client.host.clock import Clock
+from kegnet_client.sinks.base import Meanwhile, nothing
 from kegnet_client.spool.directory import Spool
 
+from ...support.sink import MemorySink
 from ...support.waits import WAIT_S
 from .rig import ACCEPTED, NO_ROUTE, NOW_MS, RoundTrip, Run, Server, drain, put, waiting
 
@@ -127,6 +130,27 @@ def test_a_fault_in_one_connections_thread_ends_the_uploader(spool: Spool) -> No
 
     with pytest.raises(ZeroDivisionError):
         drain(spool, Server(behave, max_records=1, max_connections=4))
+
+
+def test_a_fault_in_one_connections_thread_leaves_nothing_acknowledged_to_be_sent_again(spool: Spool) -> None:
+    put(spool, *range(1, 501))
+    server = Server(RoundTrip(), max_records=1, max_connections=2)
+    main = threading.get_ident()
+
+    class Failing(MemorySink):
+        sent = 0
+
+        def send(self, records: Sequence[Record | Heartbeat], meanwhile: Meanwhile = nothing) -> list[Verdict]:
+            self.sent += threading.get_ident() != main
+            if self.sent == 3:
+                raise ZeroDivisionError
+            return super().send(records, meanwhile)
+
+    uploader = Uploader(spool, lambda: Failing(server.take, max_connections=2), Clock(), lambda: 0.5, Progress())
+    with pytest.raises(ZeroDivisionError):
+        uploader.drain()
+
+    assert waiting(spool) == set(range(1, 501)) - set(server.accepted)
 
 
 def test_an_outage_with_several_under_way_is_told_once(
