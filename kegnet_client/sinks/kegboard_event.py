@@ -41,6 +41,8 @@ class KegboardEvents:
         self._boot_id = secrets.token_hex(4)
         self._last_id = 0
         self._shown: set[int] = set()
+        self._rejected: set[int] = set()
+        """The nonces of those pours in doubt that this process has rejected."""
 
     def send(self, record: Record | Heartbeat, taps: Mapping[str, Tap]) -> Verdict:
         """What came of telling of ``record``, at the server with ``taps``. Raises `CallError`, `OSError`."""
@@ -61,7 +63,12 @@ class KegboardEvents:
             return None
         if (drink := entry.stored.drink) is not None:
             return Verdict(Disposition.ACCEPTED, f"it became drink {drink} there before its upgrade", 200)
-        journal.forget(nonce)  # so that it is told once a person has put it back
+        if nonce in self._rejected:  # a person has put it back
+            self._rejected.remove(nonce)
+            journal.forget(nonce)
+            return None
+        # A process that is killed before it has moved the file must find it in doubt again.
+        self._rejected.add(nonce)
         return Verdict(Disposition.REJECTED, _IN_DOUBT)
 
     def _send_pour(self, pour: Pour, taps: Mapping[str, Tap], now_ms: int) -> Verdict:

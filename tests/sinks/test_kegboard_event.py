@@ -200,6 +200,25 @@ def test_what_was_posted_before_an_upgrade_is_not_told_again(tmp_path: Path, is_
         assert len(rig.receiver.drinks) == 1
 
 
+@pytest.mark.case(163)
+def test_killed_before_a_pour_in_doubt_is_moved_it_rejects_it_once_more_and_tells_nothing(tmp_path: Path) -> None:
+    in_doubt = POUR._replace(started_ms=POUR.started_ms + 60_000)
+    with closing(LaterRig(tmp_path / "journal")) as rig:
+        rig.wire.model = rig.model
+        assert rig.send(POUR).disposition is ACCEPTED
+        rig.wire.mishap = "lost"
+        assert rig.send(in_doubt).disposition is DEFERRED
+        rig.upgrade()
+        for _ in range(2):
+            for _ in range(4):
+                rig.clock.now_s += 61
+                if (verdict := rig.send(in_doubt)).disposition is REJECTED:
+                    break
+            assert "may be a drink there: look" in verdict.reason
+            rig.restart()
+        assert rig.receiver.drinks == {}
+
+
 @pytest.mark.case(164)
 def test_a_server_whose_upgrade_is_taken_back_is_met_anew(tmp_path: Path) -> None:
     with closing(LaterRig(tmp_path / "journal")) as rig:

@@ -89,13 +89,12 @@ def covered(is_encoded: bool) -> tuple[str, ...]:
 
 def canonical_string(record: Record | Heartbeat, device: str) -> bytes:
     """What makes ``record`` itself; that of a pour is what REST v2 signs."""
-    match record:
-        case Pour(pin, pulses, elapsed_ms, started_ms):
-            return f"{device},{pin},{pulses},{elapsed_ms},{started_ms}".encode()
-        case Reading(sensor, millidegrees, taken_ms):
-            return f"{device},{sensor},{millidegrees},{taken_ms}".encode()
-        case Heartbeat(at_ms):  # pragma: no branch (mypy sees that there is no fourth)
-            return f"{device},{at_ms}".encode()
+    if isinstance(record, Pour):  # each record of a backlog comes by here: a match would take three times as long
+        pin, pulses, elapsed_ms, started_ms = record
+        return f"{device},{pin},{pulses},{elapsed_ms},{started_ms}".encode()
+    if isinstance(record, Reading):
+        return f"{device},{record.sensor},{record.millidegrees},{record.taken_ms}".encode()
+    return f"{device},{record.at_ms}".encode()
 
 
 def identify(record: Record | Heartbeat, device: str) -> str:
@@ -111,26 +110,26 @@ def format_content(device: str, batch: Mapping[str, Record | Heartbeat]) -> byte
 
 def make_item(identity: str, record: Record | Heartbeat) -> dict[str, str | int]:
     """``record`` under its ``identity``, as one object of JSON."""
-    match record:
-        case Pour(pin, pulses, elapsed_ms, started_ms):
-            return {
-                "id": identity,
-                "type": "pour",
-                "pin": pin,
-                "pulses": pulses,
-                "elapsed_ms": elapsed_ms,
-                "started_ms": started_ms,
-            }
-        case Reading(sensor, millidegrees, taken_ms):
-            return {
-                "id": identity,
-                "type": "reading",
-                "sensor": sensor,
-                "millidegrees": millidegrees,
-                "taken_ms": taken_ms,
-            }
-        case Heartbeat(at_ms):  # pragma: no branch (mypy sees that there is no fourth)
-            return {"id": identity, "type": "heartbeat", "at_ms": at_ms}
+    if isinstance(record, Pour):
+        pin, pulses, elapsed_ms, started_ms = record
+        return {
+            "id": identity,
+            "type": "pour",
+            "pin": pin,
+            "pulses": pulses,
+            "elapsed_ms": elapsed_ms,
+            "started_ms": started_ms,
+        }
+    if isinstance(record, Reading):
+        sensor, millidegrees, taken_ms = record
+        return {
+            "id": identity,
+            "type": "reading",
+            "sensor": sensor,
+            "millidegrees": millidegrees,
+            "taken_ms": taken_ms,
+        }
+    return {"id": identity, "type": "heartbeat", "at_ms": record.at_ms}
 
 
 def parse_content(content: bytes) -> Content:
