@@ -3,8 +3,9 @@
 No retry, no redirect, no cookie, and nothing from the environment: no proxy, no netrc, no CA variables. The
 connection is kept between exchanges (`kegnet_client.net.adapter`).
 
-One deadline bounds the exchange: a timeout starts anew with every byte, so a second thread shuts the socket when the
-time is up. Limit: it cannot shorten a name lookup that hangs (the resolver's own timeouts end that one).
+One deadline bounds the exchange, or the request and its answer one each where something is done in between: a timeout
+starts anew with every byte, so a second thread shuts the socket when the time is up. Limit: it cannot shorten a name
+lookup that hangs (the resolver's own timeouts end that one).
 """
 
 import contextlib
@@ -142,7 +143,8 @@ class Transport:
         if self._meanwhile is not None and not self._is_cut:
             self._alarm.clear()
             self._do_meanwhile()
-            self._alarm.set(self._deadline_s)
+            if not self._alarm.rang:
+                self._alarm.set(self._deadline_s)
 
     def _do_meanwhile(self) -> None:
         meanwhile, self._meanwhile = self._meanwhile, None
