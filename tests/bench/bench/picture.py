@@ -49,7 +49,7 @@ def picture(results: Results, caption: str) -> str:
         "<title>kegnet-client: drain against backlog, and latency</title>",
         *_drains(results),
         *_latencies(results),
-        _text(16, HEIGHT - 10, caption, size=10),
+        *(_text(16, HEIGHT - 24 + 14 * row, part, size=10) for row, part in enumerate(caption.split("; ", 1))),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
