@@ -53,13 +53,13 @@ def test_the_time_that_it_takes_is_not_the_servers(serve: Serve, connect: Connec
 
 
 def test_the_answer_has_to_come_in_time_all_the_same(serve: Serve, connect: Connect) -> None:
-    def answer_once(connection: Connection) -> None:
+    def answer_once_and_then_drip(connection: Connection) -> None:
         connection.request()
         connection.answer()
         connection.request()
-        connection.server.closing.wait()
+        connection.drip(b"HTTP/1.1 200 " + b"O" * 1000)
 
-    server, transport = serve(answer_once), connect(DEADLINE_S)
+    server, transport = serve(answer_once_and_then_drip), connect(DEADLINE_S)
     post(transport, server)
     with pytest.raises(TransportError, match=r"no whole answer within 0\.5 s"):
         transport.post(server.url, FORM, b"id=1", meanwhile=lambda: None)
