@@ -1,8 +1,8 @@
 """What an answer asks for: its accepted records leave the spool, its rejected ones are moved, and the log says so.
 
-It is done at once, unless another request goes out at once: then while that one waits for its answer, which takes
-about as long. Until then the records are still under way, so nobody sends them again. A process that ends before finds
-them in the spool, as one that ends in the middle of a removal does.
+It is done at once where no other request follows, and else while the next one waits for its answer. Until then the
+records are still under way, so nobody sends them again. After a kill before that they stand in the spool still and are
+sent once more, as after a kill in the middle of a removal.
 """
 
 from typing import Self
@@ -34,7 +34,7 @@ class CarryOut:
         self.finish()
 
     def leave(self, fates: Fates, elapsed_ms: float) -> None:
-        """These came of a request that took ``elapsed_ms``, when those before them are finished."""
+        """Keep these of a request that took ``elapsed_ms``; those of the request before it are finished by now."""
         self._left = fates, elapsed_ms
 
     def finish(self) -> None:

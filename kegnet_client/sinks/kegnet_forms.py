@@ -16,9 +16,7 @@ from kegnet_client.sinks.base import Meanwhile, nothing
 class Carrier(Protocol):
     """One exchange at a time: `kegnet_client.net.client.Transport`."""
 
-    def post(
-        self, url: str, content_type: str, body: bytes, more_headers: None = None, meanwhile: Meanwhile = nothing
-    ) -> Answer: ...
+    def post(self, url: str, content_type: str, body: bytes, *, meanwhile: Meanwhile = nothing) -> Answer: ...
 
     def abort(self) -> None: ...
 

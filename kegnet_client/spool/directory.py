@@ -322,7 +322,7 @@ class Spool:
 
 def _read(fd: int, name: str) -> SpoolFile:
     """The file that is open as ``fd``, as it is now. `OSError` with one of `_NOT_REGULAR` for what is none."""
-    # From a place, which is refused for a pipe and costs nothing, as a look at its kind would.
+    # Not os.read: a pipe refuses to be read from a given place, so that its kind need not be asked for.
     data = os.pread(fd, MAX_FILE_BYTES + 1, 0)
     if len(data) <= MAX_FILE_BYTES:
         return SpoolFile(name, data, len(data))

@@ -34,9 +34,7 @@ class Server:
     answer: Callable[[str], Answer] = ok
     posts: list[tuple[str, str, bytes]] = field(default_factory=list)
 
-    def post(
-        self, url: str, content_type: str, body: bytes, more_headers: None = None, meanwhile: Meanwhile = nothing
-    ) -> Answer:
+    def post(self, url: str, content_type: str, body: bytes, *, meanwhile: Meanwhile = nothing) -> Answer:
         self.posts.append((url, content_type, body))
         meanwhile()
         return self.answer(url)
